@@ -1,19 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C++ engine, by node-gyp in dataplane/: the addon always, test, fuzz and bench binaries when they are asked for.
+// The C++ engine, by node-gyp in dataplane/: the addon always, test, fuzz and bench programs when they are asked for.
+// Fuzzing is done under sanitizers, so its program and the core below it are built apart, in build/Sanitized.
 
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { answer, binary, exists, filesBelow, root, runIfMain, type Step, tool } from './step.js';
 
 export type Goal = 'test' | 'bench';
 
 const directory = join(root, 'dataplane');
 
-const targetsOf: Readonly<Record<Goal, readonly string[]>> = {
-  test: ['dataplane_test', 'dataplane_fuzz'],
-  bench: ['dataplane_bench'],
+interface Target {
+  readonly name: string;
+  readonly sanitized?: boolean;
+}
+
+const targetsOf: Readonly<Record<Goal, readonly Target[]>> = {
+  test: [{ name: 'dataplane_test' }, { name: 'dataplane_fuzz', sanitized: true }],
+  bench: [{ name: 'dataplane_bench' }],
 };
+
+/** Directory below dataplane/build where a target's program lies. */
+export const outputOf = (target: Target): string => (target.sanitized ? 'Sanitized' : 'Release');
+
+const sanitize = '-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer';
 
 /** The headers of the running node where they are installed; otherwise node-gyp fetches them. */
 function nodeHeaders(): readonly string[] {
@@ -30,6 +41,8 @@ function progress(line: string): string | null {
   return /(warning|error):/.test(line) ? line : null;
 }
 
+const noise = /^(gyp ERR!|\s+\w+\(target\)|\s+(COPY|TOUCH) |make: (Enter|Leav)ing|rm -f |ar crs )/;
+
 const isSource = (path: string): boolean =>
   /\.(cc|h|gyp|gypi|inc)$/.test(path) && !path.startsWith('dataplane/build/') && !path.includes('/test/data/');
 
@@ -44,17 +57,30 @@ export async function nativeSteps(goals: ReadonlySet<Goal>): Promise<readonly St
   ];
   const sources = filesBelow('dataplane', isSource);
   const defined = readFileSync(gyp, 'utf8');
-  const wanted = [...goals].flatMap((goal) => targetsOf[goal]).filter((target) => defined.includes(`'${target}'`));
-  const make = (target: string): Step => ({
-    name: `native: ${target}`,
-    stamp: join(directory, `build/.${target}-stamp`),
+  const wanted = [...goals].flatMap((goal) => targetsOf[goal]).filter((target) => defined.includes(`'${target.name}'`));
+  const make = (target: Target): Step => ({
+    name: `native: ${target.name}${target.sanitized ? ' under sanitizers' : ''}`,
+    stamp: join(directory, `build/.${target.name}-stamp`),
     inputs: sources,
-    facts: toolchain,
+    facts: [...toolchain, sanitize],
     run: () =>
-      tool([binary('node-gyp'), 'build', `--jobs=${availableParallelism()}`, '--loglevel=error', target], {
-        cwd: directory,
-        show: progress,
-      }),
+      tool(
+        [
+          binary('node-gyp'),
+          'build',
+          `--jobs=${availableParallelism()}`,
+          '--loglevel=error',
+          `builddir=./${outputOf(target)}`,
+          target.name,
+        ],
+        {
+          cwd: directory,
+          show: progress,
+          noise,
+          // make's own flags come last on the compiler's line.
+          environment: target.sanitized ? { CXXFLAGS: `${sanitize} -O1`, LDFLAGS: sanitize } : {},
+        },
+      ),
   });
   return [
     {
@@ -65,14 +91,16 @@ export async function nativeSteps(goals: ReadonlySet<Goal>): Promise<readonly St
         join(root, 'node_modules/node-gyp/package.json'),
         join(root, 'node_modules/node-addon-api/package.json'),
       ],
-      facts: toolchain,
+      // binding.gyp takes the sources by folder, when it is read.
+      facts: [...toolchain, ...sources.map((path) => relative(directory, path))],
       run: () =>
         tool([binary('node-gyp'), 'configure', '--loglevel=error', ...nodeHeaders()], {
           cwd: directory,
           show: progress,
+          noise,
         }),
     },
-    ...['dataplane', ...wanted].map(make),
+    ...[{ name: 'dataplane' }, ...wanted].map(make),
   ];
 }
 

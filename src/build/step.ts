@@ -86,14 +86,24 @@ export async function build(steps: readonly Step[]): Promise<void> {
 /** Runs a tool in the checkout. Its output goes through `show` line by line (null: not shown) and is told in full when it fails. */
 export async function tool(
   command: readonly [string, ...string[]],
-  options: { readonly cwd?: string; readonly show?: (line: string) => string | null } = {},
+  options: {
+    readonly cwd?: string;
+    readonly environment?: Readonly<Record<string, string>>;
+    readonly show?: (line: string) => string | null;
+    /** Lines that explain nothing when it fails. */
+    readonly noise?: RegExp;
+  } = {},
 ): Promise<void> {
   const [file, ...parameters] = command;
-  const child = spawn(file, parameters, { cwd: options.cwd ?? root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(file, parameters, {
+    cwd: options.cwd ?? root,
+    env: { ...process.env, ...options.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
-      lines.push(line);
+      if (!options.noise?.test(line)) lines.push(line);
       const shown = options.show?.(line) ?? null;
       if (shown !== null) say(shown);
     });
