@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads the project's .proto files with the one set of options that everything shares; src/generated is made with the
+// same ones. Works from src/ (tsx) and from dist/: the project's root is the nearest directory above with proto/fulcrum.
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as protoLoader from '@grpc/proto-loader';
+import type { DataplaneServiceDefinition } from '../generated/fulcrum/dataplane/v1/DataplaneService.js';
+import type { DataplaneTestServiceDefinition } from '../generated/fulcrum/dataplane/v1/DataplaneTestService.js';
+import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+
+function findProjectRoot(from: string): string {
+  for (let directory = from; ; directory = dirname(directory)) {
+    if (existsSync(join(directory, 'proto', 'fulcrum'))) return directory;
+    if (directory === dirname(directory)) throw new Error(`no directory above ${from} has proto/fulcrum in it`);
+  }
+}
+
+/** Directory with package.json, proto/ and dist/. */
+export const projectRoot = findProjectRoot(dirname(fileURLToPath(import.meta.url)));
+
+/** Directory of the .proto files. */
+export const protoRoot = join(projectRoot, 'proto');
+
+/** The descriptor set that the build makes: what reflection serves. */
+export const descriptorSetPath = join(projectRoot, 'dist', 'descriptors.binpb');
+
+/** How messages look in JavaScript: camelCase names, 64-bit numbers as text, enums by name, absent fields filled in. */
+export const messageOptions = {
+  keepCase: false,
+  longs: String,
+  enums: String,
+  defaults: true,
+  oneofs: true,
+  arrays: true,
+} as const satisfies protoLoader.Options;
+
+/** Loads .proto files, named relative to proto/. */
+export function loadProto(...files: readonly string[]): protoLoader.PackageDefinition {
+  return protoLoader.loadSync([...files], { ...messageOptions, includeDirs: [protoRoot] });
+}
+
+/** fulcrum.v1.DirectorService. */
+export function loadDirectorService(): DirectorServiceDefinition {
+  const definitions = loadProto('fulcrum/v1/director.proto');
+  return definitions['fulcrum.v1.DirectorService'] as unknown as DirectorServiceDefinition;
+}
+
+/** Both services of the dataplane, and all message types of that package by full name. */
+export function loadDataplaneServices(): {
+  readonly dataplane: DataplaneServiceDefinition;
+  readonly test: DataplaneTestServiceDefinition;
+  readonly definitions: protoLoader.PackageDefinition;
+} {
+  const definitions = loadProto('fulcrum/dataplane/v1/dataplane.proto');
+  return {
+    dataplane: definitions['fulcrum.dataplane.v1.DataplaneService'] as unknown as DataplaneServiceDefinition,
+    test: definitions['fulcrum.dataplane.v1.DataplaneTestService'] as unknown as DataplaneTestServiceDefinition,
+    definitions,
+  };
+}
