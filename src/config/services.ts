@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: Apache-2.0
+// The services part of a configuration file: `services`, `vips`, `timeouts`. Its JSON Schema, the way from a
+// document to the API's Configuration (errors by file, line and column) and back. The file that
+// `fulcrum config show` prints is the file that `fulcrum config apply` reads.
+
+import { isIP, isIPv4 } from 'node:net';
+import type { Announce__Output } from '../generated/fulcrum/v1/Announce.js';
+import type { Configuration, Configuration__Output } from '../generated/fulcrum/v1/Configuration.js';
+import type { ForwardingMethod__Output } from '../generated/fulcrum/v1/ForwardingMethod.js';
+import type { RealServer, RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
+import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
+import type { Timeouts, Timeouts__Output } from '../generated/fulcrum/v1/Timeouts.js';
+import type { TunnelChecksum__Output } from '../generated/fulcrum/v1/TunnelChecksum.js';
+import type { TunnelType__Output } from '../generated/fulcrum/v1/TunnelType.js';
+import type { Vip, Vip__Output } from '../generated/fulcrum/v1/Vip.js';
+import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
+import type { VirtualService, VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
+import { ConfigurationError, type Document, inOrder, type Path, type Problem } from './document.js';
+import { formatServerKey, formatServiceKey, KeyError, parseServerKey, parseServiceKey } from './keys.js';
+
+export interface ServerEntry {
+  readonly address: string;
+  readonly method?: string;
+  readonly weight?: number;
+  readonly upper_threshold?: number;
+  readonly lower_threshold?: number;
+  readonly tunnel_type?: string;
+  readonly tunnel_port?: number;
+  readonly tunnel_checksum?: string;
+}
+
+export interface ServiceEntry {
+  readonly address: string;
+  readonly scheduler?: string;
+  readonly scheduler_flags?: readonly string[];
+  readonly persistence_timeout?: number;
+  readonly persistence_prefix?: number;
+  readonly persistence_engine?: string;
+  readonly one_packet?: boolean;
+  readonly servers?: readonly ServerEntry[];
+}
+
+export interface VipEntry {
+  readonly address: string;
+  readonly announce?: string;
+  readonly state?: string;
+}
+
+export interface TimeoutsEntry {
+  readonly tcp?: number;
+  readonly tcp_fin?: number;
+  readonly udp?: number;
+}
+
+export interface ServicesSection {
+  readonly services?: readonly ServiceEntry[];
+  readonly vips?: readonly VipEntry[];
+  readonly timeouts?: TimeoutsEntry;
+}
+
+export const schedulers = [
+  'rr',
+  'wrr',
+  'lc',
+  'wlc',
+  'lblc',
+  'lblcr',
+  'dh',
+  'sh',
+  'mh',
+  'sed',
+  'nq',
+  'fo',
+  'ovf',
+  'twos',
+] as const;
+
+/** LVS's bounds. */
+export const largestTimeout = 2678400;
+export const largestWeight = 2147483647;
+
+const methods: Readonly<Record<string, ForwardingMethod__Output>> = {
+  nat: 'FORWARDING_METHOD_NAT',
+  dr: 'FORWARDING_METHOD_DR',
+  tun: 'FORWARDING_METHOD_TUN',
+};
+const announces: Readonly<Record<string, Announce__Output>> = {
+  arp: 'ANNOUNCE_ARP',
+  route: 'ANNOUNCE_ROUTE',
+  none: 'ANNOUNCE_NONE',
+};
+const vipStates: Readonly<Record<string, VipState__Output>> = {
+  active: 'VIP_STATE_ACTIVE',
+  standby: 'VIP_STATE_STANDBY',
+};
+const tunnelTypes: Readonly<Record<string, TunnelType__Output>> = {
+  ipip: 'TUNNEL_TYPE_IPIP',
+  gue: 'TUNNEL_TYPE_GUE',
+  gre: 'TUNNEL_TYPE_GRE',
+};
+const tunnelChecksums: Readonly<Record<string, TunnelChecksum__Output>> = {
+  nocsum: 'TUNNEL_CHECKSUM_NOCSUM',
+  csum: 'TUNNEL_CHECKSUM_CSUM',
+  remcsum: 'TUNNEL_CHECKSUM_REMCSUM',
+};
+/** Bits of scheduler_flags; sh and mh have names of their own for the first two. */
+const schedulerFlags: Readonly<Record<string, number>> = {
+  'flag-1': 1,
+  'flag-2': 2,
+  'flag-3': 4,
+  'sh-fallback': 1,
+  'sh-port': 2,
+  'mh-fallback': 1,
+  'mh-port': 2,
+};
+
+const seconds = (description: string) => ({ type: 'integer', minimum: 0, maximum: largestTimeout, description });
+
+const serverSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['address'],
+  properties: {
+    address: { type: 'string', description: 'ADDRESS:PORT; without a port it is that of the service' },
+    method: { enum: Object.keys(methods), default: 'dr', description: 'how packets reach the server' },
+    weight: { type: 'integer', minimum: 0, maximum: largestWeight, default: 1, description: '0 quiesces the server' },
+    upper_threshold: {
+      type: 'integer',
+      minimum: 0,
+      maximum: largestWeight,
+      default: 0,
+      description: 'connections at which it is overloaded; 0 for none',
+    },
+    lower_threshold: {
+      type: 'integer',
+      minimum: 0,
+      maximum: largestWeight,
+      default: 0,
+      description: 'connections below which it is no longer overloaded',
+    },
+    tunnel_type: { enum: Object.keys(tunnelTypes), default: 'ipip' },
+    tunnel_port: { type: 'integer', minimum: 1, maximum: 65535, description: 'UDP port of a gue tunnel' },
+    tunnel_checksum: { enum: Object.keys(tunnelChecksums) },
+  },
+} as const;
+
+const serviceSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['address'],
+  properties: {
+    address: { type: 'string', description: 'tcp:ADDRESS:PORT, udp:ADDRESS:PORT, sctp:ADDRESS:PORT or fwmark:MARK' },
+    scheduler: { enum: schedulers, default: 'wlc' },
+    scheduler_flags: { type: 'array', uniqueItems: true, items: { enum: Object.keys(schedulerFlags) } },
+    persistence_timeout: seconds('seconds a client stays with its server; 0: not persistent'),
+    persistence_prefix: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 128,
+      description: 'clients of one such network count as one',
+    },
+    persistence_engine: { type: 'string', description: 'for example sip' },
+    one_packet: { type: 'boolean', default: false, description: 'schedule every UDP packet on its own' },
+    servers: { type: 'array', description: 'in the order in which they are added', items: serverSchema },
+  },
+} as const;
+
+const vipSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['address'],
+  properties: {
+    address: { type: 'string', description: 'an IPv4 or IPv6 address' },
+    announce: { enum: Object.keys(announces), default: 'arp', description: 'how the link learns of it' },
+    state: {
+      enum: Object.keys(vipStates),
+      default: 'active',
+      description: 'standby answers no ARP or ND, but forwards what arrives',
+    },
+  },
+} as const;
+
+/** Properties to be merged into the schema of a larger file. */
+export const servicesProperties = {
+  services: { type: 'array', description: 'virtual services with their real servers', items: serviceSchema },
+  vips: {
+    type: 'array',
+    description: 'virtual IP addresses; those of services that are not named here are arp and active',
+    items: vipSchema,
+  },
+  timeouts: {
+    type: 'object',
+    additionalProperties: false,
+    description: 'connection timeouts in seconds; 0 keeps the value in force',
+    properties: { tcp: seconds('TCP, established'), tcp_fin: seconds('TCP after a FIN'), udp: seconds('UDP') },
+  },
+} as const;
+
+/** Schema of a file that holds only the services part. */
+export const servicesSchema = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  title: 'Fulcrum services',
+  type: 'object',
+  additionalProperties: false,
+  properties: servicesProperties,
+} as const;
+
+/** The Configuration that a document asks for. Throws ConfigurationError for what the schema cannot see. */
+export function toConfiguration(document: Document<ServicesSection>): Configuration {
+  const problems: Problem[] = [];
+  const attempt = <T>(path: Path, read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof KeyError)) throw error;
+      problems.push(document.problem(path, error.message));
+      return undefined;
+    }
+  };
+  const section = document.value;
+  const services = (section.services ?? []).map((entry, index) => serviceOf(entry, ['services', index], attempt));
+  const vips = (section.vips ?? []).map((entry, index) => attempt(['vips', index, 'address'], () => vipOf(entry)));
+  findRepeated(services.map((service) => service?.key && formatServiceKey(service.key as ServiceKey__Output))).forEach(
+    ([index, text]) => {
+      problems.push(document.problem(['services', index, 'address'], `${text} is defined twice`));
+    },
+  );
+  findRepeated(vips.map((vip) => vip?.address)).forEach(([index, text]) => {
+    problems.push(document.problem(['vips', index, 'address'], `${text} is defined twice`));
+  });
+  services.forEach((service, index) => {
+    const keys = service?.servers?.map(
+      (server) => server.key && formatServerKey({ address: server.key.address ?? '', port: server.key.port ?? 0 }),
+    );
+    findRepeated(keys ?? []).forEach(([position, text]) => {
+      problems.push(
+        document.problem(
+          ['services', index, 'servers', position, 'address'],
+          `${text} is defined twice in this service`,
+        ),
+      );
+    });
+  });
+  if (problems.length > 0) throw new ConfigurationError(inOrder(problems));
+  return {
+    services: services.filter((service) => service !== undefined),
+    vips: vips.filter((vip) => vip !== undefined),
+    timeouts: section.timeouts === undefined ? null : timeoutsOf(section.timeouts),
+  };
+}
+
+type Attempt = <T>(path: Path, read: () => T) => T | undefined;
+
+function serviceOf(entry: ServiceEntry, path: Path, attempt: Attempt): VirtualService | undefined {
+  const key = attempt([...path, 'address'], () => parseServiceKey(entry.address));
+  if (key === undefined) return undefined;
+  const scheduler = entry.scheduler ?? 'wlc';
+  const flags = (entry.scheduler_flags ?? []).map(
+    (flag, index) => attempt([...path, 'scheduler_flags', index], () => schedulerFlag(flag, scheduler)) ?? 0,
+  );
+  const servers = (entry.servers ?? []).map((server, index) =>
+    serverOf(server, key, [...path, 'servers', index], attempt),
+  );
+  return {
+    key,
+    spec: {
+      scheduler,
+      schedulerFlags: flags.reduce((bits, flag) => bits | flag, 0),
+      persistenceTimeoutS: entry.persistence_timeout ?? 0,
+      persistencePrefix: attempt([...path, 'persistence_prefix'], () => prefixOf(entry, key)) ?? 0,
+      persistenceEngine: entry.persistence_engine ?? '',
+      onePacket: entry.one_packet ?? false,
+    },
+    servers: servers.filter((server) => server !== undefined),
+  };
+}
+
+function prefixOf(entry: ServiceEntry, key: ServiceKey__Output): number {
+  const width = addressWidth(key);
+  const prefix = entry.persistence_prefix ?? 0;
+  if (prefix > width) throw new KeyError(`${prefix} is longer than an address of ${width} bits`);
+  return prefix === width ? 0 : prefix;
+}
+
+/** Bits in an address of this service: 32 or 128. */
+export function addressWidth(key: ServiceKey__Output): number {
+  const ipv4 = key.fwmark !== 0 ? key.family !== 'ADDRESS_FAMILY_IPV6' : isIPv4(key.address);
+  return ipv4 ? 32 : 128;
+}
+
+/** The bit of a flag by name. Names of sh and mh belong to their scheduler. */
+export function schedulerFlag(flag: string, scheduler: string): number {
+  const bit = schedulerFlags[flag];
+  if (bit === undefined) throw new KeyError(`${flag} is not a scheduler flag`);
+  const owner = flag.startsWith('flag-') ? undefined : flag.split('-')[0];
+  if (owner !== undefined && owner !== scheduler)
+    throw new KeyError(`${flag} belongs to scheduler ${owner}, not ${scheduler}`);
+  return bit;
+}
+
+function serverOf(
+  entry: ServerEntry,
+  service: ServiceKey__Output,
+  path: Path,
+  attempt: Attempt,
+): RealServer | undefined {
+  const key = attempt([...path, 'address'], () => {
+    const parsed = parseServerKey(entry.address, service);
+    checkPort(parsed.port, service, entry.method ?? 'dr');
+    return parsed;
+  });
+  if (key === undefined) return undefined;
+  return {
+    key,
+    spec: {
+      method: methods[entry.method ?? 'dr'] ?? 'FORWARDING_METHOD_DR',
+      weight: entry.weight ?? 1,
+      upperThreshold: entry.upper_threshold ?? 0,
+      lowerThreshold: entry.lower_threshold ?? 0,
+      tunnelType: tunnelTypes[entry.tunnel_type ?? ''] ?? 'TUNNEL_TYPE_UNSPECIFIED',
+      tunnelPort: entry.tunnel_port ?? 0,
+      tunnelChecksum: tunnelChecksums[entry.tunnel_checksum ?? ''] ?? 'TUNNEL_CHECKSUM_UNSPECIFIED',
+    },
+  };
+}
+
+/** Only NAT rewrites the port; a server reached by DR or TUN sees the one that the client used. */
+function checkPort(port: number, service: ServiceKey__Output, method: string): void {
+  if (method === 'nat' || service.fwmark !== 0 || port === service.port) return;
+  throw new KeyError(
+    `port ${port} differs from the service's ${service.port}, and method ${method} leaves ports as they are`,
+  );
+}
+
+function vipOf(entry: VipEntry): Vip {
+  if (isIP(entry.address) === 0) throw new KeyError(`"${entry.address}" is not an IPv4 or IPv6 address`);
+  return {
+    address: entry.address,
+    announce: announces[entry.announce ?? 'arp'] ?? 'ANNOUNCE_ARP',
+    state: vipStates[entry.state ?? 'active'] ?? 'VIP_STATE_ACTIVE',
+  };
+}
+
+function timeoutsOf(entry: TimeoutsEntry): Timeouts {
+  return { tcpS: entry.tcp ?? 0, tcpFinS: entry.tcp_fin ?? 0, udpS: entry.udp ?? 0 };
+}
+
+function findRepeated(texts: readonly (string | null | undefined)[]): readonly (readonly [number, string])[] {
+  const seen = new Set<string>();
+  return texts.flatMap((text, index) => {
+    if (text === undefined || text === null) return [];
+    if (seen.has(text)) return [[index, text] as const];
+    seen.add(text);
+    return [];
+  });
+}
+
+/** The section that toConfiguration would read back to the same configuration; defaults are left out. */
+export function fromConfiguration(configuration: Configuration__Output): ServicesSection {
+  return {
+    services: configuration.services.map(serviceEntry),
+    ...(configuration.vips.length > 0 && { vips: configuration.vips.map(vipEntry) }),
+    ...(configuration.timeouts && { timeouts: timeoutsEntry(configuration.timeouts) }),
+  };
+}
+
+export function serviceEntry(service: VirtualService__Output): ServiceEntry {
+  const { key, spec } = service;
+  if (!key || !spec) throw new Error('the director sent a service without key or spec');
+  return {
+    address: formatServiceKey(key),
+    scheduler: spec.scheduler,
+    ...(spec.schedulerFlags !== 0 && { scheduler_flags: flagNames(spec.schedulerFlags, spec.scheduler) }),
+    ...(spec.persistenceTimeoutS !== 0 && { persistence_timeout: spec.persistenceTimeoutS }),
+    ...(spec.persistencePrefix !== 0 && { persistence_prefix: spec.persistencePrefix }),
+    ...(spec.persistenceEngine !== '' && { persistence_engine: spec.persistenceEngine }),
+    ...(spec.onePacket && { one_packet: true }),
+    servers: service.servers.map(serverEntry),
+  };
+}
+
+export function serverEntry(server: RealServer__Output): ServerEntry {
+  const { key, spec } = server;
+  if (!key || !spec) throw new Error('the director sent a real server without key or spec');
+  const tunnelType = nameOf(tunnelTypes, spec.tunnelType);
+  const tunnelChecksum = nameOf(tunnelChecksums, spec.tunnelChecksum);
+  return {
+    address: formatServerKey(key),
+    method: nameOf(methods, spec.method) ?? 'dr',
+    weight: spec.weight ?? 1,
+    ...(spec.upperThreshold !== 0 && { upper_threshold: spec.upperThreshold }),
+    ...(spec.lowerThreshold !== 0 && { lower_threshold: spec.lowerThreshold }),
+    ...(tunnelType !== undefined && tunnelType !== 'ipip' && { tunnel_type: tunnelType }),
+    ...(spec.tunnelPort !== 0 && { tunnel_port: spec.tunnelPort }),
+    ...(tunnelChecksum !== undefined && { tunnel_checksum: tunnelChecksum }),
+  };
+}
+
+export function vipEntry(vip: Vip__Output): VipEntry {
+  return {
+    address: vip.address,
+    announce: nameOf(announces, vip.announce) ?? 'arp',
+    state: nameOf(vipStates, vip.state) ?? 'active',
+  };
+}
+
+export function timeoutsEntry(timeouts: Timeouts__Output): TimeoutsEntry {
+  return { tcp: timeouts.tcpS, tcp_fin: timeouts.tcpFinS, udp: timeouts.udpS };
+}
+
+/** Names of the bits, as this scheduler calls them. */
+export function flagNames(bits: number, scheduler: string): readonly string[] {
+  const own = scheduler === 'sh' || scheduler === 'mh';
+  const names = [own ? `${scheduler}-fallback` : 'flag-1', own ? `${scheduler}-port` : 'flag-2', 'flag-3'];
+  return names.filter((_, bit) => (bits & (1 << bit)) !== 0);
+}
+
+function nameOf<T>(names: Readonly<Record<string, T>>, value: T): string | undefined {
+  return Object.keys(names).find((name) => names[name] === value);
+}
+
+/** The place in a document that a field path of the API means: "configuration.services[0].key.port" is services[0].address. */
+export function documentPath(field: string): Path {
+  const parts = field
+    .replace(/^configuration\./, '')
+    .split(/[.[\]]+/)
+    .filter((part) => part !== '');
+  const path: (string | number)[] = [];
+  for (const part of parts) {
+    if (/^\d+$/.test(part)) path.push(Number(part));
+    else if (part === 'key') return [...path, 'address'];
+    else if (part !== 'spec') path.push(documentNames[part] ?? part);
+  }
+  return path;
+}
+
+const documentNames: Readonly<Record<string, string>> = {
+  persistence_timeout_s: 'persistence_timeout',
+  tcp_s: 'tcp',
+  tcp_fin_s: 'tcp_fin',
+  udp_s: 'udp',
+};
+
+/** For commands that take the same words as options. */
+export const words = { methods, announces, vipStates, tunnelTypes, tunnelChecksums } as const;
