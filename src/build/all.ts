@@ -3,6 +3,7 @@
 
 import { type Goal, nativeSteps } from './native.js';
 import { protoSteps } from './proto.js';
+import { schemaSteps } from './schema.js';
 import { BuildError, build, say } from './step.js';
 import { typescriptSteps } from './typescript.js';
 
@@ -15,6 +16,7 @@ for (const argument of process.argv.slice(2)) {
 try {
   // One after another: each list of inputs is read when the step before has written its output.
   await build(await protoSteps());
+  await build(schemaSteps());
   await build(await nativeSteps(goals));
   await build(typescriptSteps());
 } catch (error) {

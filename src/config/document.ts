@@ -96,16 +96,17 @@ function startOf(node: unknown): number | undefined {
   return isNode(node) ? (node as Node).range?.[0] : undefined;
 }
 
-/** A failed alternative (oneOf, anyOf, if) is reported by its own errors, not once more as a whole. */
+/** A failed alternative (oneOf, anyOf, if) or key (propertyNames) is reported by its own errors, not once more as a whole. */
 function meaningful(errors: readonly ErrorObject[]): readonly ErrorObject[] {
-  const inner = errors.filter((error) => !['oneOf', 'anyOf', 'if'].includes(error.keyword));
+  const inner = errors.filter((error) => !['oneOf', 'anyOf', 'if', 'propertyNames'].includes(error.keyword));
   return inner.length > 0 ? inner : errors;
 }
 
 type Place = (path: Path, key: boolean, reason: string) => Problem;
 
 function schemaProblem(error: ErrorObject, value: unknown, place: Place): Problem {
-  const path = pathOf(error.instancePath, value);
+  const isKey = error.propertyName !== undefined;
+  const path = [...pathOf(error.instancePath, value), ...(isKey ? [error.propertyName as string] : [])];
   switch (error.keyword) {
     case 'additionalProperties': {
       const key = String(error.params.additionalProperty);
@@ -126,7 +127,7 @@ function schemaProblem(error: ErrorObject, value: unknown, place: Place): Proble
     case 'pattern':
       return place(
         path,
-        false,
+        isKey,
         `${quote(error.data)} ${error.parentSchema?.description ? `is not what is needed: ${error.parentSchema.description}` : `does not match ${error.params.pattern}`}`,
       );
     case 'minimum':
