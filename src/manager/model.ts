@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is configured, as an immutable value, and LVS's rules for editing it. Edits come in groups: a group becomes one
+// revision. A service is copied once a group, so a group of many edits costs what its edits cost.
+import type { ApplyMode__Output } from '../generated/fulcrum/v1/ApplyMode.js';
+import type { Operation, Operation__Output } from '../generated/fulcrum/v1/Operation.js';
+import type { OperationResult } from '../generated/fulcrum/v1/OperationResult.js';
+import { FulcrumError, type Reason } from '../grpc/errors.js';
+import { type Capabilities, engineCapabilities } from './capabilities.js';
+import {
+  defaultTimeouts,
+  type Server,
+  type Service,
+  type ServiceKey,
+  serverId,
+  serviceId,
+  type Timeouts,
+  type Vip,
+} from './nouns.js';
+import {
+  checkServerAddress,
+  invalid,
+  readAddress,
+  readServer,
+  readServerKey,
+  readServiceKey,
+  readServiceSpec,
+  readTimeouts,
+  readVip,
+} from './validate.js';
+
+export interface Model {
+  /** By serviceId(), in the order of creation. */
+  readonly services: ReadonlyMap<string, Service>;
+  /** What was declared, by address. */
+  readonly vips: ReadonlyMap<string, Vip>;
+  readonly timeouts: Timeouts;
+  /** Grows by one with each group of edits that changed something, or might have. */
+  readonly revision: number;
+  /** Sequence number of the next object. */
+  readonly nextSequence: number;
+}
+
+export const emptyModel: Model = {
+  services: new Map(),
+  vips: new Map(),
+  timeouts: defaultTimeouts,
+  revision: 0,
+  nextSequence: 1,
+};
+
+/** Which objects a group of edits named. */
+export interface Touched {
+  readonly services: ReadonlySet<string>;
+  /** Addresses whose declaration, or whose number of services, may have changed. */
+  readonly vips: ReadonlySet<string>;
+  readonly timeouts: boolean;
+}
+
+export interface Applied {
+  readonly model: Model;
+  /** One an operation, in order. */
+  readonly results: readonly OperationResult[];
+  /** The operations carried out, in normal form: defaults filled in. */
+  readonly carriedOut: readonly Operation[];
+  readonly touched: Touched;
+}
+
+const done: OperationResult = { reason: 'REASON_UNSPECIFIED', field: '', message: '' };
+
+/**
+ * Carries out a group of edits. With ATOMIC (the default) the first refused one throws, its field beginning with
+ * "operations[i]"; with RESTORE it is reported and the next one tried.
+ */
+export function applyOperations(
+  model: Model,
+  operations: readonly Operation__Output[],
+  mode: ApplyMode__Output = 'APPLY_MODE_ATOMIC',
+  capabilities: Capabilities = engineCapabilities,
+): Applied {
+  const draft = new Draft(model, capabilities);
+  const carriedOut: Operation[] = [];
+  const results = operations.map((operation, index) => {
+    try {
+      carriedOut.push(applyOperation(draft, operation));
+      return done;
+    } catch (error) {
+      if (!(error instanceof FulcrumError)) throw error;
+      if (mode !== 'APPLY_MODE_RESTORE') throw error.within(`operations[${index}]`);
+      return { reason: error.reason, field: error.field, message: error.message };
+    }
+  });
+  return { model: draft.finish(), results, carriedOut, touched: draft.touched };
+}
+
+/** Carries out one edit on a draft, or throws and leaves it as it was. Returns the edit in normal form. */
+function applyOperation(draft: Draft, operation: Operation__Output): Operation {
+  switch (operation.action) {
+    case 'addService':
+      return addService(draft, operation);
+    case 'editService':
+      return editService(draft, operation);
+    case 'deleteService':
+      return deleteService(draft, operation);
+    case 'addServer':
+      return addServer(draft, operation);
+    case 'editServer':
+      return editServer(draft, operation);
+    case 'deleteServer':
+      return deleteServer(draft, operation);
+    case 'flush':
+      draft.flush();
+      return { flush: {} };
+    case 'zero':
+      return zero(draft, operation);
+    case 'setTimeouts':
+      draft.timeouts = readTimeouts(operation.setTimeouts, draft.timeouts, 'set_timeouts');
+      return { setTimeouts: draft.timeouts };
+    case 'setVip':
+      return setVip(draft, operation);
+    case 'deleteVip':
+      return deleteVip(draft, operation);
+    default:
+      throw invalid('', 'no action is given');
+  }
+}
+
+function refuse(reason: Reason, field: string, message: string): FulcrumError {
+  return new FulcrumError({ reason, field, message });
+}
+
+function addService(draft: Draft, { addService: change }: Operation__Output): Operation {
+  const key = readServiceKey(change?.key, 'add_service.key');
+  if (draft.service(key) !== undefined) {
+    throw refuse('REASON_SERVICE_EXISTS', 'add_service.key', `virtual service ${serviceId(key)} exists already`);
+  }
+  const spec = readServiceSpec(change?.spec, key, 'add_service.spec');
+  draft.capabilities.checkService(key, spec, 'add_service');
+  draft.addService(key, spec);
+  return { addService: { key, spec } };
+}
+
+function findService(draft: Draft, key: ServiceKey, field: string): Service {
+  const service = draft.service(key);
+  if (service === undefined) {
+    throw refuse('REASON_SERVICE_NOT_FOUND', field, `there is no virtual service ${serviceId(key)}`);
+  }
+  return service;
+}
+
+function editService(draft: Draft, { editService: change }: Operation__Output): Operation {
+  const key = readServiceKey(change?.key, 'edit_service.key');
+  const service = findService(draft, key, 'edit_service.key');
+  const spec = readServiceSpec(change?.spec, key, 'edit_service.spec');
+  draft.capabilities.checkService(key, spec, 'edit_service');
+  draft.editService(service, spec);
+  return { editService: { key, spec } };
+}
+
+function deleteService(draft: Draft, { deleteService: given }: Operation__Output): Operation {
+  const key = readServiceKey(given, 'delete_service');
+  draft.deleteService(findService(draft, key, 'delete_service'));
+  return { deleteService: key };
+}
+
+function addServer(draft: Draft, { addServer: change }: Operation__Output): Operation {
+  const service = findService(draft, readServiceKey(change?.service, 'add_server.service'), 'add_server.service');
+  const { key, spec, id } = readServer(service.key, change?.key, change?.spec, 'add_server');
+  if (service.servers.has(id)) {
+    throw refuse('REASON_SERVER_EXISTS', 'add_server.key', `${serviceId(service.key)} has a real server ${id} already`);
+  }
+  checkServerAddress(key, 'add_server.key');
+  draft.capabilities.checkServer(service.key, key, spec, 'add_server');
+  draft.addServer(service, key, spec, id);
+  return { addServer: { service: service.key, key, spec } };
+}
+
+function findServer(service: Service, id: string, field: string): Server {
+  const server = service.servers.get(id);
+  if (server === undefined) {
+    throw refuse('REASON_SERVER_NOT_FOUND', field, `${serviceId(service.key)} has no real server ${id}`);
+  }
+  return server;
+}
+
+function editServer(draft: Draft, { editServer: change }: Operation__Output): Operation {
+  const service = findService(draft, readServiceKey(change?.service, 'edit_server.service'), 'edit_server.service');
+  const { key, spec, id } = readServer(service.key, change?.key, change?.spec, 'edit_server');
+  const server = findServer(service, id, 'edit_server.key');
+  draft.capabilities.checkServer(service.key, key, spec, 'edit_server');
+  draft.editServer(service, server, spec, id);
+  return { editServer: { service: service.key, key, spec } };
+}
+
+function deleteServer(draft: Draft, { deleteServer: reference }: Operation__Output): Operation {
+  const path = 'delete_server';
+  const service = findService(draft, readServiceKey(reference?.service, `${path}.service`), `${path}.service`);
+  const key = readServerKey(reference?.key, `${path}.key`);
+  const id = serverId(key);
+  findServer(service, id, `${path}.key`);
+  draft.deleteServer(service, id);
+  return { deleteServer: { service: service.key, key } };
+}
+
+function zero(draft: Draft, { zero: given }: Operation__Output): Operation {
+  if (given?.service === null || given?.service === undefined) return { zero: {} };
+  const key = readServiceKey(given.service, 'zero.service');
+  findService(draft, key, 'zero.service');
+  return { zero: { service: key } };
+}
+
+function setVip(draft: Draft, { setVip: given }: Operation__Output): Operation {
+  const vip = readVip(given, (address) => draft.vip(address), 'set_vip');
+  draft.setVip(vip);
+  return { setVip: vip };
+}
+
+function deleteVip(draft: Draft, { deleteVip: given }: Operation__Output): Operation {
+  const { text } = readAddress(given ?? '', 'delete_vip');
+  if (draft.vip(text) === undefined) {
+    throw refuse('REASON_VIP_NOT_FOUND', 'delete_vip', `nothing was declared of VIP ${text}`);
+  }
+  draft.deleteVip(text);
+  return { deleteVip: text };
+}
+
+interface DraftService extends Service {
+  spec: Service['spec'];
+  servers: Map<string, Server>;
+}
+
+/** A model while a group of edits is made to it. The model that it began with stays as it is. */
+class Draft {
+  readonly capabilities: Capabilities;
+  readonly touched = { services: new Set<string>(), vips: new Set<string>(), timeouts: false };
+  readonly #before: Model;
+  readonly #revision: number;
+  /** Services that belong to this draft and may be changed in place. */
+  readonly #own = new Set<Service>();
+  #services: Map<string, Service> | undefined;
+  #vips: Map<string, Vip> | undefined;
+  #timeouts: Timeouts;
+  #nextSequence: number;
+
+  constructor(model: Model, capabilities: Capabilities) {
+    this.capabilities = capabilities;
+    this.#before = model;
+    this.#revision = model.revision + 1;
+    this.#timeouts = model.timeouts;
+    this.#nextSequence = model.nextSequence;
+  }
+
+  /** The new model; the old one itself if no edit was carried out. */
+  finish(): Model {
+    if (this.#services === undefined && this.#vips === undefined && !this.touched.timeouts) return this.#before;
+    return {
+      services: this.#services ?? this.#before.services,
+      vips: this.#vips ?? this.#before.vips,
+      timeouts: this.#timeouts,
+      revision: this.#revision,
+      nextSequence: this.#nextSequence,
+    };
+  }
+
+  service(key: ServiceKey): Service | undefined {
+    return (this.#services ?? this.#before.services).get(serviceId(key));
+  }
+
+  addService(key: ServiceKey, spec: Service['spec']): void {
+    const service: DraftService = {
+      key,
+      spec,
+      servers: new Map(),
+      sequence: this.#nextSequence++,
+      version: this.#revision,
+    };
+    this.#own.add(service);
+    this.#writableServices().set(this.#touch(key), service);
+    this.#touchVip(key);
+  }
+
+  editService(service: Service, spec: Service['spec']): void {
+    this.#writable(service).spec = spec;
+  }
+
+  deleteService(service: Service): void {
+    this.#writableServices().delete(this.#touch(service.key));
+    this.#touchVip(service.key);
+  }
+
+  addServer(service: Service, key: Server['key'], spec: Server['spec'], id: string): void {
+    const server = { key, spec, sequence: this.#nextSequence++, version: this.#revision };
+    this.#writable(service).servers.set(id, server);
+  }
+
+  editServer(service: Service, server: Server, spec: Server['spec'], id: string): void {
+    this.#writable(service).servers.set(id, { ...server, spec, version: this.#revision });
+  }
+
+  deleteServer(service: Service, id: string): void {
+    this.#writable(service).servers.delete(id);
+  }
+
+  flush(): void {
+    for (const { key } of (this.#services ?? this.#before.services).values()) {
+      this.#touch(key);
+      this.#touchVip(key);
+    }
+    this.#services = new Map();
+  }
+
+  get timeouts(): Timeouts {
+    return this.#timeouts;
+  }
+
+  set timeouts(timeouts: Timeouts) {
+    this.touched.timeouts = true;
+    this.#timeouts = timeouts;
+  }
+
+  vip(address: string): Vip | undefined {
+    return (this.#vips ?? this.#before.vips).get(address);
+  }
+
+  setVip(vip: Vip): void {
+    this.touched.vips.add(vip.address);
+    this.#writableVips().set(vip.address, vip);
+  }
+
+  deleteVip(address: string): void {
+    this.touched.vips.add(address);
+    this.#writableVips().delete(address);
+  }
+
+  #touch(key: ServiceKey): string {
+    const id = serviceId(key);
+    this.touched.services.add(id);
+    return id;
+  }
+
+  #touchVip(key: ServiceKey): void {
+    if (key.fwmark === 0) this.touched.vips.add(key.address);
+  }
+
+  #writableServices(): Map<string, Service> {
+    this.#services ??= new Map(this.#before.services);
+    return this.#services;
+  }
+
+  #writableVips(): Map<string, Vip> {
+    this.#vips ??= new Map(this.#before.vips);
+    return this.#vips;
+  }
+
+  #writable(service: Service): DraftService {
+    if (this.#own.has(service)) return service as DraftService;
+    const copy = { ...service, servers: new Map(service.servers), version: this.#revision };
+    this.#own.add(copy);
+    this.#writableServices().set(this.#touch(service.key), copy);
+    return copy;
+  }
+}
+
+/** Number of virtual services on each address that has any. */
+export function countServicesByVip(model: Model): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { key } of model.services.values()) {
+    if (key.fwmark === 0) counts.set(key.address, (counts.get(key.address) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** Number of real servers in all services. */
+export function countServers(model: Model): number {
+  let count = 0;
+  for (const { servers } of model.services.values()) count += servers.size;
+  return count;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the manager holds: virtual services, real servers, VIPs, timeouts, as plain values in one normal form (addresses
+// in one notation, defaults filled in), close to the messages of fulcrum.v1.
+import type { AddressFamily__Output } from '../generated/fulcrum/v1/AddressFamily.js';
+import type { Announce__Output } from '../generated/fulcrum/v1/Announce.js';
+import type { ForwardingMethod__Output } from '../generated/fulcrum/v1/ForwardingMethod.js';
+import type { Protocol__Output } from '../generated/fulcrum/v1/Protocol.js';
+import type { TunnelChecksum__Output } from '../generated/fulcrum/v1/TunnelChecksum.js';
+import type { TunnelType__Output } from '../generated/fulcrum/v1/TunnelType.js';
+import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
+import { endpoint, type Family, familyOf } from './address.js';
+
+export interface ServiceKey {
+  readonly protocol: Protocol__Output;
+  readonly address: string;
+  readonly port: number;
+  /** Not 0: the key is (family, fwmark), and the rest is unset. */
+  readonly fwmark: number;
+  readonly family: AddressFamily__Output;
+}
+
+export interface ServiceSpec {
+  readonly scheduler: string;
+  readonly schedulerFlags: number;
+  readonly persistenceTimeoutS: number;
+  /** 0 for the full address. */
+  readonly persistencePrefix: number;
+  readonly persistenceEngine: string;
+  readonly onePacket: boolean;
+}
+
+export interface ServerKey {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface ServerSpec {
+  readonly method: ForwardingMethod__Output;
+  readonly weight: number;
+  readonly upperThreshold: number;
+  readonly lowerThreshold: number;
+  readonly tunnelType: TunnelType__Output;
+  readonly tunnelPort: number;
+  readonly tunnelChecksum: TunnelChecksum__Output;
+}
+
+export interface Server {
+  readonly key: ServerKey;
+  readonly spec: ServerSpec;
+  /** Grows with every object added: the order of addition. */
+  readonly sequence: number;
+  /** Revision of its last change. */
+  readonly version: number;
+}
+
+export interface Service {
+  readonly key: ServiceKey;
+  readonly spec: ServiceSpec;
+  /** By serverId(), in the order of addition: the reverse of LVS's list, where a new server goes to the head. */
+  readonly servers: ReadonlyMap<string, Server>;
+  readonly sequence: number;
+  /** Revision of its last change, or of one of its servers'. */
+  readonly version: number;
+}
+
+/** What was declared of a VIP. */
+export interface Vip {
+  readonly address: string;
+  readonly announce: Announce__Output;
+  readonly state: VipState__Output;
+}
+
+export interface Timeouts {
+  readonly tcpS: number;
+  readonly tcpFinS: number;
+  readonly udpS: number;
+}
+
+/** LVS's defaults. */
+export const defaultTimeouts: Timeouts = { tcpS: 900, tcpFinS: 120, udpS: 300 };
+
+const protocolNames: Readonly<Record<Protocol__Output, string>> = {
+  PROTOCOL_UNSPECIFIED: '?',
+  PROTOCOL_TCP: 'TCP',
+  PROTOCOL_UDP: 'UDP',
+  PROTOCOL_SCTP: 'SCTP',
+};
+
+/** Family of a service's clients and, but for tunnels, of its servers. */
+export function serviceFamily(key: ServiceKey): Family {
+  if (key.fwmark !== 0) return key.family === 'ADDRESS_FAMILY_IPV6' ? 6 : 4;
+  return familyOf(key.address);
+}
+
+/** "TCP 203.0.113.10:80", "FWM 7", "FWM 7 IPv6": unique, and fit for messages. */
+export function serviceId(key: ServiceKey): string {
+  if (key.fwmark !== 0) return serviceFamily(key) === 6 ? `FWM ${key.fwmark} IPv6` : `FWM ${key.fwmark}`;
+  return `${protocolNames[key.protocol]} ${endpoint(key.address, key.port)}`;
+}
+
+/** "10.0.1.11:8080": unique within its service. */
+export function serverId(key: ServerKey): string {
+  return endpoint(key.address, key.port);
+}
