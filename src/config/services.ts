@@ -17,6 +17,7 @@ import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
 import type { VirtualService, VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
 import { ConfigurationError, type Document, inOrder, type Path, type Problem } from './document.js';
 import { formatServerKey, formatServiceKey, KeyError, parseServerKey, parseServiceKey } from './keys.js';
+import { allFlagNames, flagNames, flagOf } from './scheduler_flags.js';
 
 export interface ServerEntry {
   readonly address: string;
@@ -103,17 +104,6 @@ const tunnelChecksums: Readonly<Record<string, TunnelChecksum__Output>> = {
   csum: 'TUNNEL_CHECKSUM_CSUM',
   remcsum: 'TUNNEL_CHECKSUM_REMCSUM',
 };
-/** Bits of scheduler_flags; sh and mh have names of their own for the first two. */
-const schedulerFlags: Readonly<Record<string, number>> = {
-  'flag-1': 1,
-  'flag-2': 2,
-  'flag-3': 4,
-  'sh-fallback': 1,
-  'sh-port': 2,
-  'mh-fallback': 1,
-  'mh-port': 2,
-};
-
 const seconds = (description: string) => ({ type: 'integer', minimum: 0, maximum: largestTimeout, description });
 
 const serverSchema = {
@@ -151,7 +141,7 @@ const serviceSchema = {
   properties: {
     address: { type: 'string', description: 'tcp:ADDRESS:PORT, udp:ADDRESS:PORT, sctp:ADDRESS:PORT or fwmark:MARK' },
     scheduler: { enum: schedulers, default: 'wlc' },
-    scheduler_flags: { type: 'array', uniqueItems: true, items: { enum: Object.keys(schedulerFlags) } },
+    scheduler_flags: { type: 'array', uniqueItems: true, items: { enum: allFlagNames } },
     persistence_timeout: seconds('seconds a client stays with its server; 0: not persistent'),
     persistence_prefix: {
       type: 'integer',
@@ -288,14 +278,13 @@ export function addressWidth(key: ServiceKey__Output): number {
   return ipv4 ? 32 : 128;
 }
 
-/** The bit of a flag by name. Names of sh and mh belong to their scheduler. */
-export function schedulerFlag(flag: string, scheduler: string): number {
-  const bit = schedulerFlags[flag];
-  if (bit === undefined) throw new KeyError(`${flag} is not a scheduler flag`);
-  const owner = flag.startsWith('flag-') ? undefined : flag.split('-')[0];
-  if (owner !== undefined && owner !== scheduler)
-    throw new KeyError(`${flag} belongs to scheduler ${owner}, not ${scheduler}`);
-  return bit;
+function schedulerFlag(name: string, scheduler: string): number {
+  const flag = flagOf(name);
+  if (flag === undefined) throw new KeyError(`${name} is not a scheduler flag`);
+  if (flag.owner !== undefined && flag.owner !== scheduler) {
+    throw new KeyError(`${name} belongs to scheduler ${flag.owner}, not ${scheduler}`);
+  }
+  return flag.bit;
 }
 
 function serverOf(
@@ -406,13 +395,6 @@ export function vipEntry(vip: Vip__Output): VipEntry {
 
 export function timeoutsEntry(timeouts: Timeouts__Output): TimeoutsEntry {
   return { tcp: timeouts.tcpS, tcp_fin: timeouts.tcpFinS, udp: timeouts.udpS };
-}
-
-/** Names of the bits, as this scheduler calls them. */
-export function flagNames(bits: number, scheduler: string): readonly string[] {
-  const own = scheduler === 'sh' || scheduler === 'mh';
-  const names = [own ? `${scheduler}-fallback` : 'flag-1', own ? `${scheduler}-port` : 'flag-2', 'flag-3'];
-  return names.filter((_, bit) => (bits & (1 << bit)) !== 0);
 }
 
 function nameOf<T>(names: Readonly<Record<string, T>>, value: T): string | undefined {

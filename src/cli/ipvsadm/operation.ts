@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A finished draft of an edit → the API's operation of the same meaning.
+
+import { flagOf } from '../../config/scheduler_flags.js';
 import type { Operation } from '../../generated/fulcrum/v1/Operation.js';
 import type { ServerKey__Output } from '../../generated/fulcrum/v1/ServerKey.js';
 import type { ServerSpec } from '../../generated/fulcrum/v1/ServerSpec.js';
@@ -51,25 +53,15 @@ function serviceSpec(draft: Draft): ServiceSpec {
   };
 }
 
-/** -b names by bit; the first word tells which scheduler may have it ("flag": any). */
-const flagBit: Readonly<Record<string, number>> = {
-  'flag-1': 1,
-  'flag-2': 2,
-  'flag-3': 4,
-  'sh-fallback': 1,
-  'sh-port': 2,
-  'mh-fallback': 1,
-  'mh-port': 2,
-};
-
 function flagBits(names: string, scheduler: string): number {
   if (names === '') return 0;
   return names.split(',').reduce((bits, name) => {
-    const bit = flagBit[name];
-    if (bit === undefined) throw new UsageError(`invalid scheduler flag \`${name}'`);
-    const owner = name.split('-')[0];
-    if (owner !== 'flag' && owner !== scheduler) throw new UsageError(`incompatible scheduler flag \`${name}'`);
-    return bits | bit;
+    const flag = flagOf(name);
+    if (flag === undefined) throw new UsageError(`invalid scheduler flag \`${name}'`);
+    if (flag.owner !== undefined && flag.owner !== scheduler) {
+      throw new UsageError(`incompatible scheduler flag \`${name}'`);
+    }
+    return bits | flag.bit;
   }, 0);
 }
 
