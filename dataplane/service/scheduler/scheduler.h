@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// The interface of a scheduler, and the registry: one file a scheduler, one row here a file. A scheduler is pure: its
+// state of one service on one worker is a value, connection counts come from a view.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "service/service.h"
+
+namespace fulcrum {
+
+// What a scheduler may ask about a server while it chooses.
+struct ServerLoad {
+  uint32_t active = 0;
+  uint32_t inactive = 0;
+  bool overloaded = false;
+};
+
+// Counts of all servers by slot. Plain values, no virtual call: the director fills it from the shared lines.
+class LoadView {
+ public:
+  // One line a slot; relaxed atomics written at connection events only.
+  struct alignas(64) Line {
+    uint32_t active = 0;
+    uint32_t inactive = 0;
+    uint32_t overloaded = 0;
+  };
+  LoadView() = default;
+  explicit LoadView(const Line* lines) : lines_(lines) {}
+  ServerLoad of(ServerSlot slot) const {
+    const Line& line = lines_[slot];
+    return {__atomic_load_n(&line.active, __ATOMIC_RELAXED), __atomic_load_n(&line.inactive, __ATOMIC_RELAXED),
+            __atomic_load_n(&line.overloaded, __ATOMIC_RELAXED) != 0};
+  }
+  bool overloaded(ServerSlot slot) const { return __atomic_load_n(&lines_[slot].overloaded, __ATOMIC_RELAXED) != 0; }
+
+ private:
+  const Line* lines_ = nullptr;
+};
+
+// LVS: cost = 256 · active + inactive.
+constexpr uint64_t connection_cost(const ServerLoad& load) { return 256ull * load.active + load.inactive; }
+
+// OVERLOAD is never set without an upper threshold: servers that have none need no count, and no cache line is touched.
+inline bool is_overloaded(const RealServer& server, const LoadView& loads) {
+  return server.upper_threshold != 0 && loads.overloaded(server.slot);
+}
+
+inline bool is_usable(const RealServer& server, const LoadView& loads) {
+  return server.weight != 0 && !is_overloaded(server, loads);
+}
+
+// The state of one service's scheduler on one worker. Every scheduler uses the fields that it needs.
+struct SchedulerState {
+  // rr, wrr: the server chosen last, kNoSlot = the list's head (before the first).
+  ServerSlot position = kNoSlot;
+  // Index of `position` in the current list, a hint that is checked before use.
+  uint32_t position_index = 0;
+  // wrr: current weight, greatest weight as wrr counts it, divisor.
+  int64_t current_weight = 0;
+  int64_t greatest_weight = 0;
+  int64_t divisor = 1;
+  // Where of its cycle this worker begins, as a fraction of 2^32; 0 on the first worker, which is LVS's sequence.
+  uint32_t phase = 0;
+  // How far this state has followed the service: see catch_up().
+  uint64_t epoch = 0;
+  uint64_t sequence = 0;
+};
+static_assert(sizeof(SchedulerState) <= 64);
+
+// What is known of the packet that wants a server.
+struct ScheduleRequest {
+  Address source;
+  Address destination;
+  uint16_t source_port = 0;  // host order
+};
+
+struct Scheduler {
+  std::string_view name;
+  // Fresh state for a list of these figures; `phase` is set already. Null when the scheduler keeps nothing.
+  void (*start)(SchedulerState& state, const SchedulerStart& figures);
+  // Follows one edit of the list, in order. Null when edits need no action.
+  void (*edit)(SchedulerState& state, const ServerEdit& edit);
+  // Index into service.servers, or -1 for none.
+  int (*choose)(SchedulerState& state, const VirtualService& service, const LoadView& loads,
+                const ScheduleRequest& request);
+  // choose() looks at connection counts: the director keeps totals over all workers for such services.
+  bool counts_connections;
+};
+
+namespace schedulers {
+extern const Scheduler rr, wrr, lc, wlc;
+}
+
+// All schedulers, by LVS name. Null when there is none of that name.
+const Scheduler* find_scheduler(std::string_view name);
+std::span<const Scheduler* const> all_schedulers();
+
+inline bool is_behind(const SchedulerState& state, const VirtualService& service) {
+  return state.epoch != service.scheduler_start.epoch || state.sequence != service.sequence;
+}
+
+// Brings the state of worker `worker` of `workers` to `service`: starts afresh in another epoch, then follows the edits
+// that it has not seen. False if older edits than service.edits holds were missed: then it starts from today's list.
+bool catch_up(SchedulerState& state, const Scheduler& scheduler, const VirtualService& service, uint32_t worker,
+              uint32_t workers);
+
+}  // namespace fulcrum

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include "test/schedule_story.h"
+
+using namespace fulcrum;
+
+namespace {
+
+RealServer server(uint16_t port, uint32_t weight) {
+  RealServer server;
+  server.key.port = port;
+  server.slot = port;
+  server.weight = weight;
+  return server;
+}
+
+}  // namespace
+
+TEST_CASE("registry: by LVS's names") {
+  for (const char* name : {"rr", "wrr", "lc", "wlc"}) {
+    const Scheduler* scheduler = find_scheduler(name);
+    REQUIRE(scheduler != nullptr);
+    CHECK(scheduler->name == name);
+    CHECK(scheduler->counts_connections == (scheduler == &schedulers::lc || scheduler == &schedulers::wlc));
+  }
+  for (const char* name : {"", "r", "rrr", "RR", "none"}) CHECK(find_scheduler(name) == nullptr);
+  CHECK(all_schedulers().size() == 4);
+}
+
+TEST_CASE("registry: every scheduler refuses an empty list") {
+  for (const Scheduler* scheduler : all_schedulers()) {
+    ScheduleStory story(scheduler->name);
+    CHECK(story.choose(1) == "-");
+    story.add(11);
+    CHECK(story.choose(1) == "11");
+    story.remove(11);
+    CHECK(story.choose(1) == "-");
+  }
+}
+
+TEST_CASE("catch up: an unchanged service changes no state, another epoch starts afresh") {
+  VirtualService service;
+  start_scheduler(service, 7);
+  SchedulerState state;
+  CHECK(is_behind(state, service));
+  CHECK(catch_up(state, schedulers::wrr, service, 0, 1));
+  CHECK_FALSE(is_behind(state, service));
+
+  EditList edits(service);
+  for (uint16_t port = 1; port <= 3; ++port) edits.add(server(port, port));
+  edits.close();
+  CHECK(is_behind(state, service));
+  CHECK(catch_up(state, schedulers::wrr, service, 0, 1));
+  schedulers::wrr.choose(state, service, {}, {});
+  const SchedulerState chosen = state;
+  CHECK(catch_up(state, schedulers::wrr, service, 0, 1));
+  CHECK(state.position == chosen.position);
+  CHECK(state.current_weight == chosen.current_weight);
+
+  start_scheduler(service, 8);
+  CHECK(is_behind(state, service));
+  CHECK(catch_up(state, schedulers::wrr, service, 0, 1));
+  CHECK(state.position == kNoSlot);
+  CHECK(state.current_weight == 3);
+}
+
+TEST_CASE("catch up: a worker that has seen some of a generation's edits follows the others only") {
+  VirtualService service;
+  start_scheduler(service, 1);
+  SchedulerState state, behind;
+  EditList edits(service);
+  edits.add(server(1, 4));
+  CHECK(catch_up(state, schedulers::wrr, service, 0, 1));
+  edits.add(server(2, 2));
+  CHECK(catch_up(state, schedulers::wrr, service, 0, 1));
+  CHECK(catch_up(behind, schedulers::wrr, service, 0, 1));
+  CHECK(state.current_weight == behind.current_weight);
+  CHECK(state.sequence == 2);
+}
+
+TEST_CASE("catch up: a worker that missed edits starts from today's list and says so") {
+  VirtualService service;
+  start_scheduler(service, 1);
+  SchedulerState state;
+  CHECK(catch_up(state, schedulers::wrr, service, 0, 1));
+  EditList(service).add(server(1, 4));
+  service = next_generation(service);
+  EditList(service).add(server(2, 6));
+  CHECK_FALSE(catch_up(state, schedulers::wrr, service, 0, 1));
+  CHECK(state.current_weight == 5);
+  CHECK_FALSE(is_behind(state, service));
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// A virtual service as one worker sees it: edits arrive in generations, connections are scheduled and counted. Servers
+// are named by a number ("11"), choices are read back as text ("13 12 11", "-" for none).
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "service/edit_list.h"
+#include "service/scheduler/scheduler.h"
+
+namespace fulcrum {
+
+class ScheduleStory {
+ public:
+  explicit ScheduleStory(std::string_view scheduler, uint32_t worker = 0, uint32_t workers = 1)
+      : scheduler_(find_scheduler(scheduler)),
+        worker_(worker),
+        workers_(workers),
+        lines_(kSlots),
+        loads_(lines_.data()) {
+    REQUIRE_MESSAGE(scheduler_ != nullptr, scheduler);
+    service_.scheduler = scheduler;
+    start_scheduler(service_, ++epoch_);
+    publish();
+  }
+
+  // Edits are one generation each, unless between batch() and publish().
+  ScheduleStory& batch() {
+    batched_ = true;
+    return *this;
+  }
+
+  ScheduleStory& add(int name, uint32_t weight = 1) { return apply(&EditList::add, server(name, weight)); }
+  ScheduleStory& edit(int name, uint32_t weight) { return apply(&EditList::edit, server(name, weight)); }
+  ScheduleStory& remove(int name) { return apply(&EditList::remove, server(name, 0).key); }
+
+  ScheduleStory& use(std::string_view scheduler) {
+    close();
+    scheduler_ = find_scheduler(scheduler);
+    start_scheduler(service_, ++epoch_);
+    if (!batched_) publish();
+    return *this;
+  }
+
+  // The worker sees the new generation.
+  ScheduleStory& publish() {
+    close();
+    batched_ = false;
+    CHECK(catch_up(state_, *scheduler_, service_, worker_, workers_));
+    CHECK_FALSE(is_behind(state_, service_));
+    service_ = next_generation(service_);
+    return *this;
+  }
+
+  // Schedules one connection and counts it as active.
+  int choose_index() {
+    const int index = scheduler_->choose(state_, service_, loads_, {});
+    if (index >= 0) ++load(service_.servers.at(static_cast<size_t>(index)).key.port).active;
+    return index;
+  }
+
+  std::string choose(int connections) {
+    std::string text;
+    for (int i = 0; i < connections; ++i) {
+      const int index = choose_index();
+      text += (i == 0 ? "" : " ");
+      text += index < 0 ? "-" : std::to_string(service_.servers.at(static_cast<size_t>(index)).key.port);
+    }
+    return text;
+  }
+
+  LoadView::Line& load(int name) { return lines_.at(slot(name)); }
+  void set_overloaded(int name, bool overloaded) { load(name).overloaded = overloaded; }
+
+  const VirtualService& service() const { return service_; }
+  const SchedulerState& state() const { return state_; }
+  const LoadView& loads() const { return loads_; }
+
+ private:
+  static constexpr size_t kSlots = 32768;
+
+  // LVS's trash: the same name gets the same slot again.
+  ServerSlot slot(int name) { return slots_.emplace(name, static_cast<ServerSlot>(slots_.size())).first->second; }
+
+  RealServer server(int name, uint32_t weight) {
+    RealServer server;
+    server.key = {.address = Address::from(be32::from_host(0x0a000200)), .port = static_cast<uint16_t>(name)};
+    server.slot = slot(name);
+    server.weight = weight;
+    server.upper_threshold = 1000000;  // lets set_overloaded() count
+    return server;
+  }
+
+  template <typename Operation, typename Argument>
+  ScheduleStory& apply(Operation operation, const Argument& argument) {
+    if (!edits_) edits_ = std::make_unique<EditList>(service_);
+    CHECK(((*edits_).*operation)(argument) == EditResult::kDone);
+    return batched_ ? *this : publish();
+  }
+
+  void close() { edits_.reset(); }
+
+  const Scheduler* scheduler_;
+  uint32_t worker_, workers_;
+  VirtualService service_;
+  std::unique_ptr<EditList> edits_;
+  bool batched_ = false;
+  uint64_t epoch_ = 0;
+  std::map<int, ServerSlot> slots_;
+  std::vector<LoadView::Line> lines_;
+  LoadView loads_;
+  SchedulerState state_;
+};
+
+}  // namespace fulcrum
