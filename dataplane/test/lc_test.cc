@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The first sequences are those of the kernel (conformance scenarios lc-basic, lc-256).
 #include <doctest/doctest.h>
 
 #include <random>

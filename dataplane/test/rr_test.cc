@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The first sequences are those of the kernel (conformance scenarios rr-basic, rr-weight0, rr-add-del).
 #include <doctest/doctest.h>
 
 #include <list>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The first sequences are those of the kernel (conformance scenarios wrr-321, wrr-change).
 #include <doctest/doctest.h>
 
 #include <algorithm>
