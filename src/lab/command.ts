@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs other programs: short ones for their result, long ones as a task whose lines can be waited for.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+export type Command = readonly [string, ...string[]];
+
+export class CommandError extends Error {
+  readonly output: string;
+
+  constructor(command: Command, ending: string, output: string) {
+    super(`${command.join(' ')}: ${ending}${output === '' ? '' : `\n${output}`}`);
+    this.output = output;
+  }
+}
+
+export interface RunOptions {
+  readonly input?: string;
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/** Runs a program to its end; resolves with its standard output, rejects with CommandError if it fails. */
+export function run(command: Command, options: RunOptions = {}): Promise<string> {
+  const [file, ...parameters] = command;
+  const signals = [
+    options.signal,
+    options.timeoutMs === undefined ? undefined : AbortSignal.timeout(options.timeoutMs),
+  ];
+  const child = spawn(file, parameters, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    signal: AbortSignal.any(signals.filter((signal) => signal !== undefined)),
+    detached: true,
+  });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text;
+    });
+  // A program that ends without reading its input is judged by its exit code.
+  child.stdin.on('error', () => {});
+  child.stdin.end(options.input ?? '');
+  return new Promise((resolve, reject) => {
+    const fail = (ending: string): void =>
+      reject(new CommandError(command, ending, (output.stderr || output.stdout).trim()));
+    child.once('error', (error) => fail(error.message));
+    child.once('close', (code, signal) => {
+      if (code === 0) resolve(output.stdout);
+      else fail(signal === null ? `exit code ${code}` : `signal ${signal}`);
+    });
+  });
+}
+
+/** Lines kept for error messages. */
+const keptLines = 40;
+
+/** A program that runs beside us, in a process group of its own so that a Ctrl-C at the terminal is ours alone. */
+export class Task {
+  readonly ended: Promise<string>;
+  readonly #child: ChildProcess;
+  readonly #command: Command;
+  readonly #listeners = new Set<(line: string) => void>();
+  readonly #tail: string[] = [];
+  #ending: string | undefined;
+
+  constructor(command: Command) {
+    const [file, ...parameters] = command;
+    this.#command = command;
+    const child = spawn(file, parameters, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+    this.#child = child;
+    child.stdin.on('error', () => {});
+    for (const stream of [child.stdout, child.stderr])
+      createInterface({ input: stream }).on('line', (line) => this.#take(line));
+    this.ended = new Promise((resolve) => {
+      const end = (ending: string): void => {
+        this.#ending ??= ending;
+        resolve(this.#ending);
+      };
+      child.once('error', (error) => end(error.message));
+      child.once('close', (code, signal) => end(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get running(): boolean {
+    return this.#ending === undefined;
+  }
+
+  /** Last lines of both outputs. */
+  get tail(): readonly string[] {
+    return this.#tail;
+  }
+
+  /** Calls back with every further line of both outputs. */
+  onLine(listener: (line: string) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  write(text: string): void {
+    this.#child.stdin?.write(text);
+  }
+
+  /** The first line from now on that the predicate takes; rejects when the program ends before, or takes too long. */
+  line(take: (line: string) => boolean, timeoutMs: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const listener = (line: string): void => {
+        if (!take(line)) return;
+        done();
+        resolve(line);
+      };
+      const fail = (why: string): void => {
+        done();
+        reject(new CommandError(this.#command, why, this.#tail.join('\n')));
+      };
+      const timer = setTimeout(() => fail(`nothing of what was expected in ${timeoutMs / 1000} s`), timeoutMs);
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#listeners.delete(listener);
+      };
+      this.#listeners.add(listener);
+      void this.ended.then((ending) => fail(`ended (${ending})`));
+    });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** SIGTERM, and SIGKILL when it still runs after the grace; resolves with how it ended. */
+  async stop(graceMs = 5000): Promise<string> {
+    this.signal('SIGTERM');
+    const timer = setTimeout(() => this.signal('SIGKILL'), graceMs);
+    const ending = await this.ended;
+    clearTimeout(timer);
+    return ending;
+  }
+
+  #take(line: string): void {
+    this.#tail.push(line);
+    if (this.#tail.length > keptLines) this.#tail.shift();
+    for (const listener of [...this.#listeners]) listener(line);
+  }
+}
