@@ -22,13 +22,15 @@ export function versionLine(size: number | string): string {
   return `IP Virtual Server version 1.2.1 (size=${size})`;
 }
 
+const counterTitles = ['Conns', 'InPkts', 'OutPkts', 'InBytes', 'OutBytes'];
+
 const titles: Readonly<Record<ListingStyle['columns'], readonly [string, string]>> = {
   plain: [
     'Prot LocalAddress:Port Scheduler Flags',
     '  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn',
   ],
   stats: [
-    `${left('Prot LocalAddress:Port', 33)}${['Conns', 'InPkts', 'OutPkts', 'InBytes', 'OutBytes'].map((title) => title.padStart(title === 'Conns' ? 8 : 9)).join('')}`,
+    left('Prot LocalAddress:Port', 33) + counterTitles.map((title) => title.padStart(9)).join(''),
     '  -> RemoteAddress:Port',
   ],
   thresholds: [
