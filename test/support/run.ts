@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// npm test: every check and test of the project, one after another, with one closing line `N passed, N failed`.
+// `npm test -- NAME…` runs only these steps; names are those printed at the beginning of each.
+
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { filesBelow, root } from '../../src/build/step.js';
+import { type Outcome, readJunit, TapReader } from './report.js';
+
+type Take = (outcome: Outcome) => void;
+
+interface Step {
+  readonly name: string;
+  readonly run: (take: Take) => Promise<void>;
+}
+
+const steps: readonly Step[] = [
+  { name: 'types', run: (take) => check(take, 'tsc -p . --noEmit', ['node_modules/.bin/tsc', '-p', '.', '--noEmit']) },
+  { name: 'lint', run: (take) => check(take, 'biome check', ['node_modules/.bin/biome', 'check', '.']) },
+  { name: 'proto', run: (take) => check(take, 'buf lint', ['node_modules/.bin/buf', 'lint', 'proto']) },
+  { name: 'format', run: clangFormat },
+  { name: 'engine', run: engine },
+  { name: 'fuzz', run: fuzz },
+  { name: 'unit', run: (take) => ava(take, ['test/unit/**/*.test.ts', 'test/grpc/**/*.test.ts'], ['--concurrency=2']) },
+  // Each story has the CPUs and the machine's network for itself.
+  { name: 'e2e', run: (take) => ava(take, ['test/e2e/**/*.test.ts'], ['--serial', '--concurrency=1']) },
+];
+
+/** Frames that the fuzz program makes: random ones, truncated ones, mutated valid ones. */
+const fuzzFrames = 200_000;
+
+interface Ending {
+  readonly code: number;
+  readonly stdout: string;
+  readonly output: string;
+}
+
+/** Runs a program of the checkout to its end; lines of standard output are also given to `onLine`. */
+function run(command: readonly [string, ...string[]], onLine?: (line: string) => void): Promise<Ending> {
+  const [file, ...parameters] = command;
+  const child = spawn(file, parameters, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  if (onLine) createInterface({ input: child.stdout }).on('line', onLine);
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve({ code: 127, stdout, output: error.message }));
+    child.once('close', (code, signal) =>
+      resolve({ code: code ?? 128, stdout, output: signal === null ? output : `${output}\nended by ${signal}` }),
+    );
+  });
+}
+
+/** A program whose exit code is the outcome. */
+async function check(take: Take, title: string, command: readonly [string, ...string[]]): Promise<void> {
+  const { code, output } = await run(command);
+  take({ title, passed: code === 0, detail: output.trim() });
+}
+
+async function clangFormat(take: Take): Promise<void> {
+  const isOurs = (path: string): boolean =>
+    /\.(cc|h)$/.test(path) && !path.startsWith('dataplane/build/') && !path.startsWith('dataplane/generated/');
+  await check(take, 'clang-format', ['clang-format', '--dry-run', '-Werror', ...filesBelow('dataplane', isOurs)]);
+}
+
+async function engine(take: Take): Promise<void> {
+  const { code, stdout, output } = await run([join(root, 'dataplane/build/Release/dataplane_test'), '-r=junit']);
+  const outcomes = readJunit(stdout);
+  outcomes.forEach(take);
+  const explained = outcomes.length > 0 && (code === 0 || outcomes.some(({ passed }) => !passed));
+  if (!explained) take({ title: `dataplane_test ended with exit code ${code}`, passed: false, detail: output.trim() });
+}
+
+async function fuzz(take: Take): Promise<void> {
+  const program = join(root, 'dataplane/build/Sanitized/dataplane_fuzz');
+  await check(take, `${fuzzFrames} frames under sanitizers`, [program, String(fuzzFrames)]);
+}
+
+async function ava(take: Take, patterns: readonly string[], options: readonly string[]): Promise<void> {
+  let failed = 0;
+  let seen = 0;
+  const reader = new TapReader((outcome) => {
+    seen++;
+    if (!outcome.passed) failed++;
+    take(outcome);
+  });
+  const command = [join(root, 'node_modules/.bin/ava'), '--tap', ...options, ...patterns] as const;
+  const { code, output } = await run(command, (line) => reader.line(line));
+  reader.end();
+  if (seen > 0 && (code === 0) === (failed === 0)) return;
+  take({ title: `ava ended with exit code ${code}`, passed: false, detail: output.trim() });
+}
+
+const tail = (text: string): string => {
+  const lines = text.split('\n');
+  const shown = lines.length > 200 ? [`… ${lines.length - 200} lines above`, ...lines.slice(-200)] : lines;
+  return shown.map((line) => `      ${line}`).join('\n');
+};
+
+async function main(names: readonly string[]): Promise<number> {
+  const unknown = names.filter((name) => !steps.some((step) => step.name === name));
+  if (unknown.length > 0) {
+    process.stderr.write(
+      `no such step: ${unknown.join(', ')}; there are ${steps.map(({ name }) => name).join(', ')}\n`,
+    );
+    return 2;
+  }
+  const failures: string[] = [];
+  let passed = 0;
+  for (const step of steps.filter(({ name }) => names.length === 0 || names.includes(name))) {
+    const started = Date.now();
+    process.stdout.write(`${step.name}\n`);
+    await step.run(({ title, passed: good, detail }) => {
+      process.stdout.write(`  ${good ? 'ok  ' : 'FAIL'} ${title}\n`);
+      if (good) passed++;
+      else {
+        failures.push(`${step.name}: ${title}`);
+        if (detail !== undefined) process.stdout.write(`${tail(detail)}\n`);
+      }
+    });
+    process.stdout.write(`  ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+  }
+  if (failures.length > 0) process.stdout.write(`\nfailed:\n${failures.map((title) => `  ${title}\n`).join('')}`);
+  process.stdout.write(`\n${passed} passed, ${failures.length} failed\n`);
+  return failures.length === 0 && passed > 0 ? 0 : 1;
+}
+
+if (!existsSync(join(root, 'dist/src'))) throw new Error('nothing is built here: run bin/bootstrap --test first');
+process.exitCode = await main(process.argv.slice(2));
