@@ -99,7 +99,7 @@ export class RunDirectory {
       rmdirSync(this.path);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'EBUSY') throw error;
+      if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'EBUSY'].includes(code ?? '')) throw error;
     }
   }
 

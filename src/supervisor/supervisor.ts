@@ -45,7 +45,7 @@ export class Supervisor {
     }
     const ending = await child.ended;
     this.#forget(child);
-    this.#stopping.signal.throwIfAborted();
+    if (this.#stopping.signal.aborted) throw new StartError(`stopped while the ${spec.name} was starting`);
     const said = child.lastWords === '' ? '' : `: ${child.lastWords}`;
     throw new StartError(`the ${spec.name} did not start (${ending})${said}`);
   }
