@@ -99,12 +99,17 @@ function metadataText(metadata: Metadata | undefined, key: string): string {
   return typeof value === 'string' ? value : '';
 }
 
+/** grpc-js wraps the reason why it could not connect into more words than it has. */
+function tidy(details: string): string {
+  return /Last error: (?:Error: )?(.+?)\. Resolution note:/.exec(details)?.[1] ?? details;
+}
+
 /** The error that the other side had, from what a grpc-js call failed with. */
 export function fromServiceError(error: ServiceError): FulcrumError {
   const reason = metadataText(error.metadata, reasonMetadataKey);
   const field = metadataText(error.metadata, fieldMetadataKey);
   const prefix = `${field}: `;
-  const details = error.details ?? error.message;
+  const details = tidy(error.details ?? error.message);
   return new FulcrumError({
     code: statusName(error.code),
     reason: isReason(reason) ? reason : 'REASON_UNSPECIFIED',

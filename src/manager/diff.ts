@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what is configured and what is wanted to the operations between them: as few as possible, in order. With prune the
+// result has the wanted servers in the wanted order. A server can only be added at the end (LVS: at the head of its
+// list), so those after the first one out of place are deleted and added again, which keeps their connections.
+import type { Configuration__Output } from '../generated/fulcrum/v1/Configuration.js';
+import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
+import type { RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
+import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
+import { FulcrumError, type Reason } from '../grpc/errors.js';
+import { type Capabilities, engineCapabilities } from './capabilities.js';
+import type { Model } from './model.js';
+import {
+  type Server,
+  type Service,
+  type ServiceKey,
+  type ServiceSpec,
+  serviceId,
+  type Timeouts,
+  type Vip,
+} from './nouns.js';
+import {
+  checkServerAddress,
+  type NamedServer,
+  readServer,
+  readServiceKey,
+  readServiceSpec,
+  readTimeouts,
+  readVip,
+} from './validate.js';
+
+interface WantedService {
+  readonly key: ServiceKey;
+  readonly spec: ServiceSpec;
+  readonly servers: ReadonlyMap<string, NamedServer>;
+}
+
+/** The operations that make a model what a configuration says. Errors have fields like "services[1].key.port". */
+export function diff(
+  model: Model,
+  configuration: Configuration__Output,
+  prune: boolean,
+  capabilities: Capabilities = engineCapabilities,
+): Operation__Output[] {
+  const services = readServices(configuration.services, capabilities);
+  const vips = readVips(model, configuration.vips);
+  return [
+    ...diffTimeouts(model, configuration),
+    ...diffVips(model, vips),
+    ...(prune ? deleteServices(model, services) : []),
+    ...[...services].flatMap(([id, wanted]) => diffService(model.services.get(id), wanted, prune)),
+    ...(prune ? deleteVips(model, vips) : []),
+  ];
+}
+
+function alreadyNamed(reason: Reason, field: string, name: string): FulcrumError {
+  return new FulcrumError({ code: 'INVALID_ARGUMENT', reason, field, message: `${name} is named twice` });
+}
+
+function readServices(
+  given: readonly VirtualService__Output[],
+  capabilities: Capabilities,
+): ReadonlyMap<string, WantedService> {
+  const services = new Map<string, WantedService>();
+  given.forEach((service, index) => {
+    const path = `services[${index}]`;
+    const key = readServiceKey(service.key, `${path}.key`);
+    const id = serviceId(key);
+    if (services.has(id)) throw alreadyNamed('REASON_SERVICE_EXISTS', `${path}.key`, `virtual service ${id}`);
+    const spec = readServiceSpec(service.spec, key, `${path}.spec`);
+    capabilities.checkService(key, spec, path);
+    services.set(id, { key, spec, servers: readServers(key, service.servers, path, capabilities) });
+  });
+  return services;
+}
+
+function readServers(
+  service: ServiceKey,
+  given: readonly RealServer__Output[],
+  servicePath: string,
+  capabilities: Capabilities,
+): ReadonlyMap<string, NamedServer> {
+  const servers = new Map<string, NamedServer>();
+  given.forEach((realServer, index) => {
+    const path = `${servicePath}.servers[${index}]`;
+    const server = readServer(service, realServer.key, realServer.spec, path);
+    if (servers.has(server.id)) throw alreadyNamed('REASON_SERVER_EXISTS', `${path}.key`, `real server ${server.id}`);
+    checkServerAddress(server.key, `${path}.key`);
+    capabilities.checkServer(service, server.key, server.spec, path);
+    servers.set(server.id, server);
+  });
+  return servers;
+}
+
+function readVips(model: Model, given: Configuration__Output['vips']): ReadonlyMap<string, Vip> {
+  const vips = new Map<string, Vip>();
+  given.forEach((message, index) => {
+    const vip = readVip(message, (address) => model.vips.get(address), `vips[${index}]`);
+    if (vips.has(vip.address)) {
+      throw alreadyNamed('REASON_INVALID', `vips[${index}].address`, `VIP ${vip.address}`);
+    }
+    vips.set(vip.address, vip);
+  });
+  return vips;
+}
+
+/** Whether two flat records of the same type hold the same values. */
+export function sameFields<T extends object>(left: T, right: T): boolean {
+  return (Object.keys(left) as (keyof T)[]).every((key) => left[key] === right[key]);
+}
+
+function diffTimeouts(model: Model, { timeouts }: Configuration__Output): Operation__Output[] {
+  if (timeouts === null) return [];
+  const wanted: Timeouts = readTimeouts(timeouts, model.timeouts, 'timeouts');
+  return sameFields(wanted, model.timeouts) ? [] : [{ action: 'setTimeouts', setTimeouts: wanted }];
+}
+
+/** Before services: a VIP that is to be silent must not be announced first. */
+function diffVips(model: Model, wanted: ReadonlyMap<string, Vip>): Operation__Output[] {
+  return [...wanted.values()]
+    .filter((vip) => {
+      const current = model.vips.get(vip.address);
+      return current === undefined || !sameFields(vip, current);
+    })
+    .map((vip) => ({ action: 'setVip', setVip: { ...vip, services: 0 } }));
+}
+
+function deleteVips(model: Model, wanted: ReadonlyMap<string, Vip>): Operation__Output[] {
+  return [...model.vips.keys()]
+    .filter((address) => !wanted.has(address))
+    .map((address) => ({ action: 'deleteVip', deleteVip: address }));
+}
+
+function deleteServices(model: Model, wanted: ReadonlyMap<string, WantedService>): Operation__Output[] {
+  return [...model.services]
+    .filter(([id]) => !wanted.has(id))
+    .map(([, service]) => ({ action: 'deleteService', deleteService: service.key }));
+}
+
+function diffService(current: Service | undefined, wanted: WantedService, prune: boolean): Operation__Output[] {
+  const { key, spec } = wanted;
+  const edits: Operation__Output[] = [];
+  if (current === undefined) edits.push({ action: 'addService', addService: { key, spec } });
+  else if (!sameFields(spec, current.spec)) edits.push({ action: 'editService', editService: { key, spec } });
+  return [...edits, ...diffServers(key, current?.servers ?? new Map(), wanted.servers, prune)];
+}
+
+function diffServers(
+  service: ServiceKey,
+  current: ReadonlyMap<string, Server>,
+  wanted: ReadonlyMap<string, NamedServer>,
+  prune: boolean,
+): Operation__Output[] {
+  const remove = (key: Server['key']): Operation__Output => ({
+    action: 'deleteServer',
+    deleteServer: { service, key },
+  });
+  const add = ({ key, spec }: NamedServer): Operation__Output => ({
+    action: 'addServer',
+    addServer: { service, key, spec },
+  });
+  const edit = ({ key, spec }: NamedServer): Operation__Output => ({
+    action: 'editServer',
+    editServer: { service, key, spec },
+  });
+  const keep = prune ? leadingInOrder(current, wanted) : new Set(current.keys());
+
+  const unnamed = prune ? [...current].filter(([id]) => !wanted.has(id)).map(([, server]) => remove(server.key)) : [];
+  const kept: Operation__Output[] = [];
+  const added: Operation__Output[] = [];
+  for (const [id, server] of wanted) {
+    const before = current.get(id);
+    if (before === undefined) added.push(add(server));
+    else if (!keep.has(id)) added.push(remove(before.key), add(server));
+    else if (!sameFields(server.spec, before.spec)) kept.push(edit(server));
+  }
+  return [...unnamed, ...kept, ...added];
+}
+
+/** The longest beginning of the wanted list whose members are there already, in that order. */
+function leadingInOrder(current: ReadonlyMap<string, Server>, wanted: ReadonlyMap<string, NamedServer>): Set<string> {
+  const positions = new Map([...current.keys()].map((id, position) => [id, position]));
+  const leading = new Set<string>();
+  let last = -1;
+  for (const id of wanted.keys()) {
+    const position = positions.get(id);
+    if (position === undefined || position < last) break;
+    leading.add(id);
+    last = position;
+  }
+  return leading;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The manager as a process: arguments, signals, exit codes (2 for wrong arguments, 1 for anything else that fails).
+import { parseArgs } from 'node:util';
+import { FulcrumError } from '../grpc/errors.js';
+import { createLogger, type Logger } from '../grpc/log.js';
+import { defaultStateDirectory, runPaths } from '../grpc/paths.js';
+import { type ManagerOptions, startManager } from './manager.js';
+
+class UsageError extends Error {}
+
+const optionTypes = {
+  socket: { type: 'string' },
+  dataplane: { type: 'string' },
+  'state-dir': { type: 'string' },
+  listen: { type: 'string' },
+  'tls-cert': { type: 'string' },
+  'tls-key': { type: 'string' },
+  'tls-client-ca': { type: 'string' },
+} as const;
+
+function readArguments(): ManagerOptions {
+  let values: { readonly [name in keyof typeof optionTypes]?: string };
+  try {
+    ({ values } = parseArgs({ options: optionTypes }));
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const paths = runPaths();
+  return {
+    socket: values.socket ?? paths.managerSocket,
+    dataplaneSocket: values.dataplane ?? paths.dataplaneSocket,
+    stateDirectory: values['state-dir'] ?? defaultStateDirectory(),
+    listen: readListen(values),
+  };
+}
+
+function readListen(values: { readonly [name in keyof typeof optionTypes]?: string }): ManagerOptions['listen'] {
+  const { listen, 'tls-cert': certificate, 'tls-key': key, 'tls-client-ca': clientAuthority } = values;
+  const anyTls = [certificate, key, clientAuthority].some((file) => file !== undefined);
+  if (listen === undefined) {
+    if (anyTls) throw new UsageError('--tls-cert, --tls-key and --tls-client-ca need --listen HOST:PORT');
+    return undefined;
+  }
+  if (!/:\d+$/.test(listen)) throw new UsageError(`--listen ${listen} is not HOST:PORT`);
+  if (certificate === undefined || key === undefined || clientAuthority === undefined) {
+    throw new UsageError('--listen is served only with mutual TLS: give --tls-cert, --tls-key and --tls-client-ca');
+  }
+  return { address: listen, tls: { certificate, key, clientAuthority } };
+}
+
+async function main(log: Logger): Promise<void> {
+  const options = readArguments();
+  const manager = await startManager(options, log);
+  let stopping = false;
+  const stop = async (signal: NodeJS.Signals) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal }, 'stopping');
+    await manager.stop();
+    log.info('stopped');
+    process.exit(0);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  log.info({ socket: options.socket, stateDirectory: options.stateDirectory, port: manager.port }, 'ready');
+}
+
+const log = createLogger('manager');
+main(log).catch((error: unknown) => {
+  const message = error instanceof FulcrumError ? error.describe() : (error as Error).message;
+  log.fatal(message);
+  process.stderr.write(`manager: ${message}\n`);
+  process.exit(error instanceof UsageError ? 2 : 1);
+});

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// A manager, put together: store, director, reconciler, API on its sockets. main.ts runs one as a process.
+import { existsSync, readFileSync } from 'node:fs';
+import type { Server } from '@grpc/grpc-js';
+import { FulcrumError } from '../grpc/errors.js';
+import { addHealth } from '../grpc/health.js';
+import { closeServer, createServer, listenMutualTls, listenUnix, type TlsFiles } from '../grpc/listen.js';
+import { descriptorSetPath } from '../grpc/loader.js';
+import type { Logger } from '../grpc/log.js';
+import { addReflection } from '../grpc/reflection.js';
+import { dataplaneConnector } from './dataplane_client.js';
+import { Director } from './director.js';
+import { Reconciler } from './reconciler.js';
+import { addDirectorService, directorServiceName } from './service.js';
+import { Store } from './store.js';
+import { Broadcaster } from './watch.js';
+
+export interface ManagerOptions {
+  readonly socket: string;
+  readonly dataplaneSocket: string;
+  readonly stateDirectory: string;
+  /** A TCP listener, "host:port". */
+  readonly listen?: { readonly address: string; readonly tls: TlsFiles } | undefined;
+  /** How long an edit waits for the dataplane; default 5 s. */
+  readonly inForceTimeoutMs?: number | undefined;
+  /** How far a reader of Watch may be behind, in objects. */
+  readonly watchBound?: number | undefined;
+}
+
+export interface Manager {
+  /** Port of the TCP listener; 0 without one. */
+  readonly port: number;
+  readonly stop: () => Promise<void>;
+}
+
+const defaultInForceTimeoutMs = 5_000;
+/** Calls under way when the manager stops get this long; watchers are ended. */
+const stopGraceMs = 300;
+
+function readDescriptorSet(): Buffer {
+  if (existsSync(descriptorSetPath)) return readFileSync(descriptorSetPath);
+  const message = `${descriptorSetPath} is missing: build it with "npm run build:proto"`;
+  throw new FulcrumError({ code: 'FAILED_PRECONDITION', message });
+}
+
+async function listen(server: Server, options: ManagerOptions): Promise<number> {
+  await listenUnix(server, options.socket);
+  return options.listen ? await listenMutualTls(server, options.listen.address, options.listen.tls) : 0;
+}
+
+/** Resolves when the manager serves. Fails, with nothing changed, if the state is damaged or a socket is taken. */
+export async function startManager(options: ManagerOptions, log: Logger): Promise<Manager> {
+  const descriptorSet = readDescriptorSet();
+  const store = await Store.open(options.stateDirectory);
+  const broadcaster = new Broadcaster(store.loaded.lineage, options.watchBound);
+  const director = new Director(store, broadcaster, log);
+  const reconciler = new Reconciler({
+    connect: dataplaneConnector(options.dataplaneSocket),
+    desired: () => director.state,
+    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    log,
+  });
+  director.attach(reconciler);
+  const server = createServer();
+  const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
+  addDirectorService(server, { director, reconciler, broadcaster, inForceTimeoutMs }, log);
+  const health = addHealth(server, [directorServiceName]);
+  addReflection(server, descriptorSet, [directorServiceName]);
+  try {
+    const port = await listen(server, options);
+    reconciler.start();
+    health.setServing(true);
+    const stop = async () => {
+      health.setServing(false);
+      await closeServer(server, stopGraceMs);
+      await director.settle();
+      await reconciler.stop();
+      await store.close();
+    };
+    return { port, stop };
+  } catch (error) {
+    server.forceShutdown();
+    await store.close();
+    throw error;
+  }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// fulcrum.v1.DirectorService. Handlers only translate: edits go through the director, reads come from its state, and
+// what only the dataplane knows is asked of it.
+import type { Server } from '@grpc/grpc-js';
+import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import { addService } from '../grpc/handlers.js';
+import { loadDirectorService } from '../grpc/loader.js';
+import type { Logger } from '../grpc/log.js';
+import type { ServiceContext } from './service_context.js';
+import { dataplaneHandlers } from './service_dataplane.js';
+import { editHandlers } from './service_edits.js';
+import { readHandlers } from './service_reads.js';
+
+export const directorServiceName = 'fulcrum.v1.DirectorService';
+
+export function addDirectorService(server: Server, context: ServiceContext, log: Logger): void {
+  const handlers = { ...editHandlers(context), ...readHandlers(context), ...dataplaneHandlers(context) };
+  addService<DirectorServiceDefinition, 'Watch'>(server, loadDirectorService(), handlers, log);
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handlers of the calls about what the dataplane does: connections, statistics, neighbours, ports, status.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DataplaneStatus } from '../generated/fulcrum/v1/DataplaneStatus.js';
+import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import { FulcrumError } from '../grpc/errors.js';
+import type { CallContext, Handlers } from '../grpc/handlers.js';
+import { projectRoot } from '../grpc/loader.js';
+import { networkNamespaceInode } from '../grpc/paths.js';
+import { revisionText } from './messages.js';
+import { countServers } from './model.js';
+import { pageToken, readPageSize, readPageToken } from './pages.js';
+import type { Reconciler, ReconcilerStatus } from './reconciler.js';
+import { findService, type ServiceContext } from './service_context.js';
+import { mergeServices, sumVerdicts } from './statistics.js';
+import { invalid, readAddress, readServiceKey } from './validate.js';
+
+type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
+export type DataplaneHandlers = Pick<
+  AllHandlers,
+  'listConnections' | 'getStatistics' | 'listNeighbors' | 'listPorts' | 'getStatus'
+>;
+
+/** How long empty pages of the dataplane are passed over, when a filter leaves little. */
+const searchMs = 200;
+const statusTimeoutMs = 1_000;
+const version = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')).version as string;
+const startedAt = performance.now();
+
+export function dataplaneHandlers(context: ServiceContext): DataplaneHandlers {
+  const { director, reconciler } = context;
+  return {
+    listConnections: (request, call) => listConnections(reconciler, request, call),
+    getStatistics: async ({ service: given }, { signal }) => {
+      const { model } = director.state;
+      const service = given ? findService(model, readServiceKey(given, 'service'), 'service') : undefined;
+      const answer = await reconciler.dataplane().getStatistics({ service: service?.key ?? null }, { signal });
+      if (service !== undefined) return { services: mergeServices([service], answer.services) };
+      return {
+        services: mergeServices(model.services.values(), answer.services),
+        workers: answer.workers,
+        verdicts: sumVerdicts(answer.workers),
+      };
+    },
+    listNeighbors: async (_request, { signal }) => await reconciler.dataplane().listNeighbors({}, { signal }),
+    listPorts: async (_request, { signal }) => await reconciler.dataplane().listPorts({}, { signal }),
+    getStatus: async (_request, { signal }) => {
+      const dataplane = await dataplaneStatus(context, signal);
+      const { model, lineage } = director.state;
+      return {
+        version,
+        pid: process.pid,
+        networkNamespace: networkNamespaceInode(),
+        revision: revisionText(lineage, model.revision),
+        services: model.services.size,
+        servers: countServers(model),
+        uptimeMs: Math.round(performance.now() - startedAt),
+        dataplane,
+      };
+    },
+  };
+}
+
+async function dataplaneStatus(
+  { director, reconciler }: ServiceContext,
+  signal: AbortSignal,
+): Promise<DataplaneStatus> {
+  const state = await freshState(reconciler, signal);
+  const { connected, generationApplied, lastError, retryInMs } = reconciler.status();
+  return {
+    connected,
+    instanceId: state?.instanceId ?? '',
+    generationWanted: director.state.generation,
+    generationApplied,
+    lastError,
+    retryInMs,
+    pid: state?.pid ?? 0,
+    workers: state?.workers ?? 0,
+    memory: state?.memory ?? '',
+    uptimeMs: state?.uptimeMs ?? 0,
+    connections: state?.connections ?? 0,
+    connectionCapacity: state?.connectionCapacity ?? 0,
+    dpdkVersion: state?.dpdkVersion ?? '',
+  };
+}
+
+/** The dataplane's own words; those of the last time if it does not answer. Undefined while it is not connected. */
+async function freshState(reconciler: Reconciler, signal: AbortSignal): Promise<ReconcilerStatus['state']> {
+  const { connected, state } = reconciler.status();
+  if (!connected) return undefined;
+  try {
+    return await reconciler.dataplane().getState({}, { signal, timeoutMs: statusTimeoutMs });
+  } catch {
+    return state;
+  }
+}
+
+interface Cursor {
+  readonly instanceId: string;
+  readonly position: string;
+}
+
+function readCursor(token: string, instanceId: string): Cursor {
+  const value = readPageToken(token, 'connections');
+  if (value === undefined) return { instanceId, position: '0' };
+  const match = /^(\d+)@(.*)$/.exec(value);
+  if (match === null) throw invalid('page_token', 'was not given by this list');
+  if (match[2] === instanceId) return { instanceId, position: match[1] ?? '0' };
+  const message = 'the dataplane was restarted since; begin the listing again';
+  throw new FulcrumError({ code: 'ABORTED', reason: 'REASON_STALE', field: 'page_token', message });
+}
+
+async function listConnections(
+  reconciler: Reconciler,
+  request: Parameters<DataplaneHandlers['listConnections']>[0],
+  { signal }: CallContext,
+) {
+  const dataplane = reconciler.dataplane();
+  const filters = readFilters(request);
+  const { instanceId, position } = readCursor(request.pageToken, reconciler.status().state?.instanceId ?? '');
+  const pageSize = readPageSize(request.pageSize);
+  const end = performance.now() + searchMs;
+  for (let cursor = position; ; ) {
+    const page = await dataplane.listConnections({ pageSize, cursor, ...filters }, { signal });
+    cursor = page.nextCursor;
+    if (cursor === '0') return { connections: page.connections, nextPageToken: '' };
+    if (page.connections.length > 0 || performance.now() > end) {
+      return { connections: page.connections, nextPageToken: pageToken('connections', `${cursor}@${instanceId}`) };
+    }
+  }
+}
+
+function readFilters(request: Parameters<DataplaneHandlers['listConnections']>[0]) {
+  const address = (text: string, field: string) => (text === '' ? '' : readAddress(text, field).text);
+  return {
+    service: request.service ? readServiceKey(request.service, 'service') : null,
+    serverAddress: address(request.serverAddress, 'server_address'),
+    clientAddress: address(request.clientAddress, 'client_address'),
+  };
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handlers of the calls that edit. Each is translated to operations, so that all edits follow one set of rules.
+import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
+import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
+import { FulcrumError, joinPath } from '../grpc/errors.js';
+import type { Handlers } from '../grpc/handlers.js';
+import { diff } from './diff.js';
+import { mergeSpec } from './masks.js';
+import { realServerMessage, revisionText, vipMessages, virtualServiceMessage } from './messages.js';
+import { type Applied, applyOperations, type Model } from './model.js';
+import { type Server, type ServerKey, type Service, type ServiceKey, serverId, serviceId } from './nouns.js';
+import {
+  applyNamed,
+  checkCurrent,
+  checkEtag,
+  type FieldName,
+  findService,
+  makeEdit,
+  type ServiceContext,
+  under,
+} from './service_context.js';
+import { effectiveServerKey, invalid, readServerKey, readServerSpec, readServiceKey } from './validate.js';
+
+type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
+type EditMethods =
+  | `${'create' | 'update' | 'delete'}${'VirtualService' | 'RealServer'}`
+  | 'setVip'
+  | 'deleteVip'
+  | 'apply';
+export type EditHandlers = Pick<AllHandlers, EditMethods>;
+type RequestOf<M extends EditMethods> = Parameters<EditHandlers[M]>[0];
+
+export function editHandlers(context: ServiceContext): EditHandlers {
+  return {
+    createVirtualService: async ({ service, validateOnly }, call) => {
+      const apply = (model: Model) => createService(model, service);
+      const { applied, lineage, inForce } = await makeEdit(context, { apply, validateOnly }, call);
+      return { service: virtualServiceMessage(serviceIn(applied.model, service?.key), lineage), inForce };
+    },
+    updateVirtualService: async (request, call) => {
+      const apply = (model: Model, lineage: string) => updateService(model, lineage, request);
+      const edit = { apply, validateOnly: request.validateOnly };
+      const { applied, lineage, inForce } = await makeEdit(context, edit, call);
+      return { service: virtualServiceMessage(serviceIn(applied.model, request.service?.key), lineage), inForce };
+    },
+    deleteVirtualService: async (request, call) => {
+      const apply = (model: Model, lineage: string) => deleteService(model, lineage, request);
+      const { inForce } = await makeEdit(context, { apply, validateOnly: request.validateOnly }, call);
+      return { inForce };
+    },
+    createRealServer: async ({ service, server, validateOnly }, call) => {
+      const addServer = { service, key: server?.key ?? null, spec: server?.spec ?? null };
+      const apply = (model: Model) => applyNamed(model, [{ action: 'addServer', addServer }], serverField);
+      const { applied, lineage, inForce } = await makeEdit(context, { apply, validateOnly }, call);
+      return { server: realServerMessage(serverOf(applied), lineage), inForce };
+    },
+    updateRealServer: async (request, call) => {
+      const apply = (model: Model, lineage: string) => updateServer(model, lineage, request);
+      const edit = { apply, validateOnly: request.validateOnly };
+      const { applied, lineage, inForce } = await makeEdit(context, edit, call);
+      return { server: realServerMessage(serverOf(applied), lineage), inForce };
+    },
+    deleteRealServer: async (request, call) => {
+      const apply = (model: Model, lineage: string) => deleteServer(model, lineage, request);
+      const { inForce } = await makeEdit(context, { apply, validateOnly: request.validateOnly }, call);
+      return { inForce };
+    },
+    setVip: async ({ vip, validateOnly }, call) => {
+      const apply = (model: Model) => applyNamed(model, [{ action: 'setVip', setVip: vip }], under('vip'));
+      const { applied, inForce } = await makeEdit(context, { apply, validateOnly }, call);
+      const address = applied.carriedOut[0]?.setVip?.address;
+      return { vip: vipMessages(applied.model).find((message) => message.address === address) ?? null, inForce };
+    },
+    deleteVip: async ({ address, validateOnly }, call) => {
+      const operation: Operation__Output = { action: 'deleteVip', deleteVip: address };
+      const apply = (model: Model) => applyNamed(model, [operation], under('address'));
+      const { inForce } = await makeEdit(context, { apply, validateOnly }, call);
+      return { inForce };
+    },
+    apply: async (request, call) => {
+      const apply = (model: Model, lineage: string) => applyRequest(model, lineage, request);
+      const edit = { apply, validateOnly: request.validateOnly };
+      const { applied, lineage, inForce } = await makeEdit(context, edit, call);
+      return {
+        results: [...applied.results],
+        operations: [...applied.carriedOut],
+        revision: revisionText(lineage, applied.model.revision),
+        inForce,
+      };
+    },
+  };
+}
+
+/** A service that an edit has just been made to. */
+function serviceIn(model: Model, key: VirtualService__Output['key'] | undefined): Service {
+  return findService(model, readServiceKey(key, 'service.key'), 'service.key');
+}
+
+/** The server that the one operation of an edit was about. */
+function serverOf({ model, carriedOut }: Applied): Server {
+  const change = carriedOut[0]?.addServer ?? carriedOut[0]?.editServer;
+  const service = model.services.get(serviceId(change?.service as ServiceKey));
+  return service?.servers.get(serverId(change?.key as ServerKey)) as Server;
+}
+
+/** Operations on a service begin with the service itself; its servers follow. */
+const serviceField: FieldName = (index, rest) =>
+  joinPath(index === 0 ? 'service' : `service.servers[${index - 1}]`, rest);
+
+/** Requests about a server name its service apart. */
+const serverField: FieldName = (_index, rest) => (/^service\b/.test(rest) ? rest : joinPath('server', rest));
+
+function createService(model: Model, service: VirtualService__Output | null): Applied {
+  const key = service?.key ?? null;
+  const operations: Operation__Output[] = [
+    { action: 'addService', addService: { key, spec: service?.spec ?? null } },
+    ...(service?.servers ?? []).map(
+      (server): Operation__Output => ({
+        action: 'addServer',
+        addServer: { service: key, key: server.key, spec: server.spec },
+      }),
+    ),
+  ];
+  return applyNamed(model, operations, serviceField);
+}
+
+function updateService(model: Model, lineage: string, request: RequestOf<'updateVirtualService'>): Applied {
+  const key = readServiceKey(request.service?.key, 'service.key');
+  const current = model.services.get(serviceId(key));
+  checkEtag(current, request.service?.etag ?? '', lineage, 'service.etag');
+  if (current === undefined && request.allowMissing) return createService(model, request.service);
+  const spec = current && mergeSpec(current.spec, request.service?.spec, request.updateMask);
+  const editService = { key, spec: spec ?? null };
+  return applyNamed(model, [{ action: 'editService', editService }], serviceField);
+}
+
+function deleteService(model: Model, lineage: string, request: RequestOf<'deleteVirtualService'>): Applied {
+  const key = readServiceKey(request.key, 'key');
+  checkEtag(findService(model, key, 'key'), request.etag, lineage, 'etag');
+  return applyNamed(model, [{ action: 'deleteService', deleteService: key }], under('key'));
+}
+
+function updateServer(model: Model, lineage: string, request: RequestOf<'updateRealServer'>): Applied {
+  const service = findService(model, readServiceKey(request.service, 'service'), 'service');
+  const given = readServerKey(request.server?.key, 'server.key');
+  const asGiven = service.servers.get(serverId(given));
+  const spec = asGiven ? mergeSpec(asGiven.spec, request.server?.spec, request.updateMask) : request.server?.spec;
+  // A server of DR or TUN may be named with another port: it has its service's.
+  const key = effectiveServerKey(service.key, given, readServerSpec(spec, 'server.spec'));
+  const current = service.servers.get(serverId(key));
+  checkEtag(current, request.server?.etag ?? '', lineage, 'server.etag');
+  const change = { service: service.key, key, spec: spec ?? null };
+  const add = current === undefined && request.allowMissing;
+  const operation: Operation__Output = add
+    ? { action: 'addServer', addServer: change }
+    : { action: 'editServer', editServer: change };
+  return applyNamed(model, [operation], serverField);
+}
+
+function deleteServer(model: Model, lineage: string, request: RequestOf<'deleteRealServer'>): Applied {
+  const service = findService(model, readServiceKey(request.service, 'service'), 'service');
+  const key = readServerKey(request.key, 'key');
+  const server = service.servers.get(serverId(key));
+  if (server !== undefined) checkEtag(server, request.etag, lineage, 'etag');
+  const deletion: Operation__Output = { action: 'deleteServer', deleteServer: { service: service.key, key } };
+  return applyNamed(model, [deletion], under(''));
+}
+
+function applyRequest(model: Model, lineage: string, request: RequestOf<'apply'>): Applied {
+  checkCurrent(request.revision, revisionText(lineage, model.revision), 'revision');
+  if (typeof request.mode === 'number') throw invalid('mode', `${request.mode} is not a known value`);
+  if (request.what === 'operations') {
+    if (request.prune) throw invalid('prune', 'is only for a configuration');
+    const operations = request.operations?.operations ?? [];
+    return applyOperations(model, operations, request.mode);
+  }
+  if (request.what !== 'configuration' || request.configuration === null || request.configuration === undefined) {
+    throw invalid('', 'operations or configuration must be given');
+  }
+  if (request.mode === 'APPLY_MODE_RESTORE') throw invalid('mode', 'RESTORE is only for operations');
+  return applyConfiguration(model, request.configuration, request.prune);
+}
+
+function applyConfiguration(
+  model: Model,
+  configuration: NonNullable<RequestOf<'apply'>['configuration']>,
+  prune: boolean,
+): Applied {
+  try {
+    return applyOperations(model, diff(model, configuration, prune));
+  } catch (error) {
+    throw error instanceof FulcrumError ? error.within('configuration') : error;
+  }
+}

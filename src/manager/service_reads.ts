@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handlers of the calls that read what is configured.
+import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import type { WatchResponse } from '../generated/fulcrum/v1/WatchResponse.js';
+import { FulcrumError } from '../grpc/errors.js';
+import type { Handlers } from '../grpc/handlers.js';
+import {
+  configurationMessage,
+  listOrder,
+  realServerMessage,
+  revisionText,
+  vipMessages,
+  virtualServiceMessage,
+} from './messages.js';
+import { type Service, serverId, serviceId } from './nouns.js';
+import { readPageSize, readSequenceToken, takePage } from './pages.js';
+import { findService, type ServiceContext } from './service_context.js';
+import { readServerKey, readServiceKey } from './validate.js';
+
+type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
+export type ReadHandlers = Pick<
+  AllHandlers,
+  | 'getVirtualService'
+  | 'listVirtualServices'
+  | 'getRealServer'
+  | 'listRealServers'
+  | 'listVips'
+  | 'getConfiguration'
+  | 'getTimeouts'
+  | 'watch'
+>;
+
+/** Services and servers in a page of services: larger ones would hold up everybody else. */
+const largestPageWeight = 20_000;
+
+export function readHandlers({ director, broadcaster }: ServiceContext): ReadHandlers {
+  return {
+    getVirtualService: async ({ key }) => {
+      const { model, lineage } = director.state;
+      return { service: virtualServiceMessage(findService(model, readServiceKey(key, 'key'), 'key'), lineage) };
+    },
+    listVirtualServices: async (request) => {
+      const { model, lineage } = director.state;
+      const after = readSequenceToken(request.pageToken, 'services') ?? 0;
+      const rest = [...model.services.values()].filter(({ sequence }) => sequence > after);
+      const settings = { size: readPageSize(request.pageSize), kind: 'services', largestWeight: largestPageWeight };
+      const page = takePage(rest, settings, (service: Service) => 1 + service.servers.size);
+      return {
+        services: page.items.map((service) => virtualServiceMessage(service, lineage)),
+        nextPageToken: page.nextPageToken,
+        revision: revisionText(lineage, model.revision),
+      };
+    },
+    getRealServer: async ({ service: serviceKey, key }) => {
+      const { model, lineage } = director.state;
+      const service = findService(model, readServiceKey(serviceKey, 'service'), 'service');
+      const id = serverId(readServerKey(key, 'key'));
+      const server = service.servers.get(id);
+      if (server !== undefined) return { server: realServerMessage(server, lineage) };
+      const message = `${serviceId(service.key)} has no real server ${id}`;
+      throw new FulcrumError({ reason: 'REASON_SERVER_NOT_FOUND', field: 'key', message });
+    },
+    listRealServers: async (request) => {
+      const { model, lineage } = director.state;
+      const service = findService(model, readServiceKey(request.service, 'service'), 'service');
+      const kind = `servers of ${serviceId(service.key)}`;
+      // The list goes from the newest to the oldest.
+      const before = readSequenceToken(request.pageToken, kind) ?? Number.POSITIVE_INFINITY;
+      const rest = listOrder(service).filter(({ sequence }) => sequence < before);
+      const page = takePage(rest, { size: readPageSize(request.pageSize), kind });
+      return {
+        servers: page.items.map((server) => realServerMessage(server, lineage)),
+        nextPageToken: page.nextPageToken,
+      };
+    },
+    listVips: async () => ({ vips: vipMessages(director.state.model) }),
+    getConfiguration: async () => {
+      const { model, lineage } = director.state;
+      return { configuration: configurationMessage(model), revision: revisionText(lineage, model.revision) };
+    },
+    getTimeouts: async () => ({ timeouts: director.state.model.timeouts }),
+    watch: (_request, { signal }): AsyncIterable<WatchResponse> => broadcaster.watch(director.state.model, signal),
+  };
+}
