@@ -110,7 +110,7 @@ async function watch(lab: Lab, tally: Tally, signal: AbortSignal): Promise<void>
   const timer = setInterval(() => draw(tally.table()), tableMs);
   const ending = await Promise.race([
     new Promise<undefined>((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true })),
-    lab.directorEnded().then((reason) => `the director ended (${reason}):\n${lab.directorLog.join('\n')}`),
+    lab.director.task.ended.then((reason) => `the director ended (${reason}):\n${lab.director.log.join('\n')}`),
     client.ended.then((reason) => `the client ended (${reason}): ${client.tail.join('\n')}`),
   ]);
   clearInterval(timer);

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lab while it stands: hosts in network namespaces, a director between them, and requests through it.
 
-import { appendFileSync, existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { thisMachine } from '../config/machine.js';
-import { runPaths } from '../grpc/paths.js';
-import { parseEntry } from '../supervisor/child.js';
 import type { RequestResult } from './client.js';
-import { CommandError, type Task } from './command.js';
+import type { Task } from './command.js';
+import { builtProgram, LabDirector } from './director.js';
 import { client, configuration, director, prefixLength, servers, services } from './plan.js';
 import { startServer } from './servers.js';
 import { World } from './world.js';
@@ -23,44 +21,34 @@ export interface LabOptions {
   readonly signal: AbortSignal;
 }
 
-const startTimeoutMs = 60_000;
-const program = (name: string): string => fileURLToPath(new URL(`../${name}.js`, import.meta.url));
-
 export class Lab {
   readonly world: World;
   /** The director's configuration, as text. */
   readonly configuration: string;
-  readonly directory: string;
-  #director: Task | undefined;
+  readonly director: LabDirector;
 
-  private constructor(world: World, options: LabOptions) {
+  private constructor(world: World, configuration: string, director: LabDirector) {
     this.world = world;
-    this.directory = mkdtempSync(join(tmpdir(), 'fulcrum-lab-'));
-    this.configuration = configuration(options.workers, thisMachine().cpus);
-    world.addDirectory(this.directory);
+    this.configuration = configuration;
+    this.director = director;
   }
 
   /** Builds everything and returns when the director is ready; whatever fails or is aborted, nothing is left. */
   static async start(options: LabOptions): Promise<Lab> {
     const world = await World.create(options.prefix);
     try {
-      const lab = new Lab(world, options);
-      await lab.#build(options);
-      return lab;
+      const directory = temporaryDirectory(world);
+      await buildNetwork(world, options);
+      await buildServers(world, directory, options);
+      options.say(`director ${director.wan} / ${director.lan}`);
+      options.signal.throwIfAborted();
+      const text = configuration(options.workers, thisMachine().cpus);
+      const place = { world, namespace: 'director', directory, signal: options.signal };
+      return new Lab(world, text, await LabDirector.start(place, text));
     } catch (error) {
       await world.destroy();
       throw error;
     }
-  }
-
-  /** Resolves with the reason when the director ends although nobody stopped it. */
-  async directorEnded(): Promise<string> {
-    return (await this.#director?.ended) ?? '';
-  }
-
-  /** The end of the director's log. */
-  get directorLog(): readonly string[] {
-    return (this.#director?.tail ?? []).map(readable);
   }
 
   /** Sends `count` requests to each VIP, one VIP after the other. Resolves when all have been answered or failed. */
@@ -80,92 +68,14 @@ export class Lab {
   }
 
   async destroy(): Promise<void> {
-    // The supervisor knows the right order.
-    await this.#director?.stop(15_000);
+    await this.director.stop();
     await this.world.destroy();
-  }
-
-  async #build({ say, signal }: LabOptions): Promise<void> {
-    const { world } = this;
-    say(
-      `namespaces ${['client', 'director', ...servers.map(({ name }) => name)].map((name) => world.name(name)).join(', ')}`,
-    );
-    for (const step of [
-      () => this.#network(),
-      () => this.#hosts(say, signal),
-      () => this.#startDirector(say, signal),
-    ]) {
-      signal.throwIfAborted();
-      await step();
-    }
-    signal.throwIfAborted();
-  }
-
-  async #network(): Promise<void> {
-    const { world } = this;
-    for (const name of ['net', 'client', 'director', ...servers.map((server) => server.name)]) {
-      await world.addNamespace(name);
-      // Nothing here is IPv6 yet: no neighbour discovery between the packets that people look at.
-      if (existsSync('/proc/sys/net/ipv6'))
-        await world.sysctl(name, { 'net.ipv6.conf.all.disable_ipv6': 1, 'net.ipv6.conf.default.disable_ipv6': 1 });
-    }
-    await world.addBridge('net', 'wan');
-    await world.addBridge('net', 'lan');
-  }
-
-  async #hosts(say: (text: string) => void, signal: AbortSignal): Promise<void> {
-    const { world } = this;
-    await this.#plug('client', 'wan0', 'wan', client);
-    await this.#plug('director', 'wan0', 'wan');
-    await this.#plug('director', 'lan0', 'lan');
-    say('real servers: nginx, the VIPs on lo, decapsulation');
-    for (const server of servers) {
-      signal.throwIfAborted();
-      await this.#plug(server.name, 'lan', 'lan', server.lan);
-      await this.#plug(server.name, 'out', 'wan', server.out);
-      await startServer(world, server, this.directory);
-    }
-  }
-
-  /** A host's device on one of the two bridges. */
-  async #plug(namespace: string, device: string, bridge: string, address?: string): Promise<void> {
-    const addresses = address === undefined ? [] : [`${address}/${prefixLength}`];
-    const other = { namespace: 'net', device: `${bridge}-${namespace}`, bridge };
-    await this.world.link({ namespace, device, addresses }, other);
-  }
-
-  async #startDirector(say: (text: string) => void, signal: AbortSignal): Promise<void> {
-    say(`director ${director.wan} / ${director.lan}`);
-    const file = join(this.directory, 'director.yaml');
-    writeFileSync(file, this.configuration);
-    this.world.addDirectory(runPaths(`/run/fulcrum/${this.world.inode('director')}`).directory);
-    const state = join(this.directory, 'state');
-    const command = ['up', '--config', file, '--state-dir', state, '--log', 'json'];
-    const task = this.world.spawn('director', [process.execPath, program('cli/main'), ...command]);
-    this.#director = task;
-    task.onLine((line) => appendFileSync(join(this.directory, 'director.log'), `${line}\n`));
-    const stop = (): void => task.signal('SIGTERM');
-    signal.addEventListener('abort', stop, { once: true });
-    try {
-      await task.line(isReady, startTimeoutMs);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof CommandError)) throw error;
-      throw new Error(`the director did not start:\n${this.directorLog.join('\n')}`, { cause: error });
-    } finally {
-      signal.removeEventListener('abort', stop);
-    }
   }
 
   #client(count: number, intervalMs: number, take: (result: RequestResult) => void): Task {
     const targets = services.map(({ method, vip }) => `${method}=${vip}`);
-    const task = this.world.spawn('client', [
-      process.execPath,
-      program('lab/client'),
-      String(count),
-      String(intervalMs),
-      ...targets,
-    ]);
+    const program = [builtProgram('lab/client'), String(count), String(intervalMs), ...targets];
+    const task = this.world.spawn('client', [process.execPath, ...program]);
     task.onLine((line) => {
       if (line.startsWith('{')) take(JSON.parse(line) as RequestResult);
     });
@@ -173,12 +83,48 @@ export class Lab {
   }
 }
 
-function isReady(line: string): boolean {
-  const entry = parseEntry(line);
-  return entry?.name === 'up' && entry.msg === 'ready';
+/** A directory that goes with the world; nginx's workers, which are not root, may pass through it. */
+export function temporaryDirectory(world: World): string {
+  const directory = mkdtempSync(join(tmpdir(), 'fulcrum-lab-'));
+  world.addDirectory(directory);
+  chmodSync(directory, 0o755);
+  return directory;
 }
 
-function readable(line: string): string {
-  const entry = parseEntry(line);
-  return entry === undefined ? line : `${entry.name}: ${entry.msg}`;
+/** A namespace without IPv6: no neighbour discovery between the packets that people look at. */
+export async function addHost(world: World, name: string): Promise<void> {
+  await world.addNamespace(name);
+  if (existsSync('/proc/sys/net/ipv6'))
+    await world.sysctl(name, { 'net.ipv6.conf.all.disable_ipv6': 1, 'net.ipv6.conf.default.disable_ipv6': 1 });
+}
+
+async function buildNetwork(world: World, { say, signal }: LabOptions): Promise<void> {
+  const hosts = ['client', 'director', ...servers.map(({ name }) => name)];
+  say(`namespaces ${hosts.map((name) => world.name(name)).join(', ')}`);
+  for (const name of ['net', ...hosts]) {
+    signal.throwIfAborted();
+    await addHost(world, name);
+  }
+  await world.addBridge('net', 'wan');
+  await world.addBridge('net', 'lan');
+  await plug(world, 'client', 'wan0', 'wan', client);
+  await plug(world, 'director', 'wan0', 'wan');
+  await plug(world, 'director', 'lan0', 'lan');
+}
+
+async function buildServers(world: World, directory: string, { say, signal }: LabOptions): Promise<void> {
+  say('real servers: nginx, the VIPs on lo, decapsulation');
+  for (const server of servers) {
+    signal.throwIfAborted();
+    await plug(world, server.name, 'lan', 'lan', server.lan);
+    await plug(world, server.name, 'out', 'wan', server.out);
+    await startServer(world, server, directory);
+  }
+}
+
+/** A host's device on one of the two bridges. */
+async function plug(world: World, namespace: string, device: string, bridge: string, address?: string): Promise<void> {
+  const addresses = address === undefined ? [] : [`${address}/${prefixLength}`];
+  const other = { namespace: 'net', device: `${bridge}-${namespace}`, bridge };
+  await world.link({ namespace, device, addresses }, other);
 }

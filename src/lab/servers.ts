@@ -58,7 +58,7 @@ async function hasKernelTunnel(world: World, name: string, local: string): Promi
 }
 
 /** Returns when nginx listens: it has workers only then. */
-async function startNginx(world: World, { name }: LabServer, directory: string): Promise<void> {
+export async function startNginx(world: World, { name }: { readonly name: string }, directory: string): Promise<void> {
   const prefix = join(directory, name);
   mkdirSync(prefix);
   chmodSync(prefix, 0o755);
