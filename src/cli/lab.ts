@@ -3,11 +3,13 @@
 // forwarding methods and a table of who answered them.
 
 import { writeFileSync } from 'node:fs';
-import { Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { Lab } from '../lab/lab.js';
 import { services } from '../lab/plan.js';
 import { Tally } from '../lab/tally.js';
 import { WorldExists } from '../lab/world.js';
+import { type Cli, wholeNumber } from './cli.js';
+import { CommandError } from './exit_codes.js';
 
 interface LabUpOptions {
   readonly once?: boolean;
@@ -22,26 +24,20 @@ interface LabUpOptions {
 const intervalMs = 50;
 const tableMs = 1000;
 
-export function labCommand(): Command {
-  const lab = new Command('lab').description('a director with client and real servers on this machine, for trying out');
-  lab
+export function register(program: Command, _cli: Cli): void {
+  program
+    .command('lab')
+    .description('a director with client and real servers on this machine, for trying out')
     .command('up')
     .description('build it, send requests, show who answered; removed without a trace at the end')
     .option('--once', 'send a number of requests to each VIP and end; exit code 0 only if none failed')
     .option('--json', 'with the result as JSON in the last line')
-    .option('--workers <number>', 'workers of the dataplane', count(1, 16), 1)
-    .option('--requests <number>', 'requests to each VIP with --once', count(1, 1_000_000), 300)
+    .option('--workers <number>', 'workers of the dataplane', wholeNumber(1, 16), 1)
+    .option('--requests <number>', 'requests to each VIP with --once', wholeNumber(1, 1_000_000), 300)
     .option('--prefix <name>', 'names of the namespaces begin with it', prefix, 'fulcrum')
     .option('--keep-config <file>', "write the director's configuration here, to begin with one's own")
     .action(labUp);
-  return lab;
 }
-
-const count = (least: number, most: number) => (text: string) => {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-  throw new InvalidArgumentError(`a number from ${least} to ${most} is needed`);
-};
 
 function prefix(text: string): string {
   if (/^[a-z][a-z0-9-]{0,19}$/.test(text)) return text;
@@ -53,27 +49,23 @@ const say = (text: string): void => {
 };
 
 async function labUp(options: LabUpOptions): Promise<void> {
-  if (process.getuid?.() !== 0) {
-    say('network namespaces need root: run it as root or with sudo');
-    process.exitCode = 1;
-    return;
-  }
+  if (process.getuid?.() !== 0) throw new CommandError('network namespaces need root: run it as root or with sudo');
   const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      if (!stopping.signal.aborted) say('removing everything');
-      stopping.abort();
-    });
+  const stop = (): void => {
+    if (!stopping.signal.aborted) say('removing everything');
+    stopping.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  // Nobody reads the table any longer: that is a reason to end, but not before everything is removed.
+  process.stdout.removeAllListeners('error').on('error', stop);
+  process.stderr.on('error', stop);
   try {
     process.exitCode = await runLab(options, stopping.signal);
   } catch (error) {
-    process.exitCode = stopping.signal.aborted ? 130 : 1;
-    if (stopping.signal.aborted) return;
-    say(
-      error instanceof WorldExists
-        ? `${error.message}; stop it, or choose another --prefix`
-        : String((error as Error).message),
-    );
+    if (stopping.signal.aborted) process.exitCode = 130;
+    else if (error instanceof WorldExists)
+      throw new CommandError(`${error.message}; stop it, or choose another --prefix`);
+    else throw new CommandError(error instanceof Error ? error.message : String(error));
   }
 }
 

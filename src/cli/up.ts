@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum up: a director in the foreground.
 
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { ConfigurationError } from '../config/document.js';
 import { type DirectorOptions, runDirector } from '../supervisor/director.js';
+import type { Cli } from './cli.js';
+import { CommandError } from './exit_codes.js';
 
 interface UpOptions {
   readonly config: string;
@@ -23,8 +25,9 @@ const managerOptions = {
   tlsClientCa: '--tls-client-ca',
 };
 
-export function upCommand(): Command {
-  return new Command('up')
+export function register(program: Command, _cli: Cli): void {
+  program
+    .command('up')
     .description('start a director here, keep its processes running, and stop them on Ctrl-C')
     .requiredOption('--config <file>', 'YAML configuration')
     .option('--run-dir <directory>', 'sockets (default: /run/fulcrum/<inode of the network namespace>)')
@@ -38,13 +41,14 @@ export function upCommand(): Command {
 }
 
 async function up(options: UpOptions): Promise<void> {
+  // A director outlives the reader of its log.
+  process.stdout.removeAllListeners('error').on('error', () => {});
   try {
     await runDirector(directorOptions(options));
   } catch (error) {
-    // Each problem has a line of its own that begins with the file's name.
-    const prefix = error instanceof ConfigurationError ? '' : 'fulcrum up: ';
-    process.stderr.write(`${prefix}${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
+    // Its lines begin with the file's name already.
+    if (error instanceof ConfigurationError) throw error;
+    throw new CommandError(error instanceof Error ? error.message : String(error));
   }
 }
 
