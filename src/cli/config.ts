@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// fulcrum config: the whole configuration as one YAML file, applied as one change.
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { Document } from '../config/document.js';
+import type { ServicesSection } from '../config/services.js';
+import type { ApplyResponse__Output } from '../generated/fulcrum/v1/ApplyResponse.js';
+import type { DirectorClient } from '../grpc/client.js';
+import { FulcrumError } from '../grpc/errors.js';
+import { type Cli, editSettings, globalOptions, present, print, withDirector } from './cli.js';
+import { CommandError, exitCodeOf, exitCodes } from './exit_codes.js';
+import { operationText, operationView } from './operation_text.js';
+import { jsonText } from './output.js';
+
+interface FileOptions {
+  readonly file: string;
+  readonly prune?: boolean;
+  readonly dryRun?: boolean;
+  readonly revision?: string;
+}
+
+export function register(program: Command, cli: Cli): void {
+  const config = program
+    .command('config')
+    .description('the configuration as one file')
+    .addHelpText(
+      'after',
+      `
+A file has three parts, each of which may be left out:
+
+  services:
+    - address: tcp:203.0.113.10:80
+      scheduler: wrr
+      servers:                          # in the order in which they are added
+        - { address: 10.0.0.11:80, method: nat, weight: 2 }
+        - { address: 10.0.0.12:80, method: nat }
+  vips:
+    - { address: 203.0.113.10, announce: arp, state: active }
+  timeouts: { tcp: 900, tcp_fin: 120, udp: 300 }
+
+The file of "fulcrum up" may be given too: only these parts of it are read.
+
+Examples:
+  fulcrum config show > director.yaml
+  fulcrum config diff -f director.yaml
+  fulcrum config apply -f director.yaml --prune --dry-run
+  fulcrum config apply -f director.yaml --prune`,
+    );
+  fileOptions(config.command('apply'))
+    .description('make the director run what the file says, all of it or nothing; what it does not name stays')
+    .option('--dry-run', 'print what would be done, and do nothing')
+    .option('--revision <revision>', 'refuse if the configuration is not this revision any more')
+    .action((options, command) => apply(cli, command, options));
+  fileOptions(config.command('diff'))
+    .description('print what apply would do; exit status 5 if that is anything')
+    .action((options, command) => diff(cli, command, options));
+  config
+    .command('show')
+    .description('print the configuration as a file that apply reads (YAML, or JSON with -o json)')
+    .action((_, command) => show(cli, command));
+}
+
+function fileOptions(command: Command): Command {
+  return command
+    .requiredOption('-f, --file <file>', 'YAML file; "-" for standard input')
+    .option('--prune', 'delete services, servers and VIPs that the file does not name');
+}
+
+async function readText(cli: Cli, file: string): Promise<string> {
+  if (file === '-') {
+    let text = '';
+    for await (const piece of cli.input()) text += piece;
+    return text;
+  }
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new CommandError(
+      `${file}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message}`,
+    );
+  }
+}
+
+async function readServices(cli: Cli, file: string): Promise<Document<ServicesSection>> {
+  const text = await readText(cli, file);
+  const name = file === '-' ? '<stdin>' : file;
+  const [{ readDocument }, { servicesSchema }, { directorSchema }] = await Promise.all([
+    import('../config/document.js'),
+    import('../config/services.js'),
+    import('../config/schema.js'),
+  ]);
+  const isWholeFile = /^ports\s*:/m.test(text);
+  return readDocument<ServicesSection>(text, name, isWholeFile ? directorSchema : servicesSchema);
+}
+
+/** Applies the file; a refusal names the place in it. */
+async function send(
+  cli: Cli,
+  director: DirectorClient,
+  options: FileOptions,
+  validateOnly: boolean,
+): Promise<ApplyResponse__Output> {
+  const document = await readServices(cli, options.file);
+  const { documentPath, toConfiguration } = await import('../config/services.js');
+  const { formatProblem } = await import('../config/document.js');
+  const request = {
+    configuration: toConfiguration(document),
+    mode: 'APPLY_MODE_ATOMIC',
+    prune: options.prune ?? false,
+    validateOnly,
+    revision: options.revision ?? '',
+  } as const;
+  try {
+    return await director.apply(request, editSettings);
+  } catch (error) {
+    if (!(error instanceof FulcrumError) || !error.field.startsWith('configuration')) throw error;
+    const problem = document.problem(documentPath(error.field), error.message);
+    throw new CommandError(formatProblem(problem), exitCodeOf(error.code));
+  }
+}
+
+async function printOperations(cli: Cli, command: Command, answer: ApplyResponse__Output): Promise<void> {
+  const view = { operations: answer.operations.map(operationView), revision: answer.revision };
+  await print(cli, command, view, () => answer.operations.map(operationText));
+}
+
+async function apply(cli: Cli, command: Command, options: FileOptions): Promise<void> {
+  await withDirector(cli, command, async (director) => {
+    const dryRun = options.dryRun ?? false;
+    const answer = await send(cli, director, options, dryRun);
+    await printOperations(cli, command, answer);
+    if (!dryRun && !answer.inForce) {
+      throw new CommandError(
+        'stored, but not in force yet: the dataplane has not acknowledged it (see "fulcrum status")',
+        exitCodes.notInForce,
+      );
+    }
+  });
+}
+
+async function diff(cli: Cli, command: Command, options: FileOptions): Promise<void> {
+  await withDirector(cli, command, async (director) => {
+    const answer = await send(cli, director, options, true);
+    await printOperations(cli, command, answer);
+    if (answer.operations.length > 0) cli.setExitCode(exitCodes.differs);
+  });
+}
+
+async function show(cli: Cli, command: Command): Promise<void> {
+  await withDirector(cli, command, async (director) => {
+    const { fromConfiguration } = await import('../config/services.js');
+    const configuration = present((await director.getConfiguration({})).configuration, 'configuration');
+    const section = fromConfiguration(configuration);
+    if (globalOptions(command).output === 'json') {
+      await cli.write(`${jsonText(JSON.parse(JSON.stringify(section)), 2)}\n`);
+      return;
+    }
+    const { stringify } = await import('yaml');
+    await cli.write(stringify(section, { lineWidth: 0 }));
+  });
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// An operation in words: for what config apply did, and for what config diff and --dry-run would do.
+import { formatServerKey, formatServiceKey } from '../config/keys.js';
+import { serverEntry, serviceEntry, timeoutsEntry, vipEntry } from '../config/services.js';
+import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
+import type { ServerChange__Output } from '../generated/fulcrum/v1/ServerChange.js';
+import type { ServiceChange__Output } from '../generated/fulcrum/v1/ServiceChange.js';
+import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
+import type { View } from './output.js';
+
+type Fields = { readonly [key: string]: View };
+
+/** What happens, to what, with which settings. */
+export interface Described {
+  /** "+" made, "-" deleted, "~" changed. */
+  readonly sign: '+' | '-' | '~';
+  readonly action: string;
+  readonly settings: Fields;
+}
+
+export function describe(operation: Operation__Output): Described {
+  switch (operation.action) {
+    case 'addService':
+      return { sign: '+', action: 'add_service', settings: serviceSettings(operation.addService) };
+    case 'editService':
+      return { sign: '~', action: 'edit_service', settings: serviceSettings(operation.editService) };
+    case 'deleteService':
+      return { sign: '-', action: 'delete_service', settings: { service: keyText(operation.deleteService) } };
+    case 'addServer':
+      return { sign: '+', action: 'add_server', settings: serverSettings(operation.addServer) };
+    case 'editServer':
+      return { sign: '~', action: 'edit_server', settings: serverSettings(operation.editServer) };
+    case 'deleteServer': {
+      const { service, key } = operation.deleteServer ?? {};
+      const settings = { service: keyText(service), server: key ? formatServerKey(key) : '' };
+      return { sign: '-', action: 'delete_server', settings };
+    }
+    case 'flush':
+      return { sign: '-', action: 'flush', settings: {} };
+    case 'zero':
+      return {
+        sign: '~',
+        action: 'zero',
+        settings: operation.zero?.service ? { service: keyText(operation.zero.service) } : {},
+      };
+    case 'setTimeouts':
+      return {
+        sign: '~',
+        action: 'set_timeouts',
+        settings: operation.setTimeouts ? { ...timeoutsEntry(operation.setTimeouts) } : {},
+      };
+    case 'setVip':
+      return { sign: '~', action: 'set_vip', settings: operation.setVip ? { ...vipEntry(operation.setVip) } : {} };
+    case 'deleteVip':
+      return { sign: '-', action: 'delete_vip', settings: { address: operation.deleteVip ?? '' } };
+    default:
+      throw new Error('the director sent an operation without an action');
+  }
+}
+
+export function operationView(operation: Operation__Output): View {
+  const { action, settings } = describe(operation);
+  return { action, ...settings };
+}
+
+/** "+ add_server service=tcp:203.0.113.10:80 server=10.0.0.11:80 method=nat weight=2" */
+export function operationText(operation: Operation__Output): string {
+  const { sign, action, settings } = describe(operation);
+  const words = Object.entries(settings).map(
+    ([name, value]) => `${name}=${Array.isArray(value) ? value.join(',') : value}`,
+  );
+  return [sign, action, ...words].join(' ');
+}
+
+function keyText(key: ServiceKey__Output | null | undefined): string {
+  return key ? formatServiceKey(key) : '';
+}
+
+function serviceSettings(change: ServiceChange__Output | null | undefined): Fields {
+  if (!change) return {};
+  const { address, servers, ...settings } = serviceEntry({ key: change.key, spec: change.spec, servers: [], etag: '' });
+  return { service: address, ...settings };
+}
+
+function serverSettings(change: ServerChange__Output | null | undefined): Fields {
+  if (!change) return {};
+  const { address, ...settings } = serverEntry({ key: change.key, spec: change.spec, etag: '' });
+  return { service: keyText(change.service), server: address, ...settings };
+}
