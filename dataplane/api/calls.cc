@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/calls.h"
+
+#include <rte_version.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace fulcrum::api {
+
+namespace {
+
+constexpr uint32_t kLongestPage = 10'000;
+constexpr uint32_t kDefaultPage = 1'000;
+
+template <typename Request, typename Response>
+std::string answer(Engine& engine, const std::string& bytes, void (*handle)(Engine&, const Request&, Response&)) {
+  Request request;
+  if (!request.ParseFromString(bytes)) throw CallError("INVALID_ARGUMENT", "the request is not a " + request.GetTypeName());
+  Response response;
+  handle(engine, request, response);
+  return response.SerializeAsString();
+}
+
+void get_state(Engine& engine, const dataplane::GetStateRequest&, dataplane::GetStateResponse& response) {
+  const Engine::State state = engine.state();
+  response.set_instance_id(state.instance_id);
+  response.set_generation(state.generation);
+  response.set_lineage(state.lineage);
+  response.set_pid(static_cast<uint32_t>(getpid()));
+  response.set_workers(state.workers);
+  response.set_memory(state.memory);
+  response.set_uptime_ms(state.uptime_ms);
+  response.set_connections(state.connections);
+  response.set_connection_capacity(state.connection_capacity);
+  response.set_dpdk_version(rte_version());
+}
+
+void apply(Engine& engine, const dataplane::ApplyRequest& request, dataplane::ApplyResponse& response) {
+  Engine::ApplyOutcome outcome;
+  bool atomic = true;
+  if (request.has_snapshot()) {
+    outcome = engine.apply_snapshot(request.instance_id(), request.lineage(), request.generation(),
+                                    wanted(request.snapshot(), "snapshot"));
+  } else {
+    atomic = request.mode() != v1::APPLY_MODE_RESTORE;
+    std::vector<Operation> operations;
+    operations.reserve(static_cast<size_t>(request.operations().operations_size()));
+    for (int i = 0; i < request.operations().operations_size(); ++i)
+      operations.push_back(operation(request.operations().operations(i), "operations[" + std::to_string(i) + "]"));
+    outcome = engine.apply_operations(request.instance_id(), request.lineage(), request.base_generation(),
+                                      request.generation(), operations, atomic);
+  }
+  switch (outcome.error) {
+    case ApplyError::kWrongInstance:
+      throw CallError("FAILED_PRECONDITION", "instance_id: this is instance " + engine.state().instance_id);
+    case ApplyError::kWrongGeneration:
+      throw CallError("FAILED_PRECONDITION", "base_generation: the current one is " + std::to_string(outcome.generation));
+    case ApplyError::kNone:
+      break;
+  }
+  response.set_generation(outcome.generation);
+  for (const OperationResult& result : outcome.results) write(result, response.add_results());
+}
+
+void get_statistics(Engine& engine, const dataplane::GetStatisticsRequest& request,
+                    dataplane::GetStatisticsResponse& response) {
+  std::vector<ServiceStatistics> services;
+  if (request.has_service()) {
+    const ServiceKey only = service_key(request.service(), "service");
+    services = engine.statistics(&only);
+    if (services.empty()) throw CallError("NOT_FOUND", "service: does not exist");
+  } else {
+    services = engine.statistics(nullptr);
+    for (const WorkerReport& report : engine.workers()) write(report, response.add_workers());
+  }
+  for (const ServiceStatistics& service : services) write(service, response.add_services());
+}
+
+void list_connections(Engine& engine, const dataplane::ListConnectionsRequest& request,
+                      dataplane::ListConnectionsResponse& response) {
+  const uint32_t limit = request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kLongestPage);
+  std::vector<ConnectionInfo> page;
+  response.set_next_cursor(engine.list_connections(connection_filter(request), request.cursor(), limit, page));
+  for (const ConnectionInfo& connection : page) write(connection, response.add_connections());
+}
+
+void list_neighbors(Engine& engine, const dataplane::ListNeighborsRequest&, dataplane::ListNeighborsResponse& response) {
+  for (const NeighborInfo& neighbor : engine.neighbors()) write(neighbor, engine.network(), response.add_neighbors());
+}
+
+void list_ports(Engine& engine, const dataplane::ListPortsRequest&, dataplane::ListPortsResponse& response) {
+  for (const PortStatistics& port : engine.ports()) write(port, response.add_ports());
+}
+
+void require_testing(const Engine& engine) {
+  if (!engine.testing()) throw CallError("PERMISSION_DENIED", "only for a dataplane that was started with testing");
+}
+
+void inject(Engine& engine, const dataplane::InjectRequest& request, dataplane::InjectResponse& response) {
+  require_testing(engine);
+  const std::vector<std::string> frames(request.frames().begin(), request.frames().end());
+  const auto accepted = engine.inject(request.port(), static_cast<uint16_t>(request.queue()), frames);
+  if (!accepted) throw CallError("NOT_FOUND", "port: there is no memory port \"" + request.port() + "\"");
+  response.set_accepted(*accepted);
+}
+
+void drain(Engine& engine, const dataplane::DrainRequest& request, dataplane::DrainResponse& response) {
+  require_testing(engine);
+  const auto frames = engine.drain(request.port());
+  if (!frames) throw CallError("NOT_FOUND", "port: there is no memory port \"" + request.port() + "\"");
+  for (const std::string& frame : *frames) response.add_frames(frame);
+}
+
+void set_clock(Engine& engine, const dataplane::SetClockRequest& request, dataplane::SetClockResponse& response) {
+  require_testing(engine);
+  const uint64_t to = request.has_now_ms() ? request.now_ms() : engine.now_ms() + request.advance_ms();
+  response.set_now_ms(engine.set_clock_ms(to));
+}
+
+template <auto kHandle>
+std::string handle_bytes(Engine& engine, const std::string& bytes) {
+  return answer(engine, bytes, kHandle);
+}
+
+}  // namespace
+
+std::string call(Engine& engine, const std::string& method, const std::string& request) {
+  using Handler = std::string (*)(Engine&, const std::string&);
+  static const std::unordered_map<std::string, Handler> kMethods = {
+      {"GetState", handle_bytes<get_state>},
+      {"Apply", handle_bytes<apply>},
+      {"GetStatistics", handle_bytes<get_statistics>},
+      {"ListConnections", handle_bytes<list_connections>},
+      {"ListNeighbors", handle_bytes<list_neighbors>},
+      {"ListPorts", handle_bytes<list_ports>},
+      {"Inject", handle_bytes<inject>},
+      {"Drain", handle_bytes<drain>},
+      {"SetClock", handle_bytes<set_clock>},
+  };
+  const auto found = kMethods.find(method);
+  if (found == kMethods.end()) throw CallError("UNIMPLEMENTED", "there is no method " + method);
+  return found->second(engine, request);
+}
+
+std::string event_bytes(const Event& event) {
+  dataplane::WatchEventsResponse response;
+  write(event, response.mutable_event());
+  return response.SerializeAsString();
+}
+
+}  // namespace fulcrum::api

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/translate.h"
+
+#include <ctime>
+
+namespace fulcrum::api {
+
+namespace {
+
+[[noreturn]] void bad(const std::string& path, const std::string& why) {
+  throw CallError("INVALID_ARGUMENT", path + ": " + why);
+}
+
+Address address(const std::string& text, const std::string& path) {
+  const auto parsed = Address::parse(text);
+  if (!parsed) bad(path, "\"" + text + "\" is not an IP address");
+  return *parsed;
+}
+
+uint16_t port_number(uint32_t value, const std::string& path) {
+  if (value > 65535) bad(path, std::to_string(value) + " is not between 0 and 65535");
+  return static_cast<uint16_t>(value);
+}
+
+uint16_t start_number(uint32_t value, uint32_t most, const std::string& path) {
+  if (value > most) throw StartError(path + ": " + std::to_string(value) + " is not between 0 and " + std::to_string(most));
+  return static_cast<uint16_t>(value);
+}
+
+Prefix start_prefix(const std::string& text, const std::string& path) {
+  const auto parsed = Prefix::parse(text);
+  if (!parsed) throw StartError(path + ": \"" + text + "\" is not an address with a prefix length");
+  return *parsed;
+}
+
+Address start_address(const std::string& text, const std::string& path) {
+  const auto parsed = Address::parse(text);
+  if (!parsed) throw StartError(path + ": \"" + text + "\" is not an IP address");
+  return *parsed;
+}
+
+MacAddress start_mac(const std::string& text, const std::string& path) {
+  const auto parsed = parse_mac(text);
+  if (!parsed) throw StartError(path + ": \"" + text + "\" is not a MAC address");
+  return *parsed;
+}
+
+ServiceSettings settings(const v1::ServiceSpec& spec) {
+  ServiceSettings made;
+  if (!spec.scheduler().empty()) made.scheduler = spec.scheduler();
+  made.scheduler_flags = spec.scheduler_flags();
+  made.persistence_timeout_s = spec.persistence_timeout_s();
+  made.persistence_prefix = static_cast<uint8_t>(spec.persistence_prefix());
+  made.one_packet = spec.one_packet();
+  return made;
+}
+
+ServerKey server_key(const v1::ServerKey& message, const std::string& path) {
+  return {address(message.address(), path + ".address"), port_number(message.port(), path + ".port")};
+}
+
+RealServer real_server(const ServiceKey& service, const v1::ServerKey& key, const v1::ServerSpec& spec, const std::string& path) {
+  RealServer made;
+  made.key = server_key(key, path + ".key");
+  switch (spec.method()) {
+    case v1::FORWARDING_METHOD_NAT:
+      made.method = ForwardingMethod::kNat;
+      break;
+    case v1::FORWARDING_METHOD_TUN:
+      made.method = ForwardingMethod::kTun;
+      break;
+    default:
+      made.method = ForwardingMethod::kDr;
+  }
+  if (made.method == ForwardingMethod::kTun && spec.tunnel_type() > v1::TUNNEL_TYPE_IPIP)
+    throw CallError("UNIMPLEMENTED", path + ".spec.tunnel_type: only ipip is built yet");
+  const int32_t weight = spec.has_weight() ? spec.weight() : 1;
+  if (weight < 0) bad(path + ".spec.weight", "below 0");
+  made.weight = static_cast<uint32_t>(weight);
+  made.upper_threshold = spec.upper_threshold();
+  made.lower_threshold = spec.lower_threshold();
+  // LVS: DR and TUN leave the port alone, so the server's is the service's.
+  if (made.method != ForwardingMethod::kNat && service.fwmark == 0) made.key.port = service.port;
+  return made;
+}
+
+VipSettings vip_settings(const v1::Vip& message, const std::string& path) {
+  VipSettings made;
+  made.address = address(message.address(), path + ".address");
+  if (message.announce() != v1::ANNOUNCE_UNSPECIFIED)
+    made.announce = message.announce() == v1::ANNOUNCE_ARP     ? Announce::kArp
+                    : message.announce() == v1::ANNOUNCE_ROUTE ? Announce::kRoute
+                                                               : Announce::kNone;
+  if (message.state() != v1::VIP_STATE_UNSPECIFIED)
+    made.state = message.state() == v1::VIP_STATE_ACTIVE ? VipState::kActive : VipState::kStandby;
+  return made;
+}
+
+v1::ForwardingMethod method_message(ForwardingMethod method) {
+  switch (method) {
+    case ForwardingMethod::kNat:
+      return v1::FORWARDING_METHOD_NAT;
+    case ForwardingMethod::kTun:
+      return v1::FORWARDING_METHOD_TUN;
+    case ForwardingMethod::kDr:
+      return v1::FORWARDING_METHOD_DR;
+  }
+  return v1::FORWARDING_METHOD_UNSPECIFIED;
+}
+
+v1::Reason reason_message(Reason reason) {
+  switch (reason) {
+    case Reason::kDone: return v1::REASON_UNSPECIFIED;
+    case Reason::kServiceExists: return v1::REASON_SERVICE_EXISTS;
+    case Reason::kServiceNotFound: return v1::REASON_SERVICE_NOT_FOUND;
+    case Reason::kServerExists: return v1::REASON_SERVER_EXISTS;
+    case Reason::kServerNotFound: return v1::REASON_SERVER_NOT_FOUND;
+    case Reason::kSchedulerNotFound: return v1::REASON_SCHEDULER_NOT_FOUND;
+    case Reason::kInvalid: return v1::REASON_INVALID;
+    case Reason::kOutOfRange: return v1::REASON_OUT_OF_RANGE;
+    case Reason::kFamilyMismatch: return v1::REASON_FAMILY_MISMATCH;
+    case Reason::kNoRoom: return v1::REASON_NO_ROOM;
+    case Reason::kNotSupported: return v1::REASON_NOT_SUPPORTED;
+    case Reason::kVipNotFound: return v1::REASON_VIP_NOT_FOUND;
+  }
+  return v1::REASON_INVALID;
+}
+
+v1::NeighborState neighbor_state(NeighborState state) {
+  switch (state) {
+    case NeighborState::kIncomplete: return v1::NEIGHBOR_STATE_INCOMPLETE;
+    case NeighborState::kReachable: return v1::NEIGHBOR_STATE_REACHABLE;
+    case NeighborState::kStale:
+    case NeighborState::kProbe: return v1::NEIGHBOR_STATE_STALE;
+    case NeighborState::kFailed: return v1::NEIGHBOR_STATE_FAILED;
+    case NeighborState::kStatic: return v1::NEIGHBOR_STATE_STATIC;
+  }
+  return v1::NEIGHBOR_STATE_UNSPECIFIED;
+}
+
+void write_counters(const CounterValues& counters, v1::Counters* message) {
+  message->set_connections(counters.connections);
+  message->set_in_packets(counters.in_packets);
+  message->set_in_bytes(counters.in_bytes);
+  message->set_out_packets(counters.out_packets);
+  message->set_out_bytes(counters.out_bytes);
+}
+
+}  // namespace
+
+StartConfig start_config(const dataplane::StartConfig& message) {
+  StartConfig config;
+  config.housekeeping_cpus.assign(message.housekeeping_cpus().begin(), message.housekeeping_cpus().end());
+  config.worker_cpus.assign(message.worker_cpus().begin(), message.worker_cpus().end());
+  config.hugepages = message.hugepages() == dataplane::HUGEPAGES_ON    ? Hugepages::kOn
+                     : message.hugepages() == dataplane::HUGEPAGES_OFF ? Hugepages::kOff
+                                                                       : Hugepages::kAuto;
+  config.memory_mb = message.memory_mb();
+  if (message.connections() != 0) config.connections = message.connections();
+  config.packet_buffers = message.packet_buffers();
+  config.idle = message.idle() == dataplane::IDLE_POLICY_POLL ? IdlePolicy::kPoll : IdlePolicy::kSleep;
+  config.forwarding = !message.has_forwarding() || message.forwarding();
+  config.testing = message.testing();
+  config.eal_arguments.assign(message.eal_arguments().begin(), message.eal_arguments().end());
+  for (const auto& port : message.ports()) {
+    const std::string path = "ports." + port.name();
+    PortConfig made;
+    made.name = port.name();
+    made.device = port.device();
+    if (port.mtu() != 0) made.mtu = start_number(port.mtu(), 9600, path + ".mtu");
+    made.rx_queues = start_number(port.rx_queues(), 1024, path + ".rx_queues");
+    made.tx_queues = start_number(port.tx_queues(), 1024, path + ".tx_queues");
+    made.rx_descriptors = start_number(port.rx_descriptors(), 32768, path + ".rx_descriptors");
+    made.tx_descriptors = start_number(port.tx_descriptors(), 32768, path + ".tx_descriptors");
+    if (!port.mac().empty()) made.mac = start_mac(port.mac(), path + ".mac");
+    config.ports.push_back(std::move(made));
+  }
+  for (const auto& interface : message.interfaces()) {
+    const std::string path = "interfaces." + interface.name();
+    InterfaceConfig made;
+    made.name = interface.name();
+    made.port = interface.port();
+    made.vlan = start_number(interface.vlan(), 4094, path + ".vlan");
+    made.mtu = start_number(interface.mtu(), 9600, path + ".mtu");
+    for (const auto& own : interface.addresses())
+      made.addresses.push_back(start_prefix(own.prefix(), path + ".addresses"));
+    config.interfaces.push_back(std::move(made));
+  }
+  for (const auto& route : message.routes()) {
+    RouteConfig made;
+    made.prefix = start_prefix(route.prefix(), "routes.prefix");
+    if (!route.via().empty()) made.via = start_address(route.via(), "routes.via");
+    made.interface = route.interface();
+    config.routes.push_back(std::move(made));
+  }
+  for (const auto& neighbor : message.neighbors())
+    config.neighbors.push_back({start_address(neighbor.address(), "neighbors.address"), neighbor.interface(),
+                                start_mac(neighbor.mac(), "neighbors.mac")});
+  return config;
+}
+
+ServiceKey service_key(const v1::ServiceKey& message, const std::string& path) {
+  ServiceKey key;
+  if (message.fwmark() != 0) {
+    key.fwmark = message.fwmark();
+    key.address.family = message.family() == v1::ADDRESS_FAMILY_IPV6 ? Family::kIpv6 : Family::kIpv4;
+    return key;
+  }
+  key.address = address(message.address(), path + ".address");
+  switch (message.protocol()) {
+    case v1::PROTOCOL_TCP:
+    case v1::PROTOCOL_UDP:
+    case v1::PROTOCOL_SCTP:
+      key.protocol = static_cast<IpProtocol>(message.protocol());
+      break;
+    default:
+      bad(path + ".protocol", "not TCP, UDP or SCTP");
+  }
+  key.port = port_number(message.port(), path + ".port");
+  return key;
+}
+
+Operation operation(const v1::Operation& message, const std::string& path) {
+  Operation made;
+  const auto service_change = [&](Operation::Kind kind, const v1::ServiceChange& change, const std::string& at) {
+    made.kind = kind;
+    made.service = service_key(change.key(), at + ".key");
+    made.settings = settings(change.spec());
+  };
+  const auto server_change = [&](Operation::Kind kind, const v1::ServerChange& change, const std::string& at) {
+    made.kind = kind;
+    made.service = service_key(change.service(), at + ".service");
+    made.server = real_server(made.service, change.key(), change.spec(), at);
+  };
+  switch (message.action_case()) {
+    case v1::Operation::kAddService:
+      service_change(Operation::Kind::kAddService, message.add_service(), path + ".add_service");
+      break;
+    case v1::Operation::kEditService:
+      service_change(Operation::Kind::kEditService, message.edit_service(), path + ".edit_service");
+      break;
+    case v1::Operation::kDeleteService:
+      made.kind = Operation::Kind::kDeleteService;
+      made.service = service_key(message.delete_service(), path + ".delete_service");
+      break;
+    case v1::Operation::kAddServer:
+      server_change(Operation::Kind::kAddServer, message.add_server(), path + ".add_server");
+      break;
+    case v1::Operation::kEditServer:
+      server_change(Operation::Kind::kEditServer, message.edit_server(), path + ".edit_server");
+      break;
+    case v1::Operation::kDeleteServer:
+      made.kind = Operation::Kind::kDeleteServer;
+      made.service = service_key(message.delete_server().service(), path + ".delete_server.service");
+      made.server.key = server_key(message.delete_server().key(), path + ".delete_server.key");
+      break;
+    case v1::Operation::kFlush:
+      made.kind = Operation::Kind::kFlush;
+      break;
+    case v1::Operation::kZero:
+      made.kind = Operation::Kind::kZero;
+      made.all_services = !message.zero().has_service();
+      if (!made.all_services) made.service = service_key(message.zero().service(), path + ".zero.service");
+      break;
+    case v1::Operation::kSetTimeouts:
+      made.kind = Operation::Kind::kSetTimeouts;
+      made.tcp_s = message.set_timeouts().tcp_s();
+      made.tcp_fin_s = message.set_timeouts().tcp_fin_s();
+      made.udp_s = message.set_timeouts().udp_s();
+      break;
+    case v1::Operation::kSetVip:
+      made.kind = Operation::Kind::kSetVip;
+      made.vip = vip_settings(message.set_vip(), path + ".set_vip");
+      break;
+    case v1::Operation::kDeleteVip:
+      made.kind = Operation::Kind::kDeleteVip;
+      made.vip.address = address(message.delete_vip(), path + ".delete_vip");
+      break;
+    case v1::Operation::ACTION_NOT_SET:
+      bad(path, "no action");
+  }
+  return made;
+}
+
+Publisher::Wanted wanted(const v1::Configuration& message, const std::string& path) {
+  Publisher::Wanted made;
+  for (int i = 0; i < message.services_size(); ++i) {
+    const auto& service = message.services(i);
+    const std::string at = path + ".services[" + std::to_string(i) + "]";
+    Publisher::Wanted::Service one;
+    one.key = service_key(service.key(), at + ".key");
+    one.settings = settings(service.spec());
+    for (int j = 0; j < service.servers_size(); ++j)
+      one.servers.push_back(real_server(one.key, service.servers(j).key(), service.servers(j).spec(),
+                                        at + ".servers[" + std::to_string(j) + "]"));
+    made.services.push_back(std::move(one));
+  }
+  for (int i = 0; i < message.vips_size(); ++i)
+    made.vips.push_back(vip_settings(message.vips(i), path + ".vips[" + std::to_string(i) + "]"));
+  if (message.timeouts().tcp_s() != 0) made.tcp_s = message.timeouts().tcp_s();
+  if (message.timeouts().tcp_fin_s() != 0) made.tcp_fin_s = message.timeouts().tcp_fin_s();
+  if (message.timeouts().udp_s() != 0) made.udp_s = message.timeouts().udp_s();
+  return made;
+}
+
+ConnectionFilter connection_filter(const dataplane::ListConnectionsRequest& message) {
+  ConnectionFilter filter;
+  filter.by_service = message.has_service();
+  if (filter.by_service) filter.service = service_key(message.service(), "service");
+  if (!message.server_address().empty()) filter.server = address(message.server_address(), "server_address");
+  if (!message.client_address().empty()) filter.client = address(message.client_address(), "client_address");
+  return filter;
+}
+
+void write(const ServiceKey& key, v1::ServiceKey* message) {
+  if (key.fwmark != 0) {
+    message->set_fwmark(key.fwmark);
+    message->set_family(key.address.family == Family::kIpv6 ? v1::ADDRESS_FAMILY_IPV6 : v1::ADDRESS_FAMILY_IPV4);
+    return;
+  }
+  message->set_protocol(static_cast<v1::Protocol>(key.protocol));
+  message->set_address(key.address.text());
+  message->set_port(key.port);
+}
+
+void write(const OperationResult& result, v1::OperationResult* message) {
+  message->set_reason(reason_message(result.reason));
+  message->set_field(result.field);
+  message->set_message(result.message);
+}
+
+void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message) {
+  write(statistics.key, message->mutable_key());
+  write_counters(statistics.counters, message->mutable_counters());
+  for (const ServerStatistics& server : statistics.servers) {
+    auto* one = message->add_servers();
+    one->mutable_key()->set_address(server.key.address.text());
+    one->mutable_key()->set_port(server.key.port);
+    write_counters(server.counters, one->mutable_counters());
+    one->set_active_connections(server.active);
+    one->set_inactive_connections(server.inactive);
+  }
+}
+
+void write(const WorkerReport& report, v1::WorkerStatistics* message) {
+  message->set_worker(report.worker);
+  message->set_cpu(report.cpu);
+  message->set_rx_packets(report.counters.rx_packets);
+  message->set_tx_packets(report.counters.tx_packets);
+  message->set_handed_over(report.counters.handed_over);
+  message->set_taken_over(report.counters.taken_over);
+  message->set_connections(report.connections);
+  message->set_connection_capacity(report.capacity);
+  message->set_busy_ns(report.busy_ns);
+  message->set_total_ns(report.total_ns);
+  for (size_t i = 0; i < kVerdicts; ++i) {
+    auto* verdict = message->add_verdicts();
+    verdict->set_verdict(std::string(verdict_name(static_cast<Verdict>(i))));
+    verdict->set_packets(report.counters.verdicts[i]);
+    verdict->set_drop(verdict_is_loss(static_cast<Verdict>(i)));
+  }
+}
+
+void write(const ConnectionInfo& connection, v1::Connection* message) {
+  message->set_protocol(static_cast<v1::Protocol>(connection.protocol));
+  message->set_client_address(connection.client.text());
+  message->set_client_port(connection.client_port);
+  message->set_virtual_address(connection.vip.text());
+  message->set_virtual_port(connection.virtual_port);
+  message->set_server_address(connection.server.text());
+  message->set_server_port(connection.server_port);
+  message->set_state(std::string(connection.protocol == IpProtocol::kTcp
+                                     ? tcp_state_name(static_cast<TcpState>(connection.state))
+                                     : kUdpStateName));
+  message->set_expires_ms(connection.expires_ms);
+  message->set_method(method_message(connection.method));
+  message->set_active(connection.active);
+  message->set_worker(connection.worker);
+  message->set_in_packets(connection.in_packets);
+}
+
+void write(const NeighborInfo& neighbor, const Network& network, v1::Neighbor* message) {
+  message->set_address(neighbor.key.address.text());
+  message->set_interface(network.interface(neighbor.key.interface).name);
+  if (neighbor.has_mac) message->set_mac(mac_text(neighbor.mac));
+  message->set_state(neighbor_state(neighbor.state));
+  message->set_age_ms(neighbor.age_ms);
+}
+
+void write(const PortStatistics& port, v1::Port* message) {
+  message->set_name(port.name);
+  message->set_device(port.device);
+  message->set_driver(port.driver);
+  message->set_mac(mac_text(port.mac));
+  message->set_link_up(port.link_up);
+  message->set_speed_mbps(port.speed_mbps);
+  message->set_rx_queues(port.rx_queues);
+  message->set_tx_queues(port.tx_queues);
+  message->set_mtu(port.mtu);
+  message->set_rx_packets(port.rx_packets);
+  message->set_tx_packets(port.tx_packets);
+  message->set_rx_bytes(port.rx_bytes);
+  message->set_tx_bytes(port.tx_bytes);
+  message->set_rx_missed(port.rx_missed);
+  message->set_rx_errors(port.rx_errors);
+  message->set_tx_errors(port.tx_errors);
+  message->set_rx_no_buffer(port.rx_no_buffer);
+  for (const std::string& offload : port.offloads) message->add_offloads(offload);
+  for (const Interface& interface : port.interfaces) {
+    auto* one = message->add_interfaces();
+    one->set_name(interface.name);
+    one->set_port(port.name);
+    one->set_vlan(interface.vlan);
+    one->set_mac(mac_text(interface.mac));
+    one->set_mtu(interface.mtu);
+    for (const Prefix& own : interface.addresses) one->add_addresses(own.text());
+  }
+}
+
+void write(const Event& event, v1::Event* message) {
+  const auto seconds = static_cast<time_t>(event.unix_ms / 1000);
+  tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[40];
+  const size_t length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  std::snprintf(text + length, sizeof text - length, ".%03uZ", static_cast<unsigned>(event.unix_ms % 1000));
+  message->set_time(text);
+  message->set_kind(event.kind);
+  message->set_message(event.message);
+}
+
+}  // namespace fulcrum::api

@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+#include <rte_ring_elem.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <set>
+#include <thread>
+
+#include "core/dpdk_compat.h"
+#include "core/eal.h"
+
+namespace fulcrum {
+
+namespace {
+
+constexpr uint32_t kMempoolCache = 256;
+constexpr uint32_t kControlBuffers = 1023;
+constexpr uint32_t kNeighbors = 16384;
+constexpr uint32_t kBuffersPerWorker = 8192;  // parked, handed over, waiting to be sent
+constexpr uint32_t kBaseMemoryMb = 128;       // routes (64 MB), rings, hashes
+constexpr uint32_t kMostWorkers = 128;
+constexpr unsigned kBufferOverhead = 2 * RTE_CACHE_LINE_SIZE + 64;
+// The owner hash spreads connections unevenly; a worker's table has so much more than its share.
+constexpr uint64_t kShareHeadroomPercent = 10;
+
+std::string random_id() {
+  uint8_t bytes[8];
+  if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) throw StartError("no randomness for the instance id");
+  std::string text;
+  for (const uint8_t byte : bytes) {
+    char pair[3];
+    std::snprintf(pair, sizeof pair, "%02x", byte);
+    text += pair;
+  }
+  return text;
+}
+
+template <typename T>
+T* map_array(size_t count) {
+  void* mapped = mmap(nullptr, sizeof(T) * count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw StartError(std::string("no memory: ") + std::strerror(errno));
+  return static_cast<T*>(mapped);
+}
+
+rte_ring* make_ring(const std::string& name, uint32_t size, unsigned flags) {
+  rte_ring* ring = rte_ring_create(name.c_str(), size, SOCKET_ID_ANY, flags);
+  if (ring == nullptr) throw StartError("no memory for ring " + name);
+  return ring;
+}
+
+rte_ring* make_message_ring(const std::string& name, uint32_t size, uint32_t bytes, unsigned flags) {
+  rte_ring* ring = rte_ring_create_elem(name.c_str(), bytes, size, SOCKET_ID_ANY, flags);
+  if (ring == nullptr) throw StartError("no memory for ring " + name);
+  return ring;
+}
+
+uint16_t largest_mtu(const StartConfig& config) {
+  uint16_t largest = 1500;
+  for (const PortConfig& port : config.ports) largest = std::max(largest, port.mtu);
+  return largest;
+}
+
+// Data room of a packet buffer: a whole frame, with room before it for a tunnel's headers.
+uint16_t data_room(const StartConfig& config) {
+  const unsigned frame = largest_mtu(config) + 18u + 4u + RTE_PKTMBUF_HEADROOM;
+  return static_cast<uint16_t>(std::max<unsigned>(RTE_MBUF_DEFAULT_BUF_SIZE, frame));
+}
+
+// Before EAL: an upper bound of what ports will ask for.
+uint32_t estimate_buffers(const StartConfig& config) {
+  if (config.packet_buffers != 0) return config.packet_buffers;
+  const auto workers = static_cast<uint32_t>(config.worker_cpus.size());
+  uint32_t memory_ports = 0;
+  for (const PortConfig& port : config.ports) memory_ports += port.device == "memory";
+  return static_cast<uint32_t>(config.ports.size()) * workers * 2048 + workers * kBuffersPerWorker +
+         memory_ports * 16384 + 4096;
+}
+
+int run_worker(void* worker) {
+  static_cast<Worker*>(worker)->run();
+  return 0;
+}
+
+uint64_t steady_ms() {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace
+
+Engine::Engine(StartConfig config) : config_(std::move(config)) {
+  check();
+  std::vector<std::string> interfaces;
+  for (const PortConfig& port : config_.ports)
+    if (const std::string name = kernel_interface(port.device); !name.empty()) interfaces.push_back(name);
+  silence_.impose(interfaces);
+
+  const uint32_t buffers = estimate_buffers(config_);
+  const uint32_t pool_mb = static_cast<uint32_t>(uint64_t{buffers} * (data_room(config_) + kBufferOverhead) / (1 << 20)) + 1;
+  const EalOptions options = plan_memory(config_, pool_mb + kBaseMemoryMb + 8 * static_cast<uint32_t>(config_.worker_cpus.size()));
+  hugepages_ = options.hugepages;
+  start_eal(eal_arguments(config_, options));
+  eal_started_ = true;
+
+  try {
+    shared_.workers = static_cast<uint32_t>(config_.worker_cpus.size());
+    shared_.idle = config_.idle;
+    shared_.forwarding = config_.forwarding;
+    if (config_.testing) shared_.clock.set_ms(1'000'000);
+
+    shared_.buffers = rte_pktmbuf_pool_create("fulcrum_buffers", buffers, kMempoolCache, 0, data_room(config_), SOCKET_ID_ANY);
+    // The control thread may be preempted in the middle of anything: its buffers are its own.
+    control_buffers_ = rte_pktmbuf_pool_create("fulcrum_control", kControlBuffers, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    if (shared_.buffers == nullptr || control_buffers_ == nullptr)
+      throw StartError("memory: no room for " + std::to_string(buffers) + " packet buffers" + LogTap::instance().recent("mempool"));
+
+    for (const PortConfig& port_config : config_.ports) {
+      ports_.push_back(std::make_unique<Port>(port_config));
+      Port& port = *ports_.back();
+      if (port.is_memory()) {
+        port.create_memory(std::max<uint16_t>(1, port_config.rx_queues), 0);
+      } else {
+        port.find();
+      }
+      port.negotiate(shared_.workers);
+    }
+    for (const auto& port : ports_) {
+      port->configure(shared_.buffers);
+      port->start();
+      if (shared_.ports.size() <= port->id()) shared_.ports.resize(port->id() + 1u);
+      shared_.ports[port->id()] = {port->id(), port->rx_queues(), port->tx_queues(), mac_value(port->mac())};
+    }
+    build_network();
+    make_rings();
+    shared_.servers = map_array<ServerLine>(Shared::kServerSlots);
+    shared_.totals = map_array<LoadView::Line>(Shared::kServerSlots);
+    adjacencies_ = std::make_unique<AdjacencyTable>(kNeighbors);
+    shared_.adjacencies = adjacencies_.get();
+    const size_t bytes = rte_rcu_qsbr_get_memsize(shared_.workers);
+    shared_.quiescence = static_cast<rte_rcu_qsbr*>(rte_zmalloc("fulcrum_rcu", bytes, RTE_CACHE_LINE_SIZE));
+    if (shared_.quiescence == nullptr || rte_rcu_qsbr_init(shared_.quiescence, shared_.workers) != 0)
+      throw StartError("no memory for the workers' quiescent states");
+
+    const uint64_t share = config_.connections / shared_.workers;
+    const uint64_t capacity = shared_.workers == 1 ? share : share + share * kShareHeadroomPercent / 100 + 16;
+    for (uint32_t id = 0; id < shared_.workers; ++id) {
+      workers_.push_back(std::make_unique<Worker>(shared_, id));
+      const unsigned socket = rte_lcore_to_socket_id(id + 1);
+      if (!workers_[id]->create(static_cast<uint32_t>(capacity), kNeighbors, hugepages_, socket))
+        throw StartError("memory.connections: " + workers_[id]->error());
+      rte_rcu_qsbr_thread_register(shared_.quiescence, id);
+    }
+    control_ = std::make_unique<Control>(shared_, network_, control_buffers_, config_.neighbors);
+    publisher_ = std::make_unique<Publisher>(shared_, workers_, network_);
+  } catch (...) {
+    stop();
+    throw;
+  }
+  instance_id_ = random_id();
+  started_ms_ = steady_ms();
+}
+
+Engine::~Engine() { stop(); }
+
+void Engine::check() const {
+  const auto workers = config_.worker_cpus.size();
+  if (workers == 0 || workers > kMostWorkers)
+    throw StartError("worker_cpus: between 1 and " + std::to_string(kMostWorkers) + " workers");
+  if (config_.housekeeping_cpus.empty()) throw StartError("housekeeping_cpus: at least one CPU");
+  if (config_.ports.empty()) throw StartError("ports: at least one");
+  if (config_.connections == 0 || config_.connections / workers > 0x7fffffff)
+    throw StartError("connections: between 1 and 2147483647 a worker");
+  std::set<std::string> names, devices;
+  for (const PortConfig& port : config_.ports) {
+    if (port.name.empty()) throw StartError("ports: a port without a name");
+    if (!names.insert(port.name).second) throw StartError("ports." + port.name + ": defined twice");
+    if (port.device != "memory" && !devices.insert(device_name(port.device)).second)
+      throw StartError("ports." + port.name + ".device: \"" + device_name(port.device) + "\" is another port's too");
+    if (port.mtu < 68 || port.mtu > 9600) throw StartError("ports." + port.name + ".mtu: between 68 and 9600");
+  }
+  std::set<std::string> interface_names;
+  std::set<std::pair<std::string, uint16_t>> places;
+  for (const InterfaceConfig& interface : config_.interfaces) {
+    if (!names.contains(interface.port))
+      throw StartError("interfaces." + interface.name + ".port: there is no port \"" + interface.port + "\"");
+    if (!interface_names.insert(interface.name).second) throw StartError("interfaces." + interface.name + ": defined twice");
+    if (interface.vlan > 4094) throw StartError("interfaces." + interface.name + ".vlan: between 0 and 4094");
+    if (!places.insert({interface.port, interface.vlan}).second)
+      throw StartError("interfaces." + interface.name + ".vlan: its port has an interface with that VLAN already");
+  }
+}
+
+void Engine::build_network() {
+  network_ = std::make_shared<Network>();
+  if (!network_->create(0)) throw StartError("memory: no room for the routing table");
+  for (const InterfaceConfig& wanted : config_.interfaces) {
+    const auto port = std::find_if(ports_.begin(), ports_.end(), [&](const auto& at) { return at->config().name == wanted.port; });
+    Interface interface;
+    interface.name = wanted.name;
+    interface.port = (*port)->id();
+    interface.vlan = wanted.vlan;
+    interface.mtu = wanted.mtu != 0 ? wanted.mtu : (*port)->config().mtu;
+    if (interface.mtu > (*port)->config().mtu)
+      throw StartError("interfaces." + wanted.name + ".mtu: above its port's, " + std::to_string((*port)->config().mtu));
+    interface.mac = (*port)->mac();
+    interface.addresses = wanted.addresses;
+    network_->add_interface(interface);
+  }
+  const auto id_of = [&](const std::string& name) {
+    for (const Interface& interface : network_->interfaces())
+      if (interface.name == name) return interface.id;
+    return kNoInterface;
+  };
+  for (const Interface& interface : network_->interfaces())
+    for (const Prefix& own : interface.addresses)
+      if (own.address.family == Family::kIpv4 && !network_->add_route(own, {interface.id, Address{}}))
+        throw StartError("interfaces." + interface.name + ".addresses: no room for the route to " + own.text());
+  for (const RouteConfig& route : config_.routes) {
+    const std::string where = "routes: " + route.prefix.text();
+    Route made{id_of(route.interface), route.via};
+    if (!route.interface.empty() && made.interface == kNoInterface)
+      throw StartError(where + ": there is no interface \"" + route.interface + "\"");
+    if (route.interface.empty()) {
+      for (const Interface& interface : network_->interfaces())
+        for (const Prefix& own : interface.addresses)
+          if (own.contains(route.via)) made.interface = interface.id;
+      if (made.interface == kNoInterface)
+        throw StartError(where + ": via " + route.via.text() + " is on no interface's link");
+    }
+    if (route.prefix.address.family != Family::kIpv4) throw StartError(where + ": IPv6 routes are not built yet");
+    if (!network_->add_route(route.prefix, made)) throw StartError(where + ": no room in the routing table");
+  }
+  for (const StaticNeighbor& neighbor : config_.neighbors)
+    if (id_of(neighbor.interface) == kNoInterface)
+      throw StartError("neighbors: " + neighbor.address.text() + ": there is no interface \"" + neighbor.interface + "\"");
+}
+
+void Engine::make_rings() {
+  const uint32_t workers = shared_.workers;
+  shared_.handover.assign(workers * workers, nullptr);
+  shared_.transmit.assign(workers * workers, nullptr);
+  for (uint32_t from = 0; from < workers; ++from) {
+    for (uint32_t to = 0; to < workers; ++to) {
+      if (from == to) continue;
+      const std::string pair = std::to_string(from) + "_" + std::to_string(to);
+      constexpr unsigned kOneToOne = RING_F_SP_ENQ | RING_F_SC_DEQ;
+      shared_.handover[from * workers + to] = make_ring("fulcrum_handover_" + pair, Shared::kHandoverRingSize, kOneToOne);
+      shared_.transmit[from * workers + to] = make_ring("fulcrum_transmit_" + pair, Shared::kHandoverRingSize, kOneToOne);
+    }
+    shared_.mailboxes.push_back(make_message_ring("fulcrum_mailbox_" + std::to_string(from), Shared::kMailboxSize,
+                                                  sizeof(Command), RING_F_SP_ENQ | RING_F_SC_DEQ));
+  }
+  shared_.to_control = make_message_ring("fulcrum_control", Shared::kControlRingSize, sizeof(ControlMessage), RING_F_SC_DEQ);
+}
+
+void Engine::launch() {
+  shared_.running.store(true);
+  launched_ = true;
+  started_tsc_ = rte_rdtsc();
+  for (const auto& worker : workers_) {
+    if (const int error = rte_eal_remote_launch(run_worker, worker.get(), worker->id() + 1); error != 0)
+      throw StartError("worker " + std::to_string(worker->id()) + " does not start: " + rte_strerror(-error));
+  }
+  control_->every_second([this](uint64_t now_ms) {
+    // An apply that is under way empties the trash a second later.
+    if (const std::unique_lock lock(apply_mutex_, std::try_to_lock); lock.owns_lock()) publisher_->empty_trash(now_ms);
+  });
+  control_->start();
+}
+
+void Engine::stop() {
+  shared_.running.store(false);
+  if (launched_) rte_eal_mp_wait_lcore();
+  launched_ = false;
+  if (control_ != nullptr) control_->stop();
+  control_.reset();
+  publisher_.reset();
+  for (const auto& port : ports_) port->stop();
+  ports_.clear();
+  workers_.clear();
+  network_.reset();
+  if (shared_.servers != nullptr) munmap(shared_.servers, sizeof(ServerLine) * Shared::kServerSlots);
+  if (shared_.totals != nullptr) munmap(shared_.totals, sizeof(LoadView::Line) * Shared::kServerSlots);
+  shared_.servers = nullptr;
+  shared_.totals = nullptr;
+  if (eal_started_) stop_eal();
+  eal_started_ = false;
+  silence_.lift();
+}
+
+Engine::State Engine::state() const {
+  State state;
+  state.instance_id = instance_id_;
+  state.lineage = lineage_;
+  state.generation = generation_;
+  state.memory = hugepages_ ? "hugepages" : "no-huge";
+  state.uptime_ms = steady_ms() - started_ms_;
+  state.workers = shared_.workers;
+  for (const auto& worker : workers_) {
+    state.connections += worker->connections();
+    state.connection_capacity += worker->connection_capacity();
+  }
+  return state;
+}
+
+Engine::ApplyOutcome Engine::apply_operations(const std::string& instance, const std::string& lineage, uint64_t base,
+                                              uint64_t generation, const std::vector<Operation>& operations, bool atomic) {
+  const std::lock_guard lock(apply_mutex_);
+  if (!instance.empty() && instance != instance_id_) return {ApplyError::kWrongInstance, generation_, {}};
+  if (base != generation_ || (generation_ != 0 && lineage != lineage_)) return {ApplyError::kWrongGeneration, generation_, {}};
+  AnnouncementChange change;
+  ApplyOutcome outcome;
+  outcome.results = publisher_->apply(operations, atomic, change);
+  const bool undone = atomic && !outcome.results.empty() && outcome.results.back().reason != Reason::kDone;
+  if (!undone) {
+    generation_ = generation;
+    lineage_ = lineage;
+    publish_announcements(change);
+  }
+  outcome.generation = generation_;
+  return outcome;
+}
+
+Engine::ApplyOutcome Engine::apply_snapshot(const std::string& instance, const std::string& lineage,
+                                            uint64_t generation, const Publisher::Wanted& wanted) {
+  const std::lock_guard lock(apply_mutex_);
+  if (!instance.empty() && instance != instance_id_) return {ApplyError::kWrongInstance, generation_, {}};
+  AnnouncementChange change;
+  ApplyOutcome outcome;
+  outcome.results = publisher_->apply(publisher_->difference(wanted), true, change);
+  const bool undone = !outcome.results.empty() && outcome.results.back().reason != Reason::kDone;
+  if (!undone) {
+    generation_ = generation;
+    lineage_ = lineage;
+    publish_announcements(change);
+  }
+  outcome.generation = generation_;
+  return outcome;
+}
+
+void Engine::publish_announcements(const AnnouncementChange& change) {
+  for (const Address& vip : change.became_active) control_->announce(vip);
+  for (const Address& server : change.servers_added) control_->resolve_towards(server);
+}
+
+std::vector<ServiceStatistics> Engine::statistics(const ServiceKey* only) {
+  const std::lock_guard lock(apply_mutex_);
+  return publisher_->statistics(only);
+}
+
+std::vector<WorkerReport> Engine::workers() const {
+  std::vector<WorkerReport> reports;
+  const double ns_per_cycle = 1e9 / static_cast<double>(rte_get_tsc_hz());
+  for (const auto& worker : workers_) {
+    WorkerReport report;
+    report.worker = worker->id();
+    report.cpu = config_.worker_cpus[worker->id()];
+    report.counters = worker->counters();
+    report.connections = worker->connections();
+    report.capacity = worker->connection_capacity();
+    report.busy_ns = static_cast<uint64_t>(static_cast<double>(report.counters.busy_tsc) * ns_per_cycle);
+    report.total_ns = static_cast<uint64_t>(static_cast<double>(rte_rdtsc() - started_tsc_) * ns_per_cycle);
+    reports.push_back(report);
+  }
+  return reports;
+}
+
+std::vector<PortStatistics> Engine::ports() const {
+  std::vector<PortStatistics> all;
+  for (const auto& port : ports_) {
+    PortStatistics of;
+    of.name = port->config().name;
+    of.device = port->config().device;
+    of.driver = port->driver();
+    of.mac = port->mac();
+    of.rx_queues = port->rx_queues();
+    of.tx_queues = port->tx_queues();
+    of.mtu = port->config().mtu;
+    of.offloads = port->offloads();
+    rte_eth_link link{};
+    if (rte_eth_link_get_nowait(port->id(), &link) == 0) {
+      of.link_up = link.link_status == RTE_ETH_LINK_UP;
+      of.speed_mbps = compat::known_speed(link.link_speed);
+    }
+    rte_eth_stats stats{};
+    if (rte_eth_stats_get(port->id(), &stats) == 0) {
+      of.rx_packets = stats.ipackets;
+      of.tx_packets = stats.opackets;
+      of.rx_bytes = stats.ibytes;
+      of.tx_bytes = stats.obytes;
+      of.rx_missed = stats.imissed;
+      of.rx_errors = stats.ierrors;
+      of.tx_errors = stats.oerrors;
+      of.rx_no_buffer = stats.rx_nombuf;
+    }
+    for (const Interface& interface : network_->interfaces())
+      if (interface.port == port->id()) of.interfaces.push_back(interface);
+    all.push_back(std::move(of));
+  }
+  return all;
+}
+
+uint64_t Engine::list_connections(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
+                                  std::vector<ConnectionInfo>& page) {
+  const std::lock_guard lock(list_mutex_);
+  auto worker = static_cast<uint32_t>(cursor >> 32);
+  auto from = static_cast<uint32_t>(cursor);
+  for (; worker < shared_.workers && page.size() < limit; ++worker, from = 0) {
+    ListRequest request;
+    request.filter = filter;
+    request.limit = limit - static_cast<uint32_t>(page.size());
+    request.cursor = from;
+    request.connections.reserve(request.limit);
+    Command list{};
+    list.kind = Command::Kind::kList;
+    list.list = &request;
+    control_->post(worker, list);
+    while (request.done.load(std::memory_order_acquire) == 0) {
+      if (!shared_.running.load()) return 0;
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    page.insert(page.end(), request.connections.begin(), request.connections.end());
+    if (!request.exhausted) return uint64_t{worker} << 32 | request.cursor;
+  }
+  return worker < shared_.workers ? uint64_t{worker} << 32 : 0;
+}
+
+std::optional<unsigned> Engine::inject(const std::string& name, uint16_t queue, const std::vector<std::string>& frames) {
+  for (const auto& port : ports_)
+    if (port->config().name == name && port->is_memory()) return port->inject(queue, frames, shared_.buffers);
+  return std::nullopt;
+}
+
+std::optional<std::vector<std::string>> Engine::drain(const std::string& name) {
+  for (const auto& port : ports_) {
+    if (port->config().name != name || !port->is_memory()) continue;
+    settle();
+    return port->drain();
+  }
+  return std::nullopt;
+}
+
+void Engine::barrier() {
+  std::atomic<uint32_t> done{0};
+  Command command{};
+  command.kind = Command::Kind::kBarrier;
+  command.done = &done;
+  control_->post_all(command);
+  while (shared_.running.load() && done.load(std::memory_order_acquire) < shared_.workers)
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+}
+
+// Packets beget packets (hand-over, ARP, released ones): settled is when a whole round changed nothing.
+void Engine::settle() {
+  const auto activity = [this] {
+    uint64_t sum = control_->activity();
+    for (const auto& worker : workers_) sum += worker->activity();
+    return sum;
+  };
+  for (uint64_t before = activity() + 1; shared_.running.load();) {
+    const bool pending = std::any_of(ports_.begin(), ports_.end(), [](const auto& port) { return port->has_pending(); });
+    const uint64_t now = activity();
+    if (!pending && now == before) return;
+    control_->await_round();
+    barrier();
+    barrier();
+    // The barriers themselves are two commands a worker.
+    before = now + 2 * shared_.workers;
+  }
+}
+
+uint64_t Engine::set_clock_ms(uint64_t now_ms) {
+  shared_.clock.set_ms(std::max(now_ms, shared_.clock.now_ms()));
+  const Ticks now = shared_.clock.now();
+  for (const auto& worker : workers_)
+    while (shared_.running.load() && !worker->timers_caught_up(now)) std::this_thread::sleep_for(std::chrono::microseconds(20));
+  settle();
+  return shared_.clock.now_ms();
+}
+
+}  // namespace fulcrum

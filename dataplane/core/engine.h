@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dataplane as one object: EAL, ports, workers, control thread, configuration. One a process. Destruction order is
+// the stop order: workers first, then control, ports, EAL, and last the kernel gets its interfaces back.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "core/control.h"
+#include "core/kernel_silence.h"
+#include "core/port.h"
+#include "core/publisher.h"
+#include "core/worker.h"
+
+namespace fulcrum {
+
+struct PortStatistics {
+  std::string name, device, driver;
+  MacAddress mac{};
+  bool link_up = false;
+  uint32_t speed_mbps = 0;
+  uint16_t rx_queues = 0, tx_queues = 0, mtu = 0;
+  uint64_t rx_packets = 0, tx_packets = 0, rx_bytes = 0, tx_bytes = 0, rx_missed = 0, rx_errors = 0, tx_errors = 0,
+           rx_no_buffer = 0;
+  std::vector<std::string> offloads;
+  std::vector<Interface> interfaces;
+};
+
+struct WorkerReport {
+  uint32_t worker = 0, cpu = 0;
+  WorkerCounters counters;
+  uint64_t connections = 0, capacity = 0, busy_ns = 0, total_ns = 0;
+};
+
+// An apply that was refused as a whole.
+enum class ApplyError : uint8_t { kNone, kWrongInstance, kWrongGeneration };
+
+class Engine {
+ public:
+  // Throws StartError. EAL cannot be started twice in a process.
+  explicit Engine(StartConfig config);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  void stop();
+
+  struct State {
+    std::string instance_id, lineage, memory;
+    uint64_t generation = 0, uptime_ms = 0, connections = 0, connection_capacity = 0;
+    uint32_t workers = 0;
+  };
+  State state() const;
+
+  struct ApplyOutcome {
+    ApplyError error = ApplyError::kNone;
+    uint64_t generation = 0;
+    std::vector<OperationResult> results;
+  };
+  ApplyOutcome apply_operations(const std::string& instance, const std::string& lineage, uint64_t base,
+                                uint64_t generation, const std::vector<Operation>& operations, bool atomic);
+  ApplyOutcome apply_snapshot(const std::string& instance, const std::string& lineage, uint64_t generation,
+                              const Publisher::Wanted& wanted);
+
+  std::vector<ServiceStatistics> statistics(const ServiceKey* only);
+  std::vector<WorkerReport> workers() const;
+  std::vector<PortStatistics> ports() const;
+  std::vector<NeighborInfo> neighbors() { return control_->neighbors(); }
+  const Network& network() const { return *network_; }
+  // A page of connections from `cursor` (0: the beginning); the cursor to go on from, 0 at the end.
+  uint64_t list_connections(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
+                            std::vector<ConnectionInfo>& page);
+  void on_event(Control::EventHandler handler) { control_->on_event(std::move(handler)); }
+
+  // Tests: memory ports and a clock that stands still.
+  bool testing() const { return config_.testing; }
+  std::optional<unsigned> inject(const std::string& port, uint16_t queue, const std::vector<std::string>& frames);
+  std::optional<std::vector<std::string>> drain(const std::string& port);
+  uint64_t set_clock_ms(uint64_t now_ms);
+  uint64_t now_ms() const { return shared_.clock.now_ms(); }
+  // Waits until every packet that has arrived has been dealt with.
+  void settle();
+
+  Shared& shared() { return shared_; }
+  Worker& worker(uint32_t id) { return *workers_[id]; }
+  // For the bench: workers are made, but run only after launch().
+  void launch();
+
+ private:
+  void check() const;
+  void build_network();
+  void make_rings();
+  void barrier();
+  void publish_announcements(const AnnouncementChange& change);
+
+  StartConfig config_;
+  KernelSilence silence_;
+  std::vector<std::unique_ptr<Port>> ports_;
+  std::shared_ptr<Network> network_;
+  Shared shared_;
+  rte_mempool* control_buffers_ = nullptr;
+  std::unique_ptr<AdjacencyTable> adjacencies_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Control> control_;
+  std::mutex apply_mutex_;
+  std::mutex list_mutex_;
+  std::unique_ptr<Publisher> publisher_;
+  std::string instance_id_, lineage_;
+  uint64_t generation_ = 0;
+  uint64_t started_ms_ = 0;
+  uint64_t started_tsc_ = 0;
+  bool hugepages_ = false;
+  bool eal_started_ = false;
+  bool launched_ = false;
+};
+
+}  // namespace fulcrum

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all workers share, and who may write it. Everything here is made before the workers start.
+#pragma once
+
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+
+#include <atomic>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/messages.h"
+#include "service/snapshot.h"
+
+struct rte_mempool;
+
+namespace fulcrum {
+
+// One real server as the packet path sees it, by slot. Address, port and service never change while the slot lives.
+struct alignas(64) ServerLine {
+  Address address;
+  uint16_t port = 0;
+  // Written by the control side, read per packet: in a service, not in the trash.
+  std::atomic<bool> available{false};
+  std::atomic<uint32_t> weight{0};
+  ServiceSlot service = 0;
+};
+static_assert(sizeof(ServerLine) == 64);
+
+// One worker's counts of one server. Written by that worker alone.
+struct alignas(64) ServerCounters {
+  uint64_t connections = 0;
+  uint64_t in_packets = 0;
+  uint64_t in_bytes = 0;
+  uint64_t out_packets = 0;
+  uint64_t out_bytes = 0;
+  uint32_t active = 0;
+  uint32_t inactive = 0;
+  // The counts above are part of the totals that counting schedulers read.
+  bool in_totals = false;
+};
+static_assert(sizeof(ServerCounters) == 64);
+
+struct PortRuntime {
+  PortId id = 0;
+  uint16_t rx_queues = 0;
+  uint16_t tx_queues = 0;
+  uint64_t mac = 0;  // mac_value()
+};
+
+// Idle workers: sleep a little longer after every empty poll, or never.
+enum class IdlePolicy : uint8_t { kSleep, kPoll };
+
+struct Shared {
+  static constexpr uint32_t kServerSlots = 131072;
+  static constexpr uint32_t kServiceSlots = 65536;
+  static constexpr uint32_t kMailboxSize = 1024;
+  static constexpr uint32_t kControlRingSize = 8192;
+  static constexpr uint32_t kHandoverRingSize = 2048;
+
+  uint32_t workers = 1;
+  IdlePolicy idle = IdlePolicy::kSleep;
+  bool forwarding = true;
+  Clock clock;
+  std::atomic<bool> running{false};
+  std::atomic<const Snapshot*> snapshot{nullptr};
+  rte_rcu_qsbr* quiescence = nullptr;
+  rte_mempool* buffers = nullptr;
+  std::vector<PortRuntime> ports;  // by port id; holes have no queues
+  AdjacencyTable* adjacencies = nullptr;
+  ServerLine* servers = nullptr;       // kServerSlots, control side writes
+  LoadView::Line* totals = nullptr;    // kServerSlots, workers add, relaxed
+  rte_ring* to_control = nullptr;      // ControlMessage, many producers
+  // [from * workers + to]: packets for their owner, and packets for the worker that has the port's queue.
+  std::vector<rte_ring*> handover;
+  std::vector<rte_ring*> transmit;
+  std::vector<rte_ring*> mailboxes;    // Command, one producer at a time
+
+  rte_ring* handover_ring(uint32_t from, uint32_t to) const { return handover[from * workers + to]; }
+  rte_ring* transmit_ring(uint32_t from, uint32_t to) const { return transmit[from * workers + to]; }
+};
+
+}  // namespace fulcrum

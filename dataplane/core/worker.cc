@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+// The poll loop: receive, take what others hand over, serve the mailbox, run timers, transmit, and say that nothing of
+// the old configuration is held any more.
+#include "core/worker.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_pause.h>
+#include <rte_random.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace fulcrum {
+
+namespace {
+// Work between bursts is bounded, so that no packet waits long for it: about 20 microseconds each.
+constexpr uint32_t kTimerBudget = 128;
+constexpr uint32_t kListBudget = 512;
+constexpr unsigned kCommandBudget = 16;
+
+// An idle worker polls on for a while, then sleeps longer and longer.
+constexpr uint32_t kEmptyRoundsBeforeSleep = 64;
+constexpr uint32_t kShortestSleepUs = 5;
+constexpr uint32_t kLongestSleepUs = 250;
+
+constexpr size_t kServerCounterBytes = sizeof(ServerCounters) * Shared::kServerSlots;
+}  // namespace
+
+Worker::~Worker() {
+  if (server_counters_ != nullptr) munmap(server_counters_, kServerCounterBytes);
+}
+
+bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigned socket) {
+  const std::string name = "fulcrum-worker-" + std::to_string(id_);
+  if (!arena_.map(name, sizeof(ArenaHeader) + 64 + Table::bytes_for(connections), huge)) {
+    error_ = "no memory for " + std::to_string(connections) + " connections: " + arena_.error();
+    return false;
+  }
+  auto* header = static_cast<ArenaHeader*>(arena_.take(sizeof(ArenaHeader)));
+  if (!table_.create(arena_, connections, HashSecret{rte_rand() | 1, rte_rand() | 1})) {
+    error_ = "the connection table does not fit its arena";
+    return false;
+  }
+  *header = {ArenaHeader::kMagic, ArenaHeader::kLayout, id_, connections, 0, 0};
+  __atomic_store_n(&header->committed, 1, __ATOMIC_RELEASE);
+
+  // Touched only where servers are: the kernel backs a page when it is first written.
+  void* counters = mmap(nullptr, kServerCounterBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (counters == MAP_FAILED) {
+    error_ = std::string("no memory for the servers' counters: ") + std::strerror(errno);
+    return false;
+  }
+  server_counters_ = static_cast<ServerCounters*>(counters);
+  if (!neighbors_.create("fulcrum_neighbors_" + std::to_string(id_), neighbors, socket)) {
+    error_ = "no memory for the neighbour cache";
+    return false;
+  }
+  now_ = shared_.clock.now();
+  wheel_ = std::make_unique<TimerWheel<Family::kIpv4>>(table_, now_);
+  transmit_.resize(shared_.ports.size());
+  handover_.resize(shared_.workers);
+  for (auto& staged : handover_) staged.reserve(4 * kBurst);
+  for (const PortRuntime& port : shared_.ports)
+    for (uint16_t queue = 0; queue < port.rx_queues; ++queue)
+      if (queue % shared_.workers == id_) owned_queues_.push_back(uint32_t{port.id} << 16 | queue);
+  return true;
+}
+
+void Worker::run() {
+  rte_rcu_qsbr_thread_online(shared_.quiescence, id_);
+  while (shared_.running.load(std::memory_order_relaxed)) {
+    const uint64_t start = rte_rdtsc();
+    if (poll()) {
+      counters_.busy_tsc += rte_rdtsc() - start;
+      empty_rounds_ = 0;
+    } else {
+      idle();
+    }
+  }
+  neighbors_.drop_all();
+  flush_all();
+  rte_rcu_qsbr_thread_offline(shared_.quiescence, id_);
+}
+
+bool Worker::poll() {
+  now_ = shared_.clock.now();
+  now_s_ = now_ / kTicksPerSecond;
+  const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire);
+  if (current != snapshot_) adopt(*current);
+
+  bool worked = receive();
+  worked |= take_handed_over();
+  worked |= serve_mailbox();
+  if (listing_ != nullptr) worked |= list_slice();
+  run_timers();
+  flush_all();
+  rte_rcu_qsbr_quiescent(shared_.quiescence, id_);
+  __atomic_store_n(&rounds_, rounds_ + 1, __ATOMIC_RELEASE);
+  return worked;
+}
+
+bool Worker::receive() {
+  bool any = false;
+  for (const uint32_t owned : owned_queues_) {
+    rte_mbuf* packets[kBurst];
+    const auto port = static_cast<uint16_t>(owned >> 16);
+    const uint16_t count = rte_eth_rx_burst(port, static_cast<uint16_t>(owned), packets, kBurst);
+    if (count == 0) continue;
+    any = true;
+    counters_.rx_packets += count;
+    __atomic_store_n(&activity_, activity_ + count, __ATOMIC_RELAXED);
+    // A device shared by rings, or a mirrored buffer, may carry another port's number.
+    for (uint16_t i = 0; i < count; ++i) packets[i]->port = port;
+    handle_burst(packets, count, false);
+  }
+  if (shared_.workers == 1) return any;
+  for (uint32_t to = 0; to < shared_.workers; ++to) {
+    std::vector<rte_mbuf*>& staged = handover_[to];
+    if (staged.empty()) continue;
+    const auto count = static_cast<unsigned>(staged.size());
+    const unsigned sent = rte_ring_sp_enqueue_burst(shared_.handover_ring(id_, to),
+                                                    reinterpret_cast<void**>(staged.data()), count, nullptr);
+    counters_.handed_over += sent;
+    for (unsigned i = sent; i < count; ++i) drop(staged[i], Verdict::kHandoverFull);
+    staged.clear();
+  }
+  return any;
+}
+
+bool Worker::take_handed_over() {
+  if (shared_.workers == 1) return false;
+  bool any = false;
+  rte_mbuf* packets[kBurst];
+  auto** objects = reinterpret_cast<void**>(packets);
+  for (uint32_t from = 0; from < shared_.workers; ++from) {
+    if (from == id_) continue;
+    if (const unsigned count = rte_ring_sc_dequeue_burst(shared_.handover_ring(from, id_), objects, kBurst, nullptr)) {
+      any = true;
+      counters_.taken_over += count;
+      __atomic_store_n(&activity_, activity_ + count, __ATOMIC_RELAXED);
+      handle_burst(packets, count, true);
+    }
+    // Frames that another worker finished and whose port's queue is ours. Their verdict is counted there.
+    if (const unsigned count = rte_ring_sc_dequeue_burst(shared_.transmit_ring(from, id_), objects, kBurst, nullptr)) {
+      any = true;
+      __atomic_store_n(&activity_, activity_ + count, __ATOMIC_RELAXED);
+      for (unsigned i = 0; i < count; ++i) push(packets[i], packets[i]->port, kNoVerdict);
+    }
+  }
+  return any;
+}
+
+bool Worker::serve_mailbox() {
+  rte_ring* mailbox = shared_.mailboxes[id_];
+  if (rte_ring_empty(mailbox)) [[likely]]
+    return false;
+  Command command;
+  for (unsigned i = 0; i < kCommandBudget; ++i) {
+    // One listing at a time; the next waits in the mailbox.
+    if (listing_ != nullptr) break;
+    if (rte_ring_sc_dequeue_elem(mailbox, &command, sizeof command) != 0) break;
+    obey(command);
+    __atomic_store_n(&activity_, activity_ + 1, __ATOMIC_RELAXED);
+  }
+  return true;
+}
+
+void Worker::obey(const Command& command) {
+  switch (command.kind) {
+    case Command::Kind::kBindNeighbor: {
+      neighbors_.bind(command.key, command.adjacency);
+      Adjacency& adjacency = (*shared_.adjacencies)[command.adjacency];
+      if (!adjacency.usable.load(std::memory_order_acquire)) return;
+      neighbors_.release(command.key, [&](rte_mbuf* packet, uint8_t verdict) {
+        send_by(packet, rte_pktmbuf_mtod(packet, uint8_t*), adjacency, verdict);
+      });
+      return;
+    }
+    case Command::Kind::kNeighborFailed:
+      neighbors_.release(command.key, [this](rte_mbuf* packet, uint8_t verdict) {
+        if (verdict == kNoVerdict) {
+          rte_pktmbuf_free(packet);
+        } else {
+          drop(packet, Verdict::kNeighborFailed);
+        }
+      });
+      return;
+    case Command::Kind::kUnbindNeighbor:
+      neighbors_.unbind(command.key);
+      ++route_epoch_;
+      return;
+    case Command::Kind::kTransmit:
+      push(command.packet, command.port, kNoVerdict);
+      return;
+    case Command::Kind::kList:
+      listing_ = command.list;
+      return;
+    case Command::Kind::kBarrier:
+      flush_all();
+      command.done->fetch_add(1, std::memory_order_release);
+      return;
+  }
+}
+
+bool Worker::list_slice() {
+  ListRequest& request = *listing_;
+  const ConnectionFilter& filter = request.filter;
+  const uint32_t end = table_.high_water();
+  uint32_t budget = kListBudget;
+  for (; request.cursor < end && budget != 0 && request.connections.size() < request.limit; ++request.cursor, --budget) {
+    const Table::Entry& entry = table_.entry(request.cursor);
+    if (!entry.is_used() || is_due(entry.deadline, now_)) continue;
+    const ServerLine& server = shared_.servers[entry.server];
+    if (filter.by_service && !(filter.service.address == Address::from(entry.forward.destination) &&
+                               filter.service.protocol == entry.protocol &&
+                               filter.service.port == entry.forward.destination_port.host()))
+      continue;
+    if (filter.server.family != Family::kNone && !(filter.server == server.address)) continue;
+    if (filter.client.family != Family::kNone && !(filter.client == Address::from(entry.forward.source))) continue;
+    ConnectionInfo info;
+    info.protocol = entry.protocol;
+    info.state = entry.state;
+    info.method = entry.method();
+    info.active = entry.is_active();
+    info.client_port = entry.forward.source_port.host();
+    info.virtual_port = entry.forward.destination_port.host();
+    info.server_port = info.method == ForwardingMethod::kNat ? entry.reply.source_port.host() : info.virtual_port;
+    info.worker = id_;
+    info.expires_ms = ticks_until(entry.deadline, now_) * (1000 / kTicksPerSecond);
+    info.in_packets = entry.in_packets;
+    info.client = Address::from(entry.forward.source);
+    info.vip = Address::from(entry.forward.destination);
+    info.server = server.address;
+    request.connections.push_back(info);
+  }
+  request.exhausted = request.cursor >= end;
+  if (request.exhausted || request.connections.size() >= request.limit) {
+    listing_ = nullptr;
+    request.done.store(1, std::memory_order_release);
+  }
+  return true;
+}
+
+// Follows a new snapshot: scheduler states of the services that changed, and which servers count for the totals.
+void Worker::adopt(const Snapshot& snapshot) {
+  snapshot_ = &snapshot;
+  const bool in_step = snapshot.version == adopted_.load(std::memory_order_relaxed) + 1;
+  for (const auto& service : in_step ? snapshot.changed : snapshot.services) {
+    if (scheduler_states_.size() <= service->slot) scheduler_states_.resize(service->slot + 64);
+    if (service->rules != nullptr)
+      catch_up(scheduler_states_[service->slot], *service->rules, *service, id_, shared_.workers);
+    const bool wanted = service->rules != nullptr && service->rules->counts_connections;
+    for (const RealServer& server : service->servers) {
+      ServerCounters& counters = server_counters_[server.slot];
+      if (counters.in_totals == wanted) continue;
+      counters.in_totals = wanted;
+      LoadView::Line& totals = shared_.totals[server.slot];
+      __atomic_fetch_add(&totals.active, wanted ? counters.active : 0u - counters.active, __ATOMIC_RELAXED);
+      __atomic_fetch_add(&totals.inactive, wanted ? counters.inactive : 0u - counters.inactive, __ATOMIC_RELAXED);
+    }
+  }
+  adopted_.store(snapshot.version, std::memory_order_release);
+}
+
+void Worker::run_timers() {
+  if (timers_at_.load(std::memory_order_relaxed) == now_) [[likely]]
+    return;
+  const bool caught_up = wheel_->advance(now_, kTimerBudget, [this](ConnectionIndex index) { end_connection(index); });
+  if (caught_up) timers_at_.store(now_, std::memory_order_release);
+}
+
+void Worker::idle() {
+  ++empty_rounds_;
+  if (shared_.idle == IdlePolicy::kPoll || empty_rounds_ < kEmptyRoundsBeforeSleep) {
+    rte_pause();
+    return;
+  }
+  const uint32_t microseconds =
+      std::min(kLongestSleepUs, kShortestSleepUs * (empty_rounds_ - kEmptyRoundsBeforeSleep + 1));
+  const timespec pause{0, static_cast<long>(microseconds) * 1000};
+  nanosleep(&pause, nullptr);
+}
+
+bool Worker::preload(const VirtualService& service, const RealServer& server, const FlowKey<Family::kIpv4>& key) {
+  PacketView view;
+  view.key = key;
+  now_ = shared_.clock.now();
+  const Table::Found made = create_connection(service, server, view);
+  if (!made) return false;
+  if (key.protocol == IpProtocol::kTcp) change_state(*made.entry, TcpState::kEstablished);
+  made.entry->deadline = now_ + snapshot_->timeouts.of(key.protocol == IpProtocol::kTcp, made.entry->state);
+  wheel_->rearm(made.index, made.entry->deadline);
+  return true;
+}
+
+}  // namespace fulcrum

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tuple that names one direction of a flow, laid out as the packet has it: both addresses in one load, both ports
+// in another.
+#pragma once
+
+#include "net/address.h"
+
+namespace fulcrum {
+
+enum class IpProtocol : uint8_t { kIcmp = 1, kIpip = 4, kTcp = 6, kUdp = 17, kIpv6 = 41, kIcmpv6 = 58, kSctp = 132 };
+
+template <Family F>
+struct Tuple {
+  AddressOf<F> source{};
+  AddressOf<F> destination{};
+  be16 source_port{};
+  be16 destination_port{};
+
+  constexpr bool operator==(const Tuple&) const = default;
+  constexpr Tuple reversed() const { return {destination, source, destination_port, source_port}; }
+};
+static_assert(sizeof(Tuple<Family::kIpv4>) == 12);
+
+template <Family F>
+struct FlowKey {
+  Tuple<F> tuple;
+  IpProtocol protocol{};
+
+  constexpr bool operator==(const FlowKey&) const = default;
+};
+
+}  // namespace fulcrum

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration that the packet path reads: immutable, built off-path, replaced as a whole. Unchanged services are
+// shared between snapshots.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "conn/tcp_state.h"
+#include "core/clock.h"
+#include "forward/network.h"
+#include "service/edit_list.h"
+#include "service/scheduler/scheduler.h"
+#include "service/service.h"
+
+namespace fulcrum {
+
+// A flat open-addressing table, built once, then only read. Load at most one half.
+template <typename Key, typename Value, typename Hash>
+class FrozenMap {
+ public:
+  struct Cell {
+    Key key;
+    Value value;
+    bool used = false;
+  };
+  void reserve(size_t entries) {
+    size_t cells = 8;
+    while (cells < 2 * entries) cells *= 2;
+    cells_.assign(cells, Cell{});
+  }
+  // The value of `key`, made if it is not there. reserve() must have counted it.
+  Value& at(const Key& key) {
+    for (size_t i = spread(Hash{}(key));; ++i) {
+      Cell& cell = cells_[i & (cells_.size() - 1)];
+      if (!cell.used) {
+        cell.used = true;
+        cell.key = key;
+        ++size_;
+        return cell.value;
+      }
+      if (cell.key == key) return cell.value;
+    }
+  }
+  const Value* find(const Key& key) const {
+    if (size_ == 0) return nullptr;
+    for (size_t i = spread(Hash{}(key));; ++i) {
+      const Cell& cell = cells_[i & (cells_.size() - 1)];
+      if (!cell.used) return nullptr;
+      if (cell.key == key) return &cell.value;
+    }
+  }
+  size_t size() const { return size_; }
+  const std::vector<Cell>& cells() const { return cells_; }
+
+ private:
+  // Multiplication brings what differs into the upper bits.
+  size_t spread(size_t hash) const { return (hash * 0x9E3779B97F4A7C15u) >> (64 - __builtin_ctzll(cells_.size())); }
+  std::vector<Cell> cells_;
+  size_t size_ = 0;
+};
+
+struct ServiceKeyHash {
+  size_t operator()(const ServiceKey& key) const {
+    const uint64_t rest = uint64_t{key.fwmark} << 32 | uint64_t{key.port} << 8 | static_cast<uint8_t>(key.protocol);
+    return AddressHash{}(key.address) ^ rest;
+  }
+};
+
+enum class Announce : uint8_t { kArp, kRoute, kNone };
+
+// An address that packets may be addressed to: a VIP, an interface's own, or both.
+struct LocalAddress {
+  bool is_vip = false;
+  bool is_own = false;
+  bool active = true;
+  Announce announce = Announce::kArp;
+  InterfaceId interface = kNoInterface;  // of an own address
+
+  bool answers_arp() const { return is_own || (is_vip && active && announce == Announce::kArp); }
+};
+
+// How long a connection lives after a packet, in ticks, by protocol and state.
+struct TimeoutTable {
+  explicit TimeoutTable(const Timeouts& seconds = {}) {
+    for (unsigned state = 0; state < kTcpStateRoom; ++state) {
+      ticks[0][state] = seconds_to_ticks(seconds.udp);
+      ticks[1][state] = seconds_to_ticks(seconds.tcp[state]);
+    }
+  }
+  Ticks of(bool is_tcp, uint8_t state) const { return ticks[is_tcp][state & (kTcpStateRoom - 1)]; }
+  Ticks ticks[2][kTcpStateRoom];
+};
+
+// A table that snapshots share while it does not change.
+template <typename Key, typename Value, typename Hash>
+using SharedMap = std::shared_ptr<const FrozenMap<Key, Value, Hash>>;
+
+struct Snapshot {
+  uint64_t version = 0;  // counts publications, one by one
+  // In order of creation.
+  std::vector<std::shared_ptr<const VirtualService>> services;
+  // Those that differ from version - 1: workers whose scheduler state must follow.
+  std::vector<std::shared_ptr<const VirtualService>> changed;
+  SharedMap<ServiceKey, uint32_t, ServiceKeyHash> by_key;  // to a position in `services`
+  SharedMap<Address, LocalAddress, AddressHash> local;
+  // NAT server endpoints, live or retired: what replies come from. Port 0 stands for every port.
+  SharedMap<ServerKey, bool, ServerKeyHash> nat_endpoints;
+  bool nat_endpoints_any_port = false;
+  std::shared_ptr<const Network> network;
+  TimeoutTable timeouts;
+
+  // LVS order of service lookup on a miss; fwmark, port 21 and port 0 services join here.
+  const VirtualService* find_service(const Address& vip, IpProtocol protocol, uint16_t port) const {
+    const uint32_t* found = by_key->find({vip, protocol, port, 0});
+    return found == nullptr ? nullptr : services[*found].get();
+  }
+  bool is_nat_endpoint(const Address& address, uint16_t port) const {
+    if (nat_endpoints->find({address, port}) != nullptr) return true;
+    return nat_endpoints_any_port && nat_endpoints->find({address, 0}) != nullptr;
+  }
+};
+
+}  // namespace fulcrum
