@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import test, { type ExecutionContext } from 'ava';
+import { FulcrumError } from '../../../src/grpc/errors.js';
+import { applyOperations, emptyModel } from '../../../src/manager/model.js';
+import { parseState, type State, Store, serializeState } from '../../../src/manager/store.js';
+import { addServer, addService, outline } from './support/operations.js';
+
+const web = 'tcp 192.0.2.1:80';
+
+function temporaryDirectory(t: ExecutionContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'fulcrum-store-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+function exampleState(): State {
+  const { model } = applyOperations(emptyModel, [
+    {
+      action: 'setVip',
+      setVip: { address: '192.0.2.1', announce: 'ANNOUNCE_NONE', state: 'VIP_STATE_STANDBY', services: 0 },
+    },
+    { action: 'setTimeouts', setTimeouts: { tcpS: 60, tcpFinS: 0, udpS: 0 } },
+    addService(web, { scheduler: 'rr' }),
+    addServer(web, '10.0.0.1:80'),
+    addServer(web, '10.0.0.2:80', { weight: 0 }),
+    addService('udp 192.0.2.1:53'),
+  ]);
+  return { lineage: 'lineage-1', generation: 7, model };
+}
+
+async function openError(directory: string): Promise<FulcrumError> {
+  try {
+    await (await Store.open(directory)).close();
+  } catch (error) {
+    if (error instanceof FulcrumError) return error;
+    throw error;
+  }
+  throw new Error('the store was opened');
+}
+
+test('what is saved is what is loaded, list order included', async (t) => {
+  const directory = temporaryDirectory(t);
+  const first = await Store.open(directory);
+  t.is(first.loaded.model.services.size, 0);
+  const state = { ...exampleState(), lineage: first.loaded.lineage };
+  await first.save(state);
+  await first.close();
+  const second = await Store.open(directory);
+  t.deepEqual(second.loaded, state);
+  t.deepEqual(outline(second.loaded.model), outline(state.model));
+  await second.close();
+});
+
+test('a new directory gets a lineage that stays', async (t) => {
+  const directory = join(temporaryDirectory(t), 'a', 'b');
+  const first = await Store.open(directory);
+  await first.close();
+  const second = await Store.open(directory);
+  t.is(second.loaded.lineage, first.loaded.lineage);
+  t.is(second.loaded.generation, 1);
+  await second.close();
+});
+
+test('cut off after any byte, the state is refused', (t) => {
+  const bytes = Buffer.from(serializeState(exampleState()));
+  for (let length = 0; length < bytes.length; length++) {
+    t.throws(() => parseState(bytes.subarray(0, length)), { message: /is empty|is cut off/ }, `${length} bytes`);
+  }
+  t.notThrows(() => parseState(bytes));
+});
+
+test('with any one byte changed, the state is refused', (t) => {
+  const bytes = Buffer.from(serializeState(exampleState()));
+  for (let index = 0; index < bytes.length; index++) {
+    const damaged = Buffer.from(bytes);
+    damaged[index] = (damaged[index] ?? 0) ^ 0x01;
+    t.throws(() => parseState(damaged), undefined, `byte ${index}`);
+  }
+});
+
+const damages: readonly (readonly [string, (good: string) => string, RegExp])[] = [
+  ['empty', () => '', /is empty/],
+  ['cut off in the first line', (good) => good.slice(0, 30), /is cut off in its first line, after 30 bytes/],
+  ['cut off', (good) => good.slice(0, -10), /is cut off: \d+ of \d+ bytes follow its first line/],
+  ['with more at its end', (good) => `${good}more`, /has 4 bytes too many at its end/],
+  ['edited by hand', (good) => good.replace('"weight":1', '"weight":2'), /does not match its checksum/],
+  ['of another program', () => '{"name":"x"}\n', /is not a state file of fulcrum/],
+  [
+    'of a newer version',
+    (good) => good.replace('"version":1', '"version":2'),
+    /has format version 2; this program reads 1/,
+  ],
+  ['with a first line that is not JSON', (good) => `x${good}`, /has a damaged first line/],
+  ['null', () => 'null\n', /is not a state file of fulcrum/],
+];
+
+for (const [name, damage, expected] of damages) {
+  test(`a state file ${name} is refused and left as it is`, async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = join(directory, 'state.json');
+    const damaged = damage(serializeState(exampleState()));
+    writeFileSync(path, damaged);
+    const error = await openError(directory);
+    t.is(error.code, 'DATA_LOSS');
+    t.true(error.message.includes(path));
+    t.regex(error.message, expected);
+    t.is(readFileSync(path, 'utf8'), damaged);
+    // The lock was given up: a second attempt meets the same damage.
+    t.is((await openError(directory)).message, error.message);
+  });
+}
+
+test('a directory in place of the file is an error', async (t) => {
+  const directory = temporaryDirectory(t);
+  mkdirSync(join(directory, 'state.json'));
+  t.regex((await openError(directory)).message, /cannot be read: EISDIR/);
+});
+
+test('a write that was cut short is not looked at', async (t) => {
+  const directory = temporaryDirectory(t);
+  const state = exampleState();
+  writeFileSync(join(directory, 'state.json'), serializeState(state));
+  writeFileSync(join(directory, 'state.json.new'), serializeState(state).slice(0, 50));
+  const store = await Store.open(directory);
+  t.is(store.loaded.generation, 7);
+  await store.close();
+});
+
+test('one process at a time', async (t) => {
+  const directory = temporaryDirectory(t);
+  const store = await Store.open(directory);
+  const error = await openError(directory);
+  t.is(error.message, `state directory ${directory} is in use by process ${process.pid}`);
+  await store.close();
+  await (await Store.open(directory)).close();
+  t.pass();
+});
+
+const writer = fileURLToPath(new URL('support/store_writer.ts', import.meta.url));
+
+/** Starts the writer, reads so many of its generations, kills it with -9 a moment later. Returns the last one read. */
+async function writeAndKill(directory: string, generations: number, momentMs: number): Promise<number> {
+  const child: ChildProcess = spawn(process.execPath, ['--import=tsx', writer, directory], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  let last = 0;
+  let read = 0;
+  if (child.stdout === null) throw new Error('no standard output');
+  for await (const line of createInterface({ input: child.stdout })) {
+    last = Number(line);
+    if (++read === generations) setTimeout(() => child.kill('SIGKILL'), momentMs);
+  }
+  await exited;
+  return last;
+}
+
+test('killed with -9 at any moment: the state is that of the last write acknowledged, or the one after', async (t) => {
+  const directory = temporaryDirectory(t);
+  for (let round = 0; round < 12; round++) {
+    const acknowledged = await writeAndKill(directory, 3 + round, round * 1.7);
+    const { loaded, close } = await openStore(directory);
+    t.true(loaded.generation === acknowledged || loaded.generation === acknowledged + 1, `round ${round}`);
+    const server = loaded.model.services.get('TCP 192.0.2.1:80')?.servers.get('10.0.0.1:2');
+    t.is(server?.spec.weight, loaded.generation);
+    t.is(loaded.model.services.get('TCP 192.0.2.1:80')?.servers.size, 2_000);
+    await close();
+  }
+});
+
+async function openStore(directory: string): Promise<{ loaded: State; close: () => Promise<void> }> {
+  const store = await Store.open(directory);
+  return { loaded: store.loaded, close: () => store.close() };
+}
