@@ -47,7 +47,7 @@ export const prefixLength = 24;
 export const vipOf = (method: Method): string => services.find((service) => service.method === method)?.vip ?? '';
 
 /** An AF_PACKET device on a veth: a ring of 2048 frames of up to 1,984 bytes each way. */
-const packetDevice = (number: number, device: string): string =>
+export const packetDevice = (number: number, device: string): string =>
   `net_af_packet${number},iface=${device},blocksz=65536,framesz=2048,framecnt=2048,qpairs=1`;
 
 /** The director's configuration. Workers share the CPUs behind the first, which is for housekeeping. */

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stories are told with: hosts in namespaces, a director, shell commands on them. A scene ends with its test,
+// whatever happened in it; when the test failed, the director's log is shown.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { connectDirector, type DirectorClient } from '../../src/grpc/client.js';
+import { projectRoot } from '../../src/grpc/loader.js';
+import type { RunOptions, Task } from '../../src/lab/command.js';
+import { isReady, LabDirector } from '../../src/lab/director.js';
+import { addHost, Lab, temporaryDirectory } from '../../src/lab/lab.js';
+import { startNginx } from '../../src/lab/servers.js';
+import { World } from '../../src/lab/world.js';
+import { parseEntry } from '../../src/supervisor/child.js';
+
+let scenes = 0;
+
+/** Prefix of the namespaces: one for each scene, so that test runs can go on side by side. */
+const nextPrefix = (): string => `ft${process.pid}-${++scenes}`;
+
+export interface Leg {
+  readonly device: string;
+  /** Name of the segment (a bridge) that it is plugged into. */
+  readonly segment: string;
+  readonly addresses?: readonly string[];
+  readonly mac?: string;
+  readonly mtu?: number;
+}
+
+export class Scene {
+  readonly world: World;
+  readonly directory: string;
+  readonly #test: ExecutionContext;
+  readonly #segments = new Set<string>();
+  #director: LabDirector | undefined;
+
+  private constructor(test: ExecutionContext, world: World, directory: string, director?: LabDirector) {
+    this.#test = test;
+    this.world = world;
+    this.directory = directory;
+    this.#director = director;
+    test.teardown(() => this.#end());
+  }
+
+  /** A scene without hosts. */
+  static async empty(test: ExecutionContext): Promise<Scene> {
+    const world = await World.create(nextPrefix());
+    const scene = new Scene(test, world, temporaryDirectory(world));
+    await addHost(world, 'net');
+    return scene;
+  }
+
+  /** The scene of `npm start`: client, director with its three VIPs, rs1, rs2, rs3. */
+  static async lab(test: ExecutionContext, workers = 1): Promise<Scene> {
+    const signal = new AbortController().signal;
+    const lab = await Lab.start({ prefix: nextPrefix(), workers, say: (text) => test.log(text), signal });
+    return new Scene(test, lab.world, temporaryDirectory(lab.world), lab.director);
+  }
+
+  get director(): LabDirector {
+    if (this.#director === undefined) throw new Error('this scene has no director yet');
+    return this.#director;
+  }
+
+  /** A host with legs in segments; segments are made as they are named. */
+  async host(name: string, ...legs: readonly Leg[]): Promise<void> {
+    await addHost(this.world, name);
+    for (const { segment, ...leg } of legs) {
+      if (!this.#segments.has(segment)) await this.world.addBridge('net', segment);
+      this.#segments.add(segment);
+      const other = { namespace: 'net', device: `${segment}-${name}`.slice(0, 15), bridge: segment };
+      await this.world.link({ namespace: name, ...leg }, leg.mtu === undefined ? other : { ...other, mtu: leg.mtu });
+    }
+  }
+
+  /** Runs shell text on a host; resolves with what it printed, fails when it fails. */
+  async sh(host: string, text: string, options: RunOptions = { timeoutMs: 60_000 }): Promise<string> {
+    return (await this.world.run(host, ['sh', '-euc', text], options)).trimEnd();
+  }
+
+  /** Starts shell text on a host, in the background. */
+  start(host: string, text: string): Task {
+    return this.world.spawn(host, ['sh', '-euc', `exec ${text}`]);
+  }
+
+  /** nginx that answers with the host's name. */
+  async nginx(host: string): Promise<void> {
+    await startNginx(this.world, { name: host }, this.directory);
+  }
+
+  /** Starts a director on a host and returns when it is ready. */
+  async startDirector(host: string, configuration: string): Promise<LabDirector> {
+    const directory = join(this.directory, `${host}-director`);
+    mkdirSync(directory, { recursive: true });
+    this.#director = await LabDirector.start({ world: this.world, namespace: host, directory }, configuration);
+    return this.#director;
+  }
+
+  /** `fulcrum …` on the director's host. */
+  async fulcrum(command: string, host = 'director'): Promise<string> {
+    return this.sh(host, `${projectRoot}/bin/fulcrum ${command}`);
+  }
+
+  /** `ipvsadm …` on the director's host. */
+  async ipvsadm(command: string, host = 'director'): Promise<string> {
+    return this.sh(host, `${projectRoot}/bin/ipvsadm ${command}`);
+  }
+
+  /** The API of this scene's director; closed with the scene. */
+  api(): DirectorClient {
+    const client = connectDirector(join(this.director.runDirectory, 'manager.sock'));
+    this.#test.teardown(() => client.close());
+    return client;
+  }
+
+  /** Kills one of the director's processes with -9 and returns when the supervisor has it ready again. */
+  async kill(name: 'dataplane' | 'manager'): Promise<void> {
+    const { task } = this.director;
+    const ready = task.line((line) => isReady(line, name), 30_000);
+    const pid = await this.pidOf(name);
+    process.kill(pid, 'SIGKILL');
+    await ready;
+  }
+
+  /** Process number of one of the director's processes. */
+  async pidOf(name: 'dataplane' | 'manager'): Promise<number> {
+    const pids = await this.sh(
+      'director',
+      `pgrep -f 'dist/src/${name}/main.js --socket ${this.director.runDirectory}/'`,
+    );
+    const [pid, ...others] = pids.split('\n').map(Number);
+    if (pid === undefined || others.length > 0) throw new Error(`which one is the ${name}? ${pids}`);
+    return pid;
+  }
+
+  async #end(): Promise<void> {
+    if (!this.#test.passed) this.#showLog();
+    await this.#director?.stop();
+    await this.world.destroy();
+  }
+
+  #showLog(): void {
+    const lines = (this.#director?.task.tail ?? []).map((line) => {
+      const entry = parseEntry(line);
+      return entry === undefined
+        ? line
+        : `${String(entry.time).slice(11, 23)} ${entry.name} ${entry.level}: ${entry.msg}`;
+    });
+    this.#test.log(["the end of the director's log:", ...lines].join('\n'));
+  }
+}
