@@ -47,11 +47,13 @@ bool may_be_answered(const PacketView& view) {
 }
 
 // A frame that stays as it came but for its link header: who it goes to, and the tag that stripping took away.
-void write_ethernet(rte_mbuf* packet, uint8_t* payload, const MacAddress& destination, const MacAddress& source,
+// False: no room for the tag.
+bool write_ethernet(rte_mbuf* packet, uint8_t* payload, const MacAddress& destination, const MacAddress& source,
                     uint16_t vlan, uint16_t type) {
   strip_to(packet, payload);
   auto* frame = reinterpret_cast<uint8_t*>(
       rte_pktmbuf_prepend(packet, static_cast<uint16_t>(kEthernetBytes + (vlan != 0 ? kVlanBytes : 0))));
+  if (frame == nullptr) return false;
   std::memcpy(frame, destination.data(), 6);
   std::memcpy(frame + 6, source.data(), 6);
   uint8_t* at = frame + 12;
@@ -62,6 +64,7 @@ void write_ethernet(rte_mbuf* packet, uint8_t* payload, const MacAddress& destin
   }
   store_unaligned(at, be16::from_host(type));
   packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
+  return true;
 }
 
 }  // namespace
@@ -110,7 +113,9 @@ void Worker::handle_arp(rte_mbuf* packet, PacketView& view) {
   arp.target_mac = arp.sender_mac;
   std::swap(arp.target_address, arp.sender_address);
   arp.sender_mac = interface.mac;
-  write_ethernet(packet, view.ip, arp.target_mac, interface.mac, interface.vlan, kEtherTypeArp);
+  const MacAddress asker = arp.target_mac;
+  if (!write_ethernet(packet, view.ip, asker, interface.mac, interface.vlan, kEtherTypeArp))
+    return drop(packet, Verdict::kNoHeadroom);
   push(packet, interface.port, static_cast<uint8_t>(Verdict::kArpAnswered));
 }
 
