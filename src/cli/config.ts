@@ -8,7 +8,7 @@ import type { ApplyResponse__Output } from '../generated/fulcrum/v1/ApplyRespons
 import type { DirectorClient } from '../grpc/client.js';
 import { FulcrumError } from '../grpc/errors.js';
 import { type Cli, editSettings, globalOptions, present, print, withDirector } from './cli.js';
-import { CommandError, exitCodeOf, exitCodes } from './exit_codes.js';
+import { CommandError, exitCodes } from './exit_codes.js';
 import { operationText, operationView } from './operation_text.js';
 import { jsonText } from './output.js';
 
@@ -102,7 +102,7 @@ async function send(
 ): Promise<ApplyResponse__Output> {
   const document = await readServices(cli, options.file);
   const { documentPath, toConfiguration } = await import('../config/services.js');
-  const { formatProblem } = await import('../config/document.js');
+  const { ConfigurationError } = await import('../config/document.js');
   const request = {
     configuration: toConfiguration(document),
     mode: 'APPLY_MODE_ATOMIC',
@@ -114,8 +114,7 @@ async function send(
     return await director.apply(request, editSettings);
   } catch (error) {
     if (!(error instanceof FulcrumError) || !error.field.startsWith('configuration')) throw error;
-    const problem = document.problem(documentPath(error.field), error.message);
-    throw new CommandError(formatProblem(problem), exitCodeOf(error.code));
+    throw new ConfigurationError([document.problem(documentPath(error.field), error.message)]);
   }
 }
 
@@ -155,7 +154,18 @@ async function show(cli: Cli, command: Command): Promise<void> {
       await cli.write(`${jsonText(JSON.parse(JSON.stringify(section)), 2)}\n`);
       return;
     }
-    const { stringify } = await import('yaml');
-    await cli.write(stringify(section, { lineWidth: 0 }));
+    await cli.write(await fileText(section));
   });
+}
+
+/** Servers and VIPs take a line each. */
+async function fileText(section: ServicesSection): Promise<string> {
+  const { Document, isMap, visit } = await import('yaml');
+  const document = new Document(section);
+  visit(document, {
+    Seq: (_, list) => {
+      for (const item of list.items) if (isMap(item) && !item.has('servers')) item.flow = true;
+    },
+  });
+  return document.toString({ lineWidth: 0 });
 }

@@ -102,7 +102,7 @@ async function pageText(format: OutputFormat, connections: readonly Connection__
 async function list(cli: Cli, command: Command, options: ConnectionOptions): Promise<void> {
   const { output } = globalOptions(command);
   await withDirector(cli, command, async (director) => {
-    if (output === 'table') await cli.write(`${row(columns.map(([title]) => title))}\n`);
+    let titles = output === 'table' ? `${row(columns.map(([title]) => title))}\n` : '';
     let left = options.limit ?? Number.POSITIVE_INFINITY;
     let pageToken = '';
     do {
@@ -118,7 +118,8 @@ async function list(cli: Cli, command: Command, options: ConnectionOptions): Pro
       );
       const connections = page.connections.slice(0, left);
       left -= connections.length;
-      await cli.write(await pageText(output, connections));
+      await cli.write(titles + (await pageText(output, connections)));
+      titles = '';
       pageToken = page.nextPageToken;
     } while (pageToken !== '' && left > 0);
   });

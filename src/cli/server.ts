@@ -194,7 +194,7 @@ async function serverStatistics(director: DirectorClient, service: ServiceKey__O
   return new Map(servers.flatMap((entry) => (entry.key ? [[formatServerKey(entry.key), entry] as const] : [])));
 }
 
-function rowView({ server, counted }: ServerRow): View {
+export function rowView({ server, counted }: ServerRow): View {
   return {
     ...serverEntry(server),
     active_connections: counted && BigInt(counted.activeConnections),

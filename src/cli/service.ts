@@ -18,7 +18,7 @@ import {
   withDirector,
 } from './cli.js';
 import { fieldLines, tableLines, type View } from './output.js';
-import { serverColumns, serverRows } from './server.js';
+import { rowView, serverColumns, serverRows } from './server.js';
 
 interface ServiceOptions {
   readonly scheduler?: string;
@@ -188,7 +188,7 @@ async function show(cli: Cli, command: Command, key: ServiceKey__Output): Promis
     const answer = await director.getVirtualService({ key });
     const service = present(answer.service, 'service');
     const rows = await serverRows(director, service, cli);
-    await print(cli, command, serviceView(service), () => [
+    await print(cli, command, { ...serviceView(service), servers: rows.map(rowView) }, () => [
       ...fieldLines([
         ['service', serviceEntry(service).address],
         ['scheduler', service.spec?.scheduler ?? ''],
