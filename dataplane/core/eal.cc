@@ -5,6 +5,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
+#include <rte_pci.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +13,6 @@
 #include <deque>
 #include <fstream>
 #include <mutex>
-#include <regex>
 
 namespace fulcrum {
 
@@ -89,8 +89,8 @@ void LogTap::write_line(const std::string& line) {
 }
 
 bool is_pci_address(const std::string& device) {
-  static const std::regex pattern("^([0-9a-fA-F]{1,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7](,.*)?$");
-  return std::regex_match(device, pattern);
+  rte_pci_addr address;
+  return rte_pci_addr_parse(device_name(device).c_str(), &address) == 0;
 }
 
 std::string device_name(const std::string& device) { return device.substr(0, device.find(',')); }

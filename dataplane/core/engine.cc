@@ -29,9 +29,9 @@ constexpr uint32_t kMempoolCache = 256;
 constexpr uint32_t kControlBuffers = 1023;
 constexpr uint32_t kNeighbors = 16384;
 constexpr uint32_t kBuffersPerWorker = 8192;  // parked, handed over, waiting to be sent
-constexpr uint32_t kBaseMemoryMb = 128;       // routes (64 MB), rings, hashes
+constexpr uint32_t kBaseMemoryMb = 192;       // routes (70 MB), rings, hashes
 constexpr uint32_t kMostWorkers = 128;
-constexpr unsigned kBufferOverhead = 2 * RTE_CACHE_LINE_SIZE + 64;
+constexpr unsigned kBufferOverhead = 5 * RTE_CACHE_LINE_SIZE;  // rte_mbuf, and mempool's own per object
 // The owner hash spreads connections unevenly; a worker's table has so much more than its share.
 constexpr uint64_t kShareHeadroomPercent = 10;
 

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -64,7 +65,7 @@ Said run_nft(const std::string& script) {
   return said;
 }
 
-std::string table_of(const std::string& interface) { return "netdev \"fulcrum_" + interface + "\""; }
+std::string table_of(const std::string& interface) { return "netdev fulcrum_" + interface; }
 
 std::string ipv6_switch(const std::string& interface) {
   return "/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6";
@@ -102,9 +103,9 @@ void KernelSilence::impose(const std::vector<std::string>& interfaces) {
     const std::string before = was_off ? "1" : was_on ? "0" : now;
     const std::string table = table_of(interface);
     const Said said = run_nft("table " + table + "\ndelete table " + table + "\ntable " + table + " {\n" +
-                              "  chain silence { type filter hook ingress device \"" + interface +
-                              "\" priority -500; policy drop; }\n  chain ipv6_was_" + (before == "1" ? "off" : "on") +
-                              " { }\n}\n");
+                              "  chain silence {\n    type filter hook ingress device \"" + interface +
+                              "\" priority -500;\n    drop\n  }\n  chain ipv6_was_" +
+                              (before == "1" ? "off" : "on") + " {\n  }\n}\n");
     if (said.status != 0)
       throw StartError("the kernel cannot be silenced on \"" + interface + "\": " + said.text);
     silenced_.push_back({interface, before});

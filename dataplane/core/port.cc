@@ -113,7 +113,8 @@ void Port::configure(rte_mempool* buffers) {
   if (config_.mac) {
     rte_ether_addr wanted;
     std::memcpy(wanted.addr_bytes, config_.mac->data(), 6);
-    if (const int error = rte_eth_dev_default_mac_addr_set(id_, &wanted); error != 0)
+    // A device without a filter of its own need not know.
+    if (const int error = rte_eth_dev_default_mac_addr_set(id_, &wanted); error != 0 && error != -ENOTSUP)
       fail("cannot have the MAC " + mac_text(*config_.mac), error);
   }
   // Devices that cannot change it keep theirs; one that cannot carry the MTU was refused in negotiate().
@@ -127,7 +128,7 @@ void Port::start() {
   rte_ether_addr own{};
   rte_eth_macaddr_get(id_, &own);
   std::memcpy(mac_.data(), own.addr_bytes, 6);
-  if (is_memory() && config_.mac) mac_ = *config_.mac;
+  if (config_.mac) mac_ = *config_.mac;
   const bool nothing = std::all_of(mac_.begin(), mac_.end(), [](uint8_t byte) { return byte == 0; });
   // net_null and net_pcap have none of their own.
   if (nothing) mac_ = {0x02, 0x66, 0x75, 0x6c, static_cast<uint8_t>(id_ >> 8), static_cast<uint8_t>(id_)};

@@ -204,7 +204,7 @@ OperationResult Publisher::edit_service(Draft& draft, const Operation& operation
   VirtualService& service = opened.service;
   // LVS keeps the scheduler's state when its name stays; another one starts from today's list.
   if (service.rules != rules) {
-    opened.edits->close();
+    opened.edits.reset();
     service.scheduler = operation.settings.scheduler;
     service.rules = rules;
     start_scheduler(service, next_epoch_++);
@@ -384,7 +384,7 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
   next->services = std::move(draft.services);
   for (auto& [key, opened] : draft.open) {
     if (opened == nullptr) continue;
-    opened->edits->close();
+    opened->edits.reset();
     auto service = std::make_shared<const VirtualService>(std::move(opened->service));
     next->services[draft.position.at(key)] = service;
     next->changed.push_back(std::move(service));
