@@ -1,35 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything by which a lab could be noticed after its end.
+// Everything by which a lab could be noticed after its end. Taken down while it stands, looked for afterwards.
 
-import { readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { run } from '../../src/lab/command.js';
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 
-const list = (directory: string, take = /./): readonly string[] => {
+const recordOf = (prefix: string): string => `/run/fulcrum-lab/${prefix}.json`;
+
+function namesIn(directory: string): readonly string[] {
   try {
-    return readdirSync(directory)
-      .filter((name) => take.test(name))
-      .map((name) => `${directory}/${name}`);
+    return readdirSync(directory);
   } catch {
     return [];
   }
-};
+}
 
-const ours = /fulcrum-lab-|decapsulate\.py|dist\/src\/(lab|dataplane|manager)\//;
+export class Traces {
+  readonly #prefix: string;
+  readonly #directories = new Set<string>();
+  readonly #namespaces = new Set<string>();
 
-export async function traces(): Promise<readonly string[]> {
-  const processes = (await run(['ps', '-eo', 'pid=,args='])).split('\n').filter((line) => ours.test(line));
-  return [
-    ...list('/run/netns'),
-    ...list('/run/fulcrum'),
-    ...list('/run/fulcrum-lab'),
-    ...list('/var/lib/fulcrum'),
-    ...list('/dev/hugepages'),
-    ...list('/var/run/dpdk'),
-    ...list(tmpdir(), /^fulcrum-/),
-    ...readFileSync('/proc/meminfo', 'utf8')
-      .split('\n')
-      .filter((line) => line.startsWith('HugePages_Free')),
-    ...processes.map((line) => line.trim()),
-  ];
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  /** Notes the directories and namespaces that the lab has made until now. */
+  note(): void {
+    const record = JSON.parse(readFileSync(recordOf(this.#prefix), 'utf8')) as { directories: readonly string[] };
+    for (const directory of record.directories) this.#directories.add(directory);
+    for (const name of this.#names()) this.#namespaces.add(`net:[${statSync(`/run/netns/${name}`).ino}]`);
+  }
+
+  /** What is still there. */
+  left(): readonly string[] {
+    const files = [recordOf(this.#prefix), ...this.#directories].filter((path) => existsSync(path));
+    return [...this.#names(), ...files, ...this.#processes()];
+  }
+
+  #names(): readonly string[] {
+    return namesIn('/run/netns').filter((name) => name.startsWith(`${this.#prefix}-`));
+  }
+
+  /** Processes in one of the namespaces, or with one of the directories among their arguments. */
+  #processes(): readonly string[] {
+    return namesIn('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map((pid) => `process ${pid}: ${this.#why(pid)}`)
+      .filter((line) => !line.endsWith(': '));
+  }
+
+  #why(pid: string): string {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+      const isOurs = this.#namespaces.has(readlinkSync(`/proc/${pid}/ns/net`));
+      return isOurs || [...this.#directories].some((directory) => words.includes(directory)) ? words : '';
+    } catch {
+      return '';
+    }
+  }
 }
