@@ -33,7 +33,8 @@ Napi::Error error_with_code(Napi::Env env, const std::string& code, const std::s
 
 std::string bytes_of(const Napi::CallbackInfo& info, size_t argument) {
   if (info.Length() <= argument || !info[argument].IsTypedArray())
-    throw error_with_code(info.Env(), "ERR_INVALID_ARG_TYPE", "argument " + std::to_string(argument) + " must be a Uint8Array");
+    throw error_with_code(info.Env(), "ERR_INVALID_ARG_TYPE",
+                          "argument " + std::to_string(argument) + " must be a Uint8Array");
   const auto array = info[argument].As<Napi::Uint8Array>();
   return {reinterpret_cast<const char*>(array.Data()), array.ByteLength()};
 }
@@ -44,7 +45,8 @@ void start(const Napi::CallbackInfo& info) {
     throw error_with_code(info.Env(), "ERR_INVALID_ARG_VALUE", "the configuration is not a StartConfig");
   const std::lock_guard lock(engine_mutex);
   if (was_started)
-    throw error_with_code(info.Env(), "ERR_DATAPLANE_RUNNING", "this process has started a dataplane already; DPDK starts once a process");
+    throw error_with_code(info.Env(), "ERR_DATAPLANE_RUNNING",
+                          "this process has started a dataplane already; DPDK starts once a process");
   was_started = true;
   try {
     auto started = std::make_shared<Engine>(fulcrum::api::start_config(message));
@@ -76,9 +78,7 @@ class Call : public Napi::AsyncWorker {
       SetError(error.what());
     }
   }
-  void OnOK() override {
-    deferred_.Resolve(Napi::Buffer<char>::Copy(Env(), response_.data(), response_.size()));
-  }
+  void OnOK() override { deferred_.Resolve(Napi::Buffer<char>::Copy(Env(), response_.data(), response_.size())); }
   void OnError(const Napi::Error& error) override {
     Napi::Error coded = error;
     coded.Set("code", code_);

@@ -17,7 +17,8 @@ constexpr uint32_t kDefaultPage = 1'000;
 template <typename Request, typename Response>
 std::string answer(Engine& engine, const std::string& bytes, void (*handle)(Engine&, const Request&, Response&)) {
   Request request;
-  if (!request.ParseFromString(bytes)) throw CallError("INVALID_ARGUMENT", "the request is not a " + request.GetTypeName());
+  if (!request.ParseFromString(bytes))
+    throw CallError("INVALID_ARGUMENT", "the request is not a " + request.GetTypeName());
   Response response;
   handle(engine, request, response);
   return response.SerializeAsString();
@@ -34,7 +35,8 @@ void get_state(Engine& engine, const dataplane::GetStateRequest&, dataplane::Get
   response.set_uptime_ms(state.uptime_ms);
   response.set_connections(state.connections);
   response.set_connection_capacity(state.connection_capacity);
-  response.set_dpdk_version(rte_version());
+  const std::string version = rte_version();  // "DPDK 22.11.11"
+  response.set_dpdk_version(version.substr(version.find(' ') + 1));
 }
 
 void apply(Engine& engine, const dataplane::ApplyRequest& request, dataplane::ApplyResponse& response) {
@@ -56,7 +58,8 @@ void apply(Engine& engine, const dataplane::ApplyRequest& request, dataplane::Ap
     case ApplyError::kWrongInstance:
       throw CallError("FAILED_PRECONDITION", "instance_id: this is instance " + engine.state().instance_id);
     case ApplyError::kWrongGeneration:
-      throw CallError("FAILED_PRECONDITION", "base_generation: the current one is " + std::to_string(outcome.generation));
+      throw CallError("FAILED_PRECONDITION",
+                      "base_generation: the current one is " + std::to_string(outcome.generation));
     case ApplyError::kNone:
       break;
   }
@@ -86,7 +89,8 @@ void list_connections(Engine& engine, const dataplane::ListConnectionsRequest& r
   for (const ConnectionInfo& connection : page) write(connection, response.add_connections());
 }
 
-void list_neighbors(Engine& engine, const dataplane::ListNeighborsRequest&, dataplane::ListNeighborsResponse& response) {
+void list_neighbors(Engine& engine, const dataplane::ListNeighborsRequest&,
+                    dataplane::ListNeighborsResponse& response) {
   for (const NeighborInfo& neighbor : engine.neighbors()) write(neighbor, engine.network(), response.add_neighbors());
 }
 

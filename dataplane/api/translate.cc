@@ -23,7 +23,8 @@ uint16_t port_number(uint32_t value, const std::string& path) {
 }
 
 uint16_t start_number(uint32_t value, uint32_t most, const std::string& path) {
-  if (value > most) throw StartError(path + ": " + std::to_string(value) + " is not between 0 and " + std::to_string(most));
+  if (value > most)
+    throw StartError(path + ": " + std::to_string(value) + " is not between 0 and " + std::to_string(most));
   return static_cast<uint16_t>(value);
 }
 
@@ -59,7 +60,8 @@ ServerKey server_key(const v1::ServerKey& message, const std::string& path) {
   return {address(message.address(), path + ".address"), port_number(message.port(), path + ".port")};
 }
 
-RealServer real_server(const ServiceKey& service, const v1::ServerKey& key, const v1::ServerSpec& spec, const std::string& path) {
+RealServer real_server(const ServiceKey& service, const v1::ServerKey& key, const v1::ServerSpec& spec,
+                       const std::string& path) {
   RealServer made;
   made.key = server_key(key, path + ".key");
   switch (spec.method()) {
@@ -110,30 +112,47 @@ v1::ForwardingMethod method_message(ForwardingMethod method) {
 
 v1::Reason reason_message(Reason reason) {
   switch (reason) {
-    case Reason::kDone: return v1::REASON_UNSPECIFIED;
-    case Reason::kServiceExists: return v1::REASON_SERVICE_EXISTS;
-    case Reason::kServiceNotFound: return v1::REASON_SERVICE_NOT_FOUND;
-    case Reason::kServerExists: return v1::REASON_SERVER_EXISTS;
-    case Reason::kServerNotFound: return v1::REASON_SERVER_NOT_FOUND;
-    case Reason::kSchedulerNotFound: return v1::REASON_SCHEDULER_NOT_FOUND;
-    case Reason::kInvalid: return v1::REASON_INVALID;
-    case Reason::kOutOfRange: return v1::REASON_OUT_OF_RANGE;
-    case Reason::kFamilyMismatch: return v1::REASON_FAMILY_MISMATCH;
-    case Reason::kNoRoom: return v1::REASON_NO_ROOM;
-    case Reason::kNotSupported: return v1::REASON_NOT_SUPPORTED;
-    case Reason::kVipNotFound: return v1::REASON_VIP_NOT_FOUND;
+    case Reason::kDone:
+      return v1::REASON_UNSPECIFIED;
+    case Reason::kServiceExists:
+      return v1::REASON_SERVICE_EXISTS;
+    case Reason::kServiceNotFound:
+      return v1::REASON_SERVICE_NOT_FOUND;
+    case Reason::kServerExists:
+      return v1::REASON_SERVER_EXISTS;
+    case Reason::kServerNotFound:
+      return v1::REASON_SERVER_NOT_FOUND;
+    case Reason::kSchedulerNotFound:
+      return v1::REASON_SCHEDULER_NOT_FOUND;
+    case Reason::kInvalid:
+      return v1::REASON_INVALID;
+    case Reason::kOutOfRange:
+      return v1::REASON_OUT_OF_RANGE;
+    case Reason::kFamilyMismatch:
+      return v1::REASON_FAMILY_MISMATCH;
+    case Reason::kNoRoom:
+      return v1::REASON_NO_ROOM;
+    case Reason::kNotSupported:
+      return v1::REASON_NOT_SUPPORTED;
+    case Reason::kVipNotFound:
+      return v1::REASON_VIP_NOT_FOUND;
   }
   return v1::REASON_INVALID;
 }
 
 v1::NeighborState neighbor_state(NeighborState state) {
   switch (state) {
-    case NeighborState::kIncomplete: return v1::NEIGHBOR_STATE_INCOMPLETE;
-    case NeighborState::kReachable: return v1::NEIGHBOR_STATE_REACHABLE;
+    case NeighborState::kIncomplete:
+      return v1::NEIGHBOR_STATE_INCOMPLETE;
+    case NeighborState::kReachable:
+      return v1::NEIGHBOR_STATE_REACHABLE;
     case NeighborState::kStale:
-    case NeighborState::kProbe: return v1::NEIGHBOR_STATE_STALE;
-    case NeighborState::kFailed: return v1::NEIGHBOR_STATE_FAILED;
-    case NeighborState::kStatic: return v1::NEIGHBOR_STATE_STATIC;
+    case NeighborState::kProbe:
+      return v1::NEIGHBOR_STATE_STALE;
+    case NeighborState::kFailed:
+      return v1::NEIGHBOR_STATE_FAILED;
+    case NeighborState::kStatic:
+      return v1::NEIGHBOR_STATE_STATIC;
   }
   return v1::NEIGHBOR_STATE_UNSPECIFIED;
 }

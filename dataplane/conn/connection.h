@@ -17,9 +17,9 @@ inline constexpr AdjacencyIndex kNoAdjacency = 0xffffffff;
 
 // The low bits are those of LVS's synchronisation protocol (semantics: "Flags sent").
 inline constexpr uint32_t kFlagMethodMask = 0x0007;
-inline constexpr uint32_t kFlagNoOutput = 0x0080;   // no packet of the server has been seen
-inline constexpr uint32_t kFlagInactive = 0x0100;   // counted as inactive
-inline constexpr uint32_t kFlagUsed = 0x80000000;   // ours: the record is in use
+inline constexpr uint32_t kFlagNoOutput = 0x0080;  // no packet of the server has been seen
+inline constexpr uint32_t kFlagInactive = 0x0100;  // counted as inactive
+inline constexpr uint32_t kFlagUsed = 0x80000000;  // ours: the record is in use
 
 template <Family F>
 struct alignas(64) Connection {

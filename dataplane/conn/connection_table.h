@@ -125,8 +125,8 @@ class ConnectionTable {
   HashSecret secret_{};
   uint32_t home_buckets_ = 0;
   uint32_t all_buckets_ = 0;
-  uint32_t fresh_bucket_ = 0;      // chain buckets never used begin here
-  uint32_t free_bucket_ = 0;       // list through `overflow`, 0: none
+  uint32_t fresh_bucket_ = 0;  // chain buckets never used begin here
+  uint32_t free_bucket_ = 0;   // list through `overflow`, 0: none
   ConnectionIndex free_ = kNoConnection;
   uint32_t fresh_ = 0;  // entries never used begin here
   uint32_t used_ = 0;
@@ -148,7 +148,8 @@ inline uint64_t ConnectionTable<Family::kIpv4>::hash(const Key& key) const {
   const uint64_t destination = endpoint_value(key.tuple.destination, key.tuple.destination_port);
   const uint64_t low = source < destination ? source : destination;
   const uint64_t high = source < destination ? destination : source;
-  return fold_multiply(low ^ secret_.first, high ^ secret_.second ^ (uint64_t{static_cast<uint8_t>(key.protocol)} << 56));
+  return fold_multiply(low ^ secret_.first,
+                       high ^ secret_.second ^ (uint64_t{static_cast<uint8_t>(key.protocol)} << 56));
 }
 
 template <>
@@ -160,7 +161,8 @@ inline uint64_t ConnectionTable<Family::kIpv6>::hash(const Key& key) const {
   const uint64_t destination = side(key.tuple.destination, key.tuple.destination_port);
   const uint64_t low = source < destination ? source : destination;
   const uint64_t high = source < destination ? destination : source;
-  return fold_multiply(low ^ secret_.second, high ^ secret_.first ^ (uint64_t{static_cast<uint8_t>(key.protocol)} << 56));
+  return fold_multiply(low ^ secret_.second,
+                       high ^ secret_.first ^ (uint64_t{static_cast<uint8_t>(key.protocol)} << 56));
 }
 
 }  // namespace fulcrum

@@ -17,7 +17,9 @@ class TimerWheel {
   static constexpr uint32_t kSlots = 4096;
   static constexpr uint32_t kTicksPerSlot = 16;
 
-  TimerWheel(ConnectionTable<F>& table, Ticks now) : table_(table), cursor_(now - now % kTicksPerSlot) { heads_.fill(kNoConnection); }
+  TimerWheel(ConnectionTable<F>& table, Ticks now) : table_(table), cursor_(now - now % kTicksPerSlot) {
+    heads_.fill(kNoConnection);
+  }
 
   void arm(ConnectionIndex index, Ticks deadline) {
     // A deadline that has passed goes to the cursor's own slot, one beyond the horizon to the last.

@@ -88,21 +88,40 @@ struct ServiceSettings {
 
 struct Operation {
   enum class Kind : uint8_t {
-    kAddService, kEditService, kDeleteService, kAddServer, kEditServer, kDeleteServer,
-    kFlush, kZero, kSetTimeouts, kSetVip, kDeleteVip
+    kAddService,
+    kEditService,
+    kDeleteService,
+    kAddServer,
+    kEditServer,
+    kDeleteServer,
+    kFlush,
+    kZero,
+    kSetTimeouts,
+    kSetVip,
+    kDeleteVip
   };
   Kind kind{};
   ServiceKey service;
   bool all_services = false;  // kZero
   ServiceSettings settings;
-  RealServer server;          // key, method, weight, thresholds
+  RealServer server;  // key, method, weight, thresholds
   uint32_t tcp_s = 0, tcp_fin_s = 0, udp_s = 0;
   VipSettings vip;
 };
 
 enum class Reason : uint8_t {
-  kDone, kServiceExists, kServiceNotFound, kServerExists, kServerNotFound, kSchedulerNotFound, kInvalid, kOutOfRange,
-  kFamilyMismatch, kNoRoom, kNotSupported, kVipNotFound
+  kDone,
+  kServiceExists,
+  kServiceNotFound,
+  kServerExists,
+  kServerNotFound,
+  kSchedulerNotFound,
+  kInvalid,
+  kOutOfRange,
+  kFamilyMismatch,
+  kNoRoom,
+  kNotSupported,
+  kVipNotFound
 };
 
 struct OperationResult {

@@ -19,9 +19,10 @@ constexpr uint64_t kRetransmitMs = 1000;
 constexpr unsigned kMulticastTries = 3;
 constexpr unsigned kUnicastTries = 3;
 constexpr uint64_t kReachableMs = 30'000;
-constexpr uint64_t kStaleMs = 600'000;   // an unused neighbour is forgotten
+constexpr uint64_t kStaleMs = 600'000;  // an unused neighbour is forgotten
 constexpr uint64_t kFailedMs = 60'000;
-constexpr uint64_t kConflictQuietMs = 10'000;  // a conflict is reported once in so long
+constexpr uint64_t kTimersEveryMs = 100;
+constexpr uint64_t kQuietMs = 10'000;  // what is said of one address is said once in so long
 constexpr unsigned kAnnouncements = 3;
 constexpr uint64_t kAnnouncementMs = 1000;
 constexpr auto kPollEvery = std::chrono::milliseconds(1);
@@ -137,26 +138,38 @@ void Control::handle(const ControlMessage& message) {
       return;
     case ControlMessage::Kind::kNeighborSeen:
     case ControlMessage::Kind::kNeighborConfirmed:
-      if (want(message.key) != nullptr) learn(message.key, message.mac);
+      if (want(message.key, true) != nullptr) learn(message.key, message.mac);
       return;
-    case ControlMessage::Kind::kAddressConflict: {
-      const uint64_t now = shared_.clock.now_ms();
-      uint64_t& reported = conflicts_[message.key];
-      if (reported != 0 && now - reported < kConflictQuietMs) return;
-      reported = now;
-      report("address_conflict", message.key.address.text() + " is also used by " + mac_text(message.mac) + " on " +
-                                     network_->interface(message.key.interface).name);
-      return;
-    }
+    case ControlMessage::Kind::kAddressConflict:
+      return report_about(message.key, "address_conflict",
+                          message.key.address.text() + " is also used by " + mac_text(message.mac) + " on " +
+                              network_->interface(message.key.interface).name);
   }
 }
 
-// The neighbour's record, made and asked for if there is none; null when there is no room.
-Control::Neighbor* Control::want(const NeighborKey& key) {
+void Control::report_about(const NeighborKey& key, std::string kind, std::string message) {
   const uint64_t now = shared_.clock.now_ms();
+  const auto [at, is_new] = reported_.try_emplace(key, now);
+  if (!is_new && now - at->second < kQuietMs) return;
+  at->second = now;
+  report(std::move(kind), std::move(message));
+}
+
+// Addresses that nobody waits for may take half of the table, addresses that nobody answers for a quarter: neither a
+// flood of ARP nor a scan keeps real neighbours out.
+bool Control::has_room(bool heard) const {
+  const size_t capacity = shared_.adjacencies->capacity();
+  return heard ? neighbors_.size() < capacity / 2 : unresolved_ < capacity / 4;
+}
+
+// The neighbour's record, made and asked for if there is none; null when there is no room.
+Control::Neighbor* Control::want(const NeighborKey& key, bool heard) {
+  const uint64_t now = shared_.clock.now_ms();
+  if (!neighbors_.contains(key) && !has_room(heard)) return nullptr;
   auto [at, is_new] = neighbors_.try_emplace(key);
   Neighbor& neighbor = at->second;
   if (!is_new) {
+    if (heard) return &neighbor;
     Command bind{};
     bind.kind = Command::Kind::kBindNeighbor;
     bind.key = key;
@@ -183,14 +196,17 @@ Control::Neighbor* Control::want(const NeighborKey& key) {
   adjacency.usable.store(false, std::memory_order_relaxed);
   adjacency.address = key.address;
   adjacency.set_interface(interface);
-  if (const auto own = interface.address_for(key.address); own && own->family == Family::kIpv4) adjacency.own_v4 = own->v4();
+  if (const auto own = interface.address_for(key.address); own && own->family == Family::kIpv4)
+    adjacency.own_v4 = own->v4();
   adjacency.last_used_s.store(static_cast<uint32_t>(now / 1000), std::memory_order_relaxed);
   Command bind{};
   bind.kind = Command::Kind::kBindNeighbor;
   bind.key = key;
   bind.adjacency = neighbor.adjacency;
   post_all(bind);
-  ask(key, neighbor, now);
+  ++unresolved_;
+  // Who was only heard tells its address right away.
+  if (!heard) ask(key, neighbor, now);
   return &neighbor;
 }
 
@@ -200,7 +216,8 @@ void Control::learn(const NeighborKey& key, const MacAddress& mac) {
   const bool was_usable = adjacency.usable.load(std::memory_order_relaxed);
   if (neighbor.state == NeighborState::kStatic && was_usable) return;
   if (was_usable && adjacency.mac() != mac)
-    report("neighbor_moved", key.address.text() + " on " + network_->interface(key.interface).name + " is now " + mac_text(mac));
+    report_about(key, "neighbor_moved",
+                 key.address.text() + " on " + network_->interface(key.interface).name + " is now " + mac_text(mac));
   adjacency.set_mac(mac, network_->interface(key.interface).mac);
   neighbor.confirmed_ms = shared_.clock.now_ms();
   neighbor.tries = 0;
@@ -235,7 +252,8 @@ void Control::fail(const NeighborKey& key, Neighbor& neighbor, uint64_t now) {
   failed.key = key;
   post_all(failed);
   if (was_usable)
-    report("neighbor_lost", key.address.text() + " on " + network_->interface(key.interface).name + " no longer answers");
+    report_about(key, "neighbor_lost",
+                 key.address.text() + " on " + network_->interface(key.interface).name + " no longer answers");
 }
 
 void Control::forget(const NeighborKey& key, Neighbor& neighbor) {
@@ -258,11 +276,17 @@ void Control::forget(const NeighborKey& key, Neighbor& neighbor) {
 void Control::run_timers() {
   const std::lock_guard lock(mutex_);
   const uint64_t now = shared_.clock.now_ms();
+  if (now - timers_ms_ < kTimersEveryMs) return;
+  timers_ms_ = now;
+  unresolved_ = 0;
   for (auto at = neighbors_.begin(); at != neighbors_.end();) {
     bool forgotten = false;
     run_timer(at->first, at->second, now, forgotten);
+    const NeighborState state = at->second.state;
+    unresolved_ += !forgotten && (state == NeighborState::kIncomplete || state == NeighborState::kFailed);
     at = forgotten ? neighbors_.erase(at) : std::next(at);
   }
+  std::erase_if(reported_, [now](const auto& at) { return now - at.second >= kQuietMs; });
   for (Announcement& announcement : announcements_) {
     if (now < announcement.next_ms) continue;
     send_announcement(announcement.vip);
@@ -315,7 +339,8 @@ void Control::resolve_towards(const Address& destination) {
 void Control::announce(const Address& vip) {
   const std::lock_guard lock(mutex_);
   std::erase_if(announcements_, [&](const Announcement& pending) { return pending.vip == vip; });
-  announcements_.push_back({vip, kAnnouncements, 0});
+  send_announcement(vip);
+  announcements_.push_back({vip, kAnnouncements - 1, shared_.clock.now_ms() + kAnnouncementMs});
 }
 
 // On the links whose subnet holds the VIP; on all where none does.
@@ -348,8 +373,15 @@ void Control::send_arp(const Interface& interface, uint16_t operation, const Mac
   }
   store_unaligned(at, be16::from_host(kEtherTypeArp));
   auto& arp = *reinterpret_cast<ArpPacket*>(at + 2);
-  arp = {be16::from_host(1), be16::from_host(kEtherTypeIpv4), 6, 4, be16::from_host(operation),
-         interface.mac, sender, target_mac, target};
+  arp = {be16::from_host(1),
+         be16::from_host(kEtherTypeIpv4),
+         6,
+         4,
+         be16::from_host(operation),
+         interface.mac,
+         sender,
+         target_mac,
+         target};
   Command transmit{};
   transmit.kind = Command::Kind::kTransmit;
   transmit.port = interface.port;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The native control thread, on the housekeeping CPUs: resolves neighbours and keeps them fresh, announces VIPs, empties
-// the trash, reports events. No worker waits for it, and no protocol waits for JavaScript.
+// The native control thread, on the housekeeping CPUs: resolves neighbours and keeps them fresh, announces VIPs,
+// empties the trash, reports events. No worker waits for it, and no protocol waits for JavaScript.
 #pragma once
 
 #include <condition_variable>
@@ -84,13 +84,16 @@ class Control {
   void add_fixed();
   bool drain();
   void handle(const ControlMessage& message);
-  Neighbor* want(const NeighborKey& key);
+  // `heard`: only told of, nobody waits for it.
+  Neighbor* want(const NeighborKey& key, bool heard = false);
+  bool has_room(bool heard) const;
   void learn(const NeighborKey& key, const MacAddress& mac);
   void ask(const NeighborKey& key, Neighbor& neighbor, uint64_t now);
   void fail(const NeighborKey& key, Neighbor& neighbor, uint64_t now);
   void forget(const NeighborKey& key, Neighbor& neighbor);
   void run_timers();
   void run_timer(const NeighborKey& key, Neighbor& neighbor, uint64_t now, bool& forgotten);
+  void report_about(const NeighborKey& key, std::string kind, std::string message);
   void send_announcement(const Address& vip);
   void send_arp(const Interface& interface, uint16_t operation, const MacAddress& destination, be32 sender,
                 const MacAddress& target_mac, be32 target);
@@ -107,7 +110,10 @@ class Control {
   std::vector<AdjacencyIndex> free_adjacencies_;
   AdjacencyIndex fresh_adjacency_ = 0;
   std::vector<Announcement> announcements_;
-  std::unordered_map<NeighborKey, uint64_t, NeighborKeyHash> conflicts_;  // when last reported
+  // When something about an address was last reported: once in ten seconds is enough.
+  std::unordered_map<NeighborKey, uint64_t, NeighborKeyHash> reported_;
+  size_t unresolved_ = 0;  // as of the last run of the timers
+  uint64_t timers_ms_ = 0;
 
   std::mutex post_mutex_;
   std::mutex event_mutex_;

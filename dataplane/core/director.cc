@@ -198,8 +198,7 @@ void Worker::handle_miss(rte_mbuf* packet, PacketView& view) {
   if (is_tcp(view.key) && (view.tcp_flags & (kTcpSyn | kTcpRst)) != kTcpSyn) return handle_local(packet, view);
 
   const RealServer* server = schedule(*service, view);
-  if (server == nullptr)
-    return refuse(packet, view, kIcmpUnreachable, kUnreachablePort, 0, Verdict::kNoServer);
+  if (server == nullptr) return refuse(packet, view, kIcmpUnreachable, kUnreachablePort, 0, Verdict::kNoServer);
   const Table::Found made = create_connection(*service, *server, view);
   if (!made) return drop(packet, Verdict::kTableFull);
   handle_hit<false>(packet, view, made);
@@ -210,8 +209,7 @@ const RealServer* Worker::schedule(const VirtualService& service, const PacketVi
   const auto& tuple = view.key.tuple;
   const ScheduleRequest request{Address::from(tuple.source), Address::from(tuple.destination),
                                 tuple.source_port.host()};
-  const int chosen =
-      service.rules->choose(scheduler_states_[service.slot], service, LoadView(shared_.totals), request);
+  const int chosen = service.rules->choose(scheduler_states_[service.slot], service, LoadView(shared_.totals), request);
   return chosen < 0 ? nullptr : &service.servers[static_cast<size_t>(chosen)];
 }
 

@@ -29,7 +29,8 @@ uint32_t free_hugepages_mb() {
 
 std::string cpu_set(const std::vector<uint32_t>& cpus) {
   std::string text;
-  for (const uint32_t cpu : cpus) text.append(text.empty() ? 1 : 0, '(').append(text.size() > 1 ? 1 : 0, ',').append(std::to_string(cpu));
+  for (const uint32_t cpu : cpus)
+    text.append(text.empty() ? 1 : 0, '(').append(text.size() > 1 ? 1 : 0, ',').append(std::to_string(cpu));
   return text.append(1, ')');
 }
 
@@ -108,7 +109,10 @@ EalOptions plan_memory(const StartConfig& config, uint32_t needed_mb) {
 std::vector<std::string> eal_arguments(const StartConfig& config, const EalOptions& options) {
   std::string lcores = "0@" + cpu_set(config.housekeeping_cpus);
   for (size_t worker = 0; worker < config.worker_cpus.size(); ++worker)
-    lcores.append(1, ',').append(std::to_string(worker + 1)).append(1, '@').append(std::to_string(config.worker_cpus[worker]));
+    lcores.append(1, ',')
+        .append(std::to_string(worker + 1))
+        .append(1, '@')
+        .append(std::to_string(config.worker_cpus[worker]));
   std::vector<std::string> arguments = {"fulcrum", "--lcores=" + lcores, "--no-telemetry"};
   if (options.hugepages) {
     arguments.push_back("--in-memory");

@@ -95,7 +95,8 @@ int run_worker(void* worker) {
 
 uint64_t steady_ms() {
   return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
 }
 
 }  // namespace
@@ -108,8 +109,10 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
   silence_.impose(interfaces);
 
   const uint32_t buffers = estimate_buffers(config_);
-  const uint32_t pool_mb = static_cast<uint32_t>(uint64_t{buffers} * (data_room(config_) + kBufferOverhead) / (1 << 20)) + 1;
-  const EalOptions options = plan_memory(config_, pool_mb + kBaseMemoryMb + 8 * static_cast<uint32_t>(config_.worker_cpus.size()));
+  const uint32_t pool_mb =
+      static_cast<uint32_t>(uint64_t{buffers} * (data_room(config_) + kBufferOverhead) / (1 << 20)) + 1;
+  const EalOptions options =
+      plan_memory(config_, pool_mb + kBaseMemoryMb + 8 * static_cast<uint32_t>(config_.worker_cpus.size()));
   hugepages_ = options.hugepages;
   start_eal(eal_arguments(config_, options));
   eal_started_ = true;
@@ -120,11 +123,14 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
     shared_.forwarding = config_.forwarding;
     if (config_.testing) shared_.clock.set_ms(1'000'000);
 
-    shared_.buffers = rte_pktmbuf_pool_create("fulcrum_buffers", buffers, kMempoolCache, 0, data_room(config_), SOCKET_ID_ANY);
+    shared_.buffers =
+        rte_pktmbuf_pool_create("fulcrum_buffers", buffers, kMempoolCache, 0, data_room(config_), SOCKET_ID_ANY);
     // The control thread may be preempted in the middle of anything: its buffers are its own.
-    control_buffers_ = rte_pktmbuf_pool_create("fulcrum_control", kControlBuffers, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    control_buffers_ =
+        rte_pktmbuf_pool_create("fulcrum_control", kControlBuffers, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (shared_.buffers == nullptr || control_buffers_ == nullptr)
-      throw StartError("memory: no room for " + std::to_string(buffers) + " packet buffers" + LogTap::instance().recent("mempool"));
+      throw StartError("memory: no room for " + std::to_string(buffers) + " packet buffers" +
+                       LogTap::instance().recent("mempool"));
 
     for (const PortConfig& port_config : config_.ports) {
       ports_.push_back(std::make_unique<Port>(port_config));
@@ -195,7 +201,8 @@ void Engine::check() const {
   for (const InterfaceConfig& interface : config_.interfaces) {
     if (!names.contains(interface.port))
       throw StartError("interfaces." + interface.name + ".port: there is no port \"" + interface.port + "\"");
-    if (!interface_names.insert(interface.name).second) throw StartError("interfaces." + interface.name + ": defined twice");
+    if (!interface_names.insert(interface.name).second)
+      throw StartError("interfaces." + interface.name + ": defined twice");
     if (interface.vlan > 4094) throw StartError("interfaces." + interface.name + ".vlan: between 0 and 4094");
     if (!places.insert({interface.port, interface.vlan}).second)
       throw StartError("interfaces." + interface.name + ".vlan: its port has an interface with that VLAN already");
@@ -206,14 +213,16 @@ void Engine::build_network() {
   network_ = std::make_shared<Network>();
   if (!network_->create(0)) throw StartError("memory: no room for the routing table");
   for (const InterfaceConfig& wanted : config_.interfaces) {
-    const auto port = std::find_if(ports_.begin(), ports_.end(), [&](const auto& at) { return at->config().name == wanted.port; });
+    const auto port =
+        std::find_if(ports_.begin(), ports_.end(), [&](const auto& at) { return at->config().name == wanted.port; });
     Interface interface;
     interface.name = wanted.name;
     interface.port = (*port)->id();
     interface.vlan = wanted.vlan;
     interface.mtu = wanted.mtu != 0 ? wanted.mtu : (*port)->config().mtu;
     if (interface.mtu > (*port)->config().mtu)
-      throw StartError("interfaces." + wanted.name + ".mtu: above its port's, " + std::to_string((*port)->config().mtu));
+      throw StartError("interfaces." + wanted.name + ".mtu: above its port's, " +
+                       std::to_string((*port)->config().mtu));
     interface.mac = (*port)->mac();
     interface.addresses = wanted.addresses;
     network_->add_interface(interface);
@@ -244,7 +253,8 @@ void Engine::build_network() {
   }
   for (const StaticNeighbor& neighbor : config_.neighbors)
     if (id_of(neighbor.interface) == kNoInterface)
-      throw StartError("neighbors: " + neighbor.address.text() + ": there is no interface \"" + neighbor.interface + "\"");
+      throw StartError("neighbors: " + neighbor.address.text() + ": there is no interface \"" + neighbor.interface +
+                       "\"");
 }
 
 void Engine::make_rings() {
@@ -256,13 +266,16 @@ void Engine::make_rings() {
       if (from == to) continue;
       const std::string pair = std::to_string(from) + "_" + std::to_string(to);
       constexpr unsigned kOneToOne = RING_F_SP_ENQ | RING_F_SC_DEQ;
-      shared_.handover[from * workers + to] = make_ring("fulcrum_handover_" + pair, Shared::kHandoverRingSize, kOneToOne);
-      shared_.transmit[from * workers + to] = make_ring("fulcrum_transmit_" + pair, Shared::kHandoverRingSize, kOneToOne);
+      shared_.handover[from * workers + to] =
+          make_ring("fulcrum_handover_" + pair, Shared::kHandoverRingSize, kOneToOne);
+      shared_.transmit[from * workers + to] =
+          make_ring("fulcrum_transmit_" + pair, Shared::kHandoverRingSize, kOneToOne);
     }
     shared_.mailboxes.push_back(make_message_ring("fulcrum_mailbox_" + std::to_string(from), Shared::kMailboxSize,
                                                   sizeof(Command), RING_F_SP_ENQ | RING_F_SC_DEQ));
   }
-  shared_.to_control = make_message_ring("fulcrum_control", Shared::kControlRingSize, sizeof(ControlMessage), RING_F_SC_DEQ);
+  shared_.to_control =
+      make_message_ring("fulcrum_control", Shared::kControlRingSize, sizeof(ControlMessage), RING_F_SC_DEQ);
 }
 
 void Engine::launch() {
@@ -276,6 +289,7 @@ void Engine::launch() {
   control_->every_second([this](uint64_t now_ms) {
     // An apply that is under way empties the trash a second later.
     if (const std::unique_lock lock(apply_mutex_, std::try_to_lock); lock.owns_lock()) publisher_->empty_trash(now_ms);
+    watch_links();
   });
   control_->start();
 }
@@ -300,7 +314,21 @@ void Engine::stop() {
   silence_.lift();
 }
 
+void Engine::watch_links() {
+  link_was_up_.resize(ports_.size(), true);
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    rte_eth_link link{};
+    if (rte_eth_link_get_nowait(ports_[i]->id(), &link) != 0) continue;
+    const bool up = link.link_status == RTE_ETH_LINK_UP;
+    if (up != link_was_up_[i])
+      control_->report(up ? "port_up" : "port_down",
+                       "port " + ports_[i]->config().name + (up ? " has a link" : " has lost its link"));
+    link_was_up_[i] = up;
+  }
+}
+
 Engine::State Engine::state() const {
+  const std::lock_guard lock(apply_mutex_);
   State state;
   state.instance_id = instance_id_;
   state.lineage = lineage_;
@@ -316,10 +344,12 @@ Engine::State Engine::state() const {
 }
 
 Engine::ApplyOutcome Engine::apply_operations(const std::string& instance, const std::string& lineage, uint64_t base,
-                                              uint64_t generation, const std::vector<Operation>& operations, bool atomic) {
+                                              uint64_t generation, const std::vector<Operation>& operations,
+                                              bool atomic) {
   const std::lock_guard lock(apply_mutex_);
   if (!instance.empty() && instance != instance_id_) return {ApplyError::kWrongInstance, generation_, {}};
-  if (base != generation_ || (generation_ != 0 && lineage != lineage_)) return {ApplyError::kWrongGeneration, generation_, {}};
+  if (base != generation_ || (generation_ != 0 && lineage != lineage_))
+    return {ApplyError::kWrongGeneration, generation_, {}};
   AnnouncementChange change;
   ApplyOutcome outcome;
   outcome.results = publisher_->apply(operations, atomic, change);
@@ -437,7 +467,8 @@ uint64_t Engine::list_connections(const ConnectionFilter& filter, uint64_t curso
   return worker < shared_.workers ? uint64_t{worker} << 32 : 0;
 }
 
-std::optional<unsigned> Engine::inject(const std::string& name, uint16_t queue, const std::vector<std::string>& frames) {
+std::optional<unsigned> Engine::inject(const std::string& name, uint16_t queue,
+                                       const std::vector<std::string>& frames) {
   for (const auto& port : ports_)
     if (port->config().name == name && port->is_memory()) return port->inject(queue, frames, shared_.buffers);
   return std::nullopt;
@@ -470,7 +501,8 @@ void Engine::settle() {
     return sum;
   };
   for (uint64_t before = activity() + 1; shared_.running.load();) {
-    const bool pending = std::any_of(ports_.begin(), ports_.end(), [](const auto& port) { return port->has_pending(); });
+    const bool pending =
+        std::any_of(ports_.begin(), ports_.end(), [](const auto& port) { return port->has_pending(); });
     const uint64_t now = activity();
     if (!pending && now == before) return;
     control_->await_round();
@@ -485,7 +517,8 @@ uint64_t Engine::set_clock_ms(uint64_t now_ms) {
   shared_.clock.set_ms(std::max(now_ms, shared_.clock.now_ms()));
   const Ticks now = shared_.clock.now();
   for (const auto& worker : workers_)
-    while (shared_.running.load() && !worker->timers_caught_up(now)) std::this_thread::sleep_for(std::chrono::microseconds(20));
+    while (shared_.running.load() && !worker->timers_caught_up(now))
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
   settle();
   return shared_.clock.now_ms();
 }

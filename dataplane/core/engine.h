@@ -91,6 +91,7 @@ class Engine {
   void build_network();
   void make_rings();
   void barrier();
+  void watch_links();
   void publish_announcements(const AnnouncementChange& change);
 
   StartConfig config_;
@@ -102,11 +103,12 @@ class Engine {
   std::unique_ptr<AdjacencyTable> adjacencies_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Control> control_;
-  std::mutex apply_mutex_;
+  mutable std::mutex apply_mutex_;
   std::mutex list_mutex_;
   std::unique_ptr<Publisher> publisher_;
   std::string instance_id_, lineage_;
   uint64_t generation_ = 0;
+  std::vector<bool> link_was_up_;
   uint64_t started_ms_ = 0;
   uint64_t started_tsc_ = 0;
   bool hugepages_ = false;

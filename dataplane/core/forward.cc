@@ -81,7 +81,8 @@ void Worker::forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry&
     return drop(packet, Verdict::kNoHeadroom);
   // Padding of a short frame must not end up behind the tunnelled packet.
   const uint32_t wanted = static_cast<uint32_t>(view.ip - start) + view.total_length;
-  if (rte_pktmbuf_pkt_len(packet) > wanted) rte_pktmbuf_trim(packet, static_cast<uint16_t>(rte_pktmbuf_pkt_len(packet) - wanted));
+  if (rte_pktmbuf_pkt_len(packet) > wanted)
+    rte_pktmbuf_trim(packet, static_cast<uint16_t>(rte_pktmbuf_pkt_len(packet) - wanted));
   const be32 server = shared_.servers[entry.server].address.v4();
   be32 source;
   if (hop.adjacency != kNoAdjacency) [[likely]] {
@@ -91,8 +92,7 @@ void Worker::forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry&
     if (own) source = own->v4();
   }
   uint8_t* outer = view.ip - kIpipBytes;
-  write_ipip(*reinterpret_cast<Ipv4Header*>(outer), ip, source, server,
-             be16{static_cast<uint16_t>(rte_rdtsc())});
+  write_ipip(*reinterpret_cast<Ipv4Header*>(outer), ip, source, server, be16{static_cast<uint16_t>(rte_rdtsc())});
   send(packet, outer, hop, static_cast<uint8_t>(Verdict::kForwardedTun));
 }
 
@@ -216,8 +216,8 @@ void Worker::flush(PortId port) {
   } else {
     // The device has fewer queues than there are workers: the one that has a queue sends for us.
     for (unsigned i = 0; i < count; ++i) buffer.packets[i]->port = port;
-    sent = rte_ring_sp_enqueue_burst(shared_.transmit_ring(id_, id_ % queues),
-                                     reinterpret_cast<void**>(buffer.packets), count, nullptr);
+    sent = rte_ring_sp_enqueue_burst(shared_.transmit_ring(id_, id_ % queues), reinterpret_cast<void**>(buffer.packets),
+                                     count, nullptr);
   }
   counters_.tx_packets += sent;
   for (unsigned i = 0; i < sent; ++i)

@@ -62,8 +62,8 @@ unsigned cut_ipv4(rte_mbuf* packet, unsigned mtu, rte_mempool& buffers, rte_mbuf
     if (offset != 0) blank_uncopied_options(reinterpret_cast<uint8_t*>(room) + kIpv4Bytes, header_bytes - kIpv4Bytes);
     const bool more = offset + part < payload || (word & kIpv4MoreFragments) != 0;
     header.total_length = be16::from_host(static_cast<uint16_t>(header_bytes + part));
-    header.fragment = be16::from_host(static_cast<uint16_t>((word & kIpv4OffsetMask) + offset / 8 +
-                                                            (more ? kIpv4MoreFragments : 0)));
+    header.fragment =
+        be16::from_host(static_cast<uint16_t>((word & kIpv4OffsetMask) + offset / 8 + (more ? kIpv4MoreFragments : 0)));
     header.checksum = be16{};
     header.checksum = internet_checksum(room, header_bytes);
     pieces[count] = piece;

@@ -56,7 +56,8 @@ Said run_nft(const std::string& script) {
     said.text = std::string("nft cannot be run: ") + std::strerror(error);
   } else {
     char buffer[512];
-    for (ssize_t got; (got = read(output[0], buffer, sizeof buffer)) > 0;) said.text.append(buffer, static_cast<size_t>(got));
+    for (ssize_t got; (got = read(output[0], buffer, sizeof buffer)) > 0;)
+      said.text.append(buffer, static_cast<size_t>(got));
     int status = 0;
     waitpid(child, &status, 0);
     said.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -104,10 +105,9 @@ void KernelSilence::impose(const std::vector<std::string>& interfaces) {
     const std::string table = table_of(interface);
     const Said said = run_nft("table " + table + "\ndelete table " + table + "\ntable " + table + " {\n" +
                               "  chain silence {\n    type filter hook ingress device \"" + interface +
-                              "\" priority -500;\n    drop\n  }\n  chain ipv6_was_" +
-                              (before == "1" ? "off" : "on") + " {\n  }\n}\n");
-    if (said.status != 0)
-      throw StartError("the kernel cannot be silenced on \"" + interface + "\": " + said.text);
+                              "\" priority -500;\n    drop\n  }\n  chain ipv6_was_" + (before == "1" ? "off" : "on") +
+                              " {\n  }\n}\n");
+    if (said.status != 0) throw StartError("the kernel cannot be silenced on \"" + interface + "\": " + said.text);
     silenced_.push_back({interface, before});
     if (!now.empty()) std::ofstream(ipv6_switch(interface)) << "1";
   }

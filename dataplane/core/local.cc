@@ -20,7 +20,6 @@ constexpr uint8_t kOwnTtl = 64;
 constexpr uint8_t kInternetworkControl = 0xc0;  // TOS of ICMP errors (RFC 1812 section 4.3.2.5)
 constexpr unsigned kLongestError = 576;         // RFC 1812 section 4.3.2.3
 
-
 void write_ipv4(Ipv4Header& ip, unsigned total, uint8_t tos, uint16_t flags, IpProtocol protocol, be32 source,
                 be32 destination) {
   ip.version_ihl = 0x45;
@@ -173,7 +172,8 @@ void Worker::answer_reset(rte_mbuf* packet, PacketView& view) {
     reset.flags = kTcpRst;
     reset.sequence = tcp.acknowledgement;
   } else {
-    const uint32_t payload = view.total_length - view.transport_offset - std::min<uint32_t>(header_bytes, view.total_length - view.transport_offset);
+    const uint32_t payload = view.total_length - view.transport_offset -
+                             std::min<uint32_t>(header_bytes, view.total_length - view.transport_offset);
     const uint32_t flags = ((tcp.flags & kTcpSyn) != 0) + ((tcp.flags & kTcpFin) != 0);
     reset.flags = kTcpRst | kTcpAck;
     reset.acknowledgement = be32::from_host(tcp.sequence.host() + payload + flags);
@@ -199,10 +199,9 @@ void Worker::refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint
   }
   rte_mbuf* error = rte_pktmbuf_alloc(shared_.buffers);
   if (error == nullptr) return drop(packet, Verdict::kNoBuffer);
-  const unsigned have = rte_pktmbuf_data_len(packet) -
-                        static_cast<unsigned>(view.ip - rte_pktmbuf_mtod(packet, const uint8_t*));
-  const unsigned quoted =
-      std::min({unsigned{view.total_length}, kLongestError - kIpv4Bytes - kIcmpBytes, have});
+  const unsigned have =
+      rte_pktmbuf_data_len(packet) - static_cast<unsigned>(view.ip - rte_pktmbuf_mtod(packet, const uint8_t*));
+  const unsigned quoted = std::min({unsigned{view.total_length}, kLongestError - kIpv4Bytes - kIcmpBytes, have});
   const unsigned total = kIpv4Bytes + kIcmpBytes + quoted;
   auto* ip = reinterpret_cast<Ipv4Header*>(rte_pktmbuf_append(error, static_cast<uint16_t>(total)));
   write_ipv4(*ip, total, static_cast<uint8_t>((view.ipv4().tos & 0x1e) | kInternetworkControl), 0, IpProtocol::kIcmp,

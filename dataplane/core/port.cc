@@ -60,16 +60,19 @@ void Port::negotiate(uint32_t workers) {
   const bool fixed = has_fixed_queues(driver_);
   const auto wanted = static_cast<uint16_t>(workers);
   const bool can_spread = (info.flow_type_rss_offloads & kWantedRss) != 0;
-  rx_queues_ = fixed ? info.max_rx_queues : static_cast<uint16_t>(can_spread ? std::min(wanted, info.max_rx_queues) : 1);
+  rx_queues_ =
+      fixed ? info.max_rx_queues : static_cast<uint16_t>(can_spread ? std::min(wanted, info.max_rx_queues) : 1);
   tx_queues_ = fixed ? info.max_tx_queues : std::min(wanted, info.max_tx_queues);
   if (config_.rx_queues != 0) {
     if (config_.rx_queues > info.max_rx_queues)
-      throw StartError("ports." + config_.name + ".rx_queues: the device has at most " + std::to_string(info.max_rx_queues));
+      throw StartError("ports." + config_.name + ".rx_queues: the device has at most " +
+                       std::to_string(info.max_rx_queues));
     rx_queues_ = config_.rx_queues;
   }
   if (config_.tx_queues != 0) {
     if (config_.tx_queues > info.max_tx_queues)
-      throw StartError("ports." + config_.name + ".tx_queues: the device has at most " + std::to_string(info.max_tx_queues));
+      throw StartError("ports." + config_.name + ".tx_queues: the device has at most " +
+                       std::to_string(info.max_tx_queues));
     tx_queues_ = config_.tx_queues;
   }
   rss_ = rx_queues_ > 1 ? info.flow_type_rss_offloads & kWantedRss : 0;
@@ -99,7 +102,8 @@ void Port::configure(rte_mempool* buffers) {
   for (uint16_t queue = 0; queue < rx_queues_; ++queue) {
     rte_eth_rxconf rx = info.default_rxconf;
     rx.offloads = rx_offloads_;
-    if (const int error = rte_eth_rx_queue_setup(id_, queue, rx_descriptors_, static_cast<unsigned>(socket_), &rx, buffers);
+    if (const int error =
+            rte_eth_rx_queue_setup(id_, queue, rx_descriptors_, static_cast<unsigned>(socket_), &rx, buffers);
         error != 0)
       fail("receive queue " + std::to_string(queue), error);
   }

@@ -29,7 +29,9 @@ class Port {
   PortId id() const { return id_; }
   uint16_t rx_queues() const { return rx_queues_; }
   uint16_t tx_queues() const { return tx_queues_; }
-  uint32_t buffers_wanted() const { return uint32_t{rx_queues_} * rx_descriptors_ + uint32_t{tx_queues_} * tx_descriptors_; }
+  uint32_t buffers_wanted() const {
+    return uint32_t{rx_queues_} * rx_descriptors_ + uint32_t{tx_queues_} * tx_descriptors_;
+  }
   MacAddress mac() const { return mac_; }
   const std::string& driver() const { return driver_; }
   const std::vector<std::string>& offloads() const { return offloads_; }

@@ -148,7 +148,8 @@ OperationResult Publisher::add_service(Draft& draft, const Operation& operation)
   if (draft.position.contains(key)) return refused(Reason::kServiceExists, "key", text_of(key) + " exists already");
   const Scheduler* rules = find_scheduler(operation.settings.scheduler);
   if (rules == nullptr)
-    return refused(Reason::kSchedulerNotFound, "spec.scheduler", "no scheduler is named \"" + operation.settings.scheduler + "\"");
+    return refused(Reason::kSchedulerNotFound, "spec.scheduler",
+                   "no scheduler is named \"" + operation.settings.scheduler + "\"");
   auto [record, is_new] = records_.try_emplace(key);
   if (is_new) {
     if (next_service_slot_ == Shared::kServiceSlots) {
@@ -199,7 +200,8 @@ OperationResult Publisher::edit_service(Draft& draft, const Operation& operation
   if (!draft.position.contains(operation.service))
     return refused(Reason::kServiceNotFound, "key", text_of(operation.service) + " does not exist");
   if (rules == nullptr)
-    return refused(Reason::kSchedulerNotFound, "spec.scheduler", "no scheduler is named \"" + operation.settings.scheduler + "\"");
+    return refused(Reason::kSchedulerNotFound, "spec.scheduler",
+                   "no scheduler is named \"" + operation.settings.scheduler + "\"");
   Open& opened = *open(draft, operation.service);
   VirtualService& service = opened.service;
   // LVS keeps the scheduler's state when its name stays; another one starts from today's list.
@@ -219,8 +221,7 @@ OperationResult Publisher::edit_service(Draft& draft, const Operation& operation
 
 OperationResult Publisher::delete_service(Draft& draft, const ServiceKey& key) {
   const auto found = draft.position.find(key);
-  if (found == draft.position.end())
-    return refused(Reason::kServiceNotFound, "key", text_of(key) + " does not exist");
+  if (found == draft.position.end()) return refused(Reason::kServiceNotFound, "key", text_of(key) + " does not exist");
   const uint32_t removed = found->second;
   draft.position.erase(found);
   draft.open.erase(key);
@@ -324,9 +325,11 @@ CounterValues Publisher::raw(ServerSlot slot) const {
   CounterValues sum;
   for (const auto& worker : workers_) {
     const ServerCounters& counters = worker->server_counters(slot);
-    sum += {__atomic_load_n(&counters.connections, __ATOMIC_RELAXED), __atomic_load_n(&counters.in_packets, __ATOMIC_RELAXED),
-            __atomic_load_n(&counters.in_bytes, __ATOMIC_RELAXED), __atomic_load_n(&counters.out_packets, __ATOMIC_RELAXED),
-            __atomic_load_n(&counters.out_bytes, __ATOMIC_RELAXED)};
+    sum +=
+        {__atomic_load_n(&counters.connections, __ATOMIC_RELAXED),
+         __atomic_load_n(&counters.in_packets, __ATOMIC_RELAXED), __atomic_load_n(&counters.in_bytes, __ATOMIC_RELAXED),
+         __atomic_load_n(&counters.out_packets, __ATOMIC_RELAXED),
+         __atomic_load_n(&counters.out_bytes, __ATOMIC_RELAXED)};
   }
   return sum;
 }
@@ -472,7 +475,8 @@ void Publisher::empty_trash(uint64_t now_ms) {
     uint64_t connections = 0;
     for (const auto& worker : workers_) {
       const ServerCounters& counters = worker->server_counters(slot);
-      connections += __atomic_load_n(&counters.active, __ATOMIC_RELAXED) + __atomic_load_n(&counters.inactive, __ATOMIC_RELAXED);
+      connections +=
+          __atomic_load_n(&counters.active, __ATOMIC_RELAXED) + __atomic_load_n(&counters.inactive, __ATOMIC_RELAXED);
     }
     if (connections != 0) {
       record.unreferenced_since_ms = 0;

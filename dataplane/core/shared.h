@@ -68,13 +68,13 @@ struct Shared {
   rte_mempool* buffers = nullptr;
   std::vector<PortRuntime> ports;  // by port id; holes have no queues
   AdjacencyTable* adjacencies = nullptr;
-  ServerLine* servers = nullptr;       // kServerSlots, control side writes
-  LoadView::Line* totals = nullptr;    // kServerSlots, workers add, relaxed
-  rte_ring* to_control = nullptr;      // ControlMessage, many producers
+  ServerLine* servers = nullptr;     // kServerSlots, control side writes
+  LoadView::Line* totals = nullptr;  // kServerSlots, workers add, relaxed
+  rte_ring* to_control = nullptr;    // ControlMessage, many producers
   // [from * workers + to]: packets for their owner, and packets for the worker that has the port's queue.
   std::vector<rte_ring*> handover;
   std::vector<rte_ring*> transmit;
-  std::vector<rte_ring*> mailboxes;    // Command, one producer at a time
+  std::vector<rte_ring*> mailboxes;  // Command, one producer at a time
 
   rte_ring* handover_ring(uint32_t from, uint32_t to) const { return handover[from * workers + to]; }
   rte_ring* transmit_ring(uint32_t from, uint32_t to) const { return transmit[from * workers + to]; }

@@ -214,13 +214,14 @@ bool Worker::list_slice() {
   const ConnectionFilter& filter = request.filter;
   const uint32_t end = table_.high_water();
   uint32_t budget = kListBudget;
-  for (; request.cursor < end && budget != 0 && request.connections.size() < request.limit; ++request.cursor, --budget) {
+  for (; request.cursor < end && budget != 0 && request.connections.size() < request.limit;
+       ++request.cursor, --budget) {
     const Table::Entry& entry = table_.entry(request.cursor);
     if (!entry.is_used() || is_due(entry.deadline, now_)) continue;
     const ServerLine& server = shared_.servers[entry.server];
-    if (filter.by_service && !(filter.service.address == Address::from(entry.forward.destination) &&
-                               filter.service.protocol == entry.protocol &&
-                               filter.service.port == entry.forward.destination_port.host()))
+    if (filter.by_service &&
+        !(filter.service.address == Address::from(entry.forward.destination) &&
+          filter.service.protocol == entry.protocol && filter.service.port == entry.forward.destination_port.host()))
       continue;
     if (filter.server.family != Family::kNone && !(filter.server == server.address)) continue;
     if (filter.client.family != Family::kNone && !(filter.client == Address::from(entry.forward.source))) continue;

@@ -148,9 +148,9 @@ class Worker {
   ServerCounters* server_counters_ = nullptr;
   std::vector<SchedulerState> scheduler_states_;  // by service slot
 
-  std::vector<TransmitBuffer> transmit_;       // by port
+  std::vector<TransmitBuffer> transmit_;          // by port
   std::vector<std::vector<rte_mbuf*>> handover_;  // by worker
-  std::vector<uint32_t> owned_queues_;         // port << 16 | queue, to receive from
+  std::vector<uint32_t> owned_queues_;            // port << 16 | queue, to receive from
   ListRequest* listing_ = nullptr;
   uint32_t empty_rounds_ = 0;
 

@@ -57,9 +57,7 @@ struct NeighborKey {
   uint8_t pad = 0;
   InterfaceId interface = kNoInterface;
 
-  bool operator==(const NeighborKey& other) const {
-    return address == other.address && interface == other.interface;
-  }
+  bool operator==(const NeighborKey& other) const { return address == other.address && interface == other.interface; }
 };
 static_assert(sizeof(NeighborKey) == 20);
 

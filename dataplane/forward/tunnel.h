@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TUN: the client's packet, TTL already decremented, goes whole into an outer IPv4 packet (IPIP, RFC 2003) whose fields
-// LVS derives from the inner ones: TTL and DSCP and DF copied, ECN copied with CE becoming ECT(0), id 0 where DF is set.
+// LVS derives from the inner ones: TTL and DSCP and DF copied, ECN copied with CE becoming ECT(0), id 0 where DF is
+// set.
 #pragma once
 
 #include "net/checksum.h"

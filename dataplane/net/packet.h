@@ -21,8 +21,8 @@ enum class PacketKind : uint8_t {
 };
 
 struct PacketView {
-  uint8_t* ip = nullptr;  // start of the IP (or ARP) header
-  uint16_t total_length = 0;  // of the IP datagram
+  uint8_t* ip = nullptr;          // start of the IP (or ARP) header
+  uint16_t total_length = 0;      // of the IP datagram
   uint16_t transport_offset = 0;  // from `ip`
   uint16_t vlan = 0;
   PacketKind kind = PacketKind::kRejected;
@@ -45,7 +45,8 @@ inline bool is_martian(be32 address) {
 inline bool plain_ipv4_checksum_ok(const uint8_t* ip) {
   // Two sums of 32-bit words cannot carry out of 64 bits: five words.
   uint64_t sum = uint64_t{load_unaligned<uint32_t>(ip)} + load_unaligned<uint32_t>(ip + 4) +
-                 load_unaligned<uint32_t>(ip + 8) + load_unaligned<uint32_t>(ip + 12) + load_unaligned<uint32_t>(ip + 16);
+                 load_unaligned<uint32_t>(ip + 8) + load_unaligned<uint32_t>(ip + 12) +
+                 load_unaligned<uint32_t>(ip + 16);
   sum = (sum & 0xffffffff) + (sum >> 32);
   sum = (sum & 0xffff) + (sum >> 16);
   sum = (sum & 0xffff) + (sum >> 16);
