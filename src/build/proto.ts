@@ -2,8 +2,9 @@
 // From proto/: TypeScript types (src/generated), the descriptor set that reflection serves (dist/descriptors.binpb), and the
 // engine's C++ messages (dataplane/generated).
 
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import protobuf from 'protobufjs';
 import { answer, binary, filesBelow, root, runIfMain, type Step, tool } from './step.js';
 
 const protoDirectory = join(root, 'proto');
@@ -52,6 +53,12 @@ export async function protoSteps(): Promise<readonly Step[]> {
       },
     },
     {
+      name: "proto: the director's messages, parsed",
+      stamp: join(root, 'dist/.director-stamp'),
+      inputs: files,
+      run: async () => writeCompiledDirector(join(root, 'dist/director.json')),
+    },
+    {
       name: 'proto: C++ messages',
       stamp: join(messages, '.stamp'),
       inputs: files,
@@ -63,6 +70,18 @@ export async function protoSteps(): Promise<readonly Step[]> {
       },
     },
   ];
+}
+
+/** What src/grpc/compiled_service.ts reads. */
+function writeCompiledDirector(path: string): void {
+  const parsed = new protobuf.Root();
+  parsed.resolvePath = (_origin, target) => {
+    const own = join(protoDirectory, target);
+    return existsSync(own) ? own : target;
+  };
+  parsed.loadSync('fulcrum/v1/director.proto');
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, JSON.stringify(parsed.toJSON()));
 }
 
 await runIfMain(import.meta.url, protoSteps);
