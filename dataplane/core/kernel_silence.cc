@@ -42,9 +42,11 @@ Said run_nft(const std::string& script) {
   posix_spawn_file_actions_adddup2(&actions, output[1], 2);
   const char* arguments[] = {"nft", "-f", "-", nullptr};
   pid_t child = 0;
-  int error = posix_spawnp(&child, "nft", &actions, nullptr, const_cast<char**>(arguments), environ);
-  if (error == ENOENT)  // root's PATH in a bare environment
-    error = posix_spawn(&child, "/usr/sbin/nft", &actions, nullptr, const_cast<char**>(arguments), environ);
+  // Not by PATH first: under npm, node_modules/.bin may hold another program of this name.
+  int error = ENOENT;
+  for (const char* place : {"/usr/sbin/nft", "/sbin/nft"})
+    if (error == ENOENT) error = posix_spawn(&child, place, &actions, nullptr, const_cast<char**>(arguments), environ);
+  if (error == ENOENT) error = posix_spawnp(&child, "nft", &actions, nullptr, const_cast<char**>(arguments), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(input[0]);
   close(output[1]);
