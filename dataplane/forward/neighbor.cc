@@ -47,8 +47,11 @@ NeighborCache::~NeighborCache() {
 }
 
 bool NeighborCache::create(const std::string& name, uint32_t capacity, unsigned socket) {
+  // Tables live side by side in one process, in tests at least; DPDK wants a name for each.
+  static std::atomic<unsigned> number{0};
+  const std::string unique = name + "_" + std::to_string(number++);
   rte_hash_parameters parameters{};
-  parameters.name = name.c_str();
+  parameters.name = unique.c_str();
   parameters.entries = capacity;
   parameters.key_len = sizeof(NeighborKey);
   parameters.hash_func = rte_hash_crc;
