@@ -30,6 +30,7 @@ export interface ManagerOptions {
 export interface Manager {
   /** Port of the TCP listener; 0 without one. */
   readonly port: number;
+  /** Ends calls and the connection to the dataplane, and gives up the state. May be called twice. */
   readonly stop: () => Promise<void>;
 }
 
@@ -70,6 +71,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     const port = await listen(server, options);
     reconciler.start();
     health.setServing(true);
+    let stopped: Promise<void> | undefined;
     const stop = async () => {
       health.setServing(false);
       await closeServer(server, stopGraceMs);
@@ -77,7 +79,13 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       await reconciler.stop();
       await store.close();
     };
-    return { port, stop };
+    return {
+      port,
+      stop: () => {
+        stopped ??= stop();
+        return stopped;
+      },
+    };
   } catch (error) {
     server.forceShutdown();
     await store.close();

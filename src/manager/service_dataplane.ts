@@ -23,7 +23,7 @@ export type DataplaneHandlers = Pick<
 >;
 
 /** How long empty pages of the dataplane are passed over, when a filter leaves little. */
-const searchMs = 200;
+const searchMs = 1_000;
 const statusTimeoutMs = 1_000;
 const version = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')).version as string;
 const startedAt = performance.now();

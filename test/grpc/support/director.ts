@@ -47,6 +47,7 @@ export async function startRig(
       pino({ level: 'silent' }),
     );
   let manager: Manager = await start();
+  if (withDataplane) await dataplane.until(() => dataplane.applied.length > 0);
   const client = connectDirector(socket);
   t.teardown(async () => {
     client.close();
