@@ -19,7 +19,7 @@ export interface ServiceContext {
 }
 
 /** Left of the caller's own deadline when it is answered that an edit is not in force yet. */
-const deadlineMarginMs = 100;
+const deadlineMarginMs = 250;
 
 /** Renames fields of "operations[index].<action>.<rest>" to those of the request that the operations were made from. */
 export type FieldName = (index: number, rest: string) => string;
