@@ -293,6 +293,7 @@ bool Worker::preload(const VirtualService& service, const RealServer& server, co
   PacketView view;
   view.key = key;
   now_ = shared_.clock.now();
+  if (const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire); current != snapshot_) adopt(*current);
   const Table::Found made = create_connection(service, server, view);
   if (!made) return false;
   if (key.protocol == IpProtocol::kTcp) change_state(*made.entry, TcpState::kEstablished);

@@ -31,6 +31,7 @@ interface Noun {
 const heavyNouns: Readonly<Record<string, () => Promise<Noun>>> = {
   up: () => import('./up.js'),
   lab: () => import('./lab.js'),
+  bench: () => import('./bench.js'),
 };
 
 /** Runs the words after "fulcrum"; returns the exit code. */

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Results as a table for people and as JSON for programs, and one run beside an older one.
+
+import { readFileSync } from 'node:fs';
+import type { Machine } from './machine.js';
+
+export interface CaseResult {
+  readonly name: string;
+  /** Nanoseconds per packet, medians. */
+  readonly ns: number;
+  readonly macswapNs: number;
+  readonly ioNs: number;
+  /** ns / macswapNs: holds on a noisy machine, the absolute figures do not. */
+  readonly ratio: number;
+  /** (greatest - least) / median of the engine's windows, over all rounds. */
+  readonly spread: number;
+  readonly windows: readonly number[];
+  readonly macswapWindows: readonly number[];
+  /** Windows of the engine that did not count. */
+  readonly discarded: number;
+}
+
+export interface Report {
+  readonly machine: Machine;
+  readonly cases: readonly CaseResult[];
+}
+
+export class ReportError extends Error {}
+
+/** An older run, from a file that --json wrote. */
+export function readReport(path: string): Report {
+  try {
+    const report = JSON.parse(readFileSync(path, 'utf8')) as Report;
+    if (!Array.isArray(report.cases)) throw new Error('it has no "cases"');
+    return report;
+  } catch (error) {
+    throw new ReportError(`${path}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+const heading = ['case', 'ns', 'macswap', 'io', 'ratio', 'spread', 'Mpps', 'windows'] as const;
+
+function row(result: CaseResult): readonly string[] {
+  return [
+    result.name,
+    result.ns.toFixed(1),
+    result.macswapNs.toFixed(1),
+    result.ioNs.toFixed(1),
+    result.ratio.toFixed(2),
+    percent(result.spread),
+    (1000 / result.ns).toFixed(1),
+    result.discarded === 0 ? `${result.windows.length}` : `${result.windows.length}, ${result.discarded} discarded`,
+  ];
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+
+const change = (from: number, to: number): string => `${to >= from ? '+' : ''}${percent(to / from - 1)}`;
+
+/** With two more columns where there is an older run: its ratio, and by how much this run's ratio differs. */
+export function table(results: readonly CaseResult[], older?: Report): readonly string[] {
+  const rows = results.map((result) => {
+    const old = older?.cases.find(({ name }) => name === result.name);
+    if (older === undefined) return row(result);
+    return [...row(result), ...(old ? [old.ratio.toFixed(2), change(old.ratio, result.ratio)] : ['-', '-'])];
+  });
+  return align([older === undefined ? heading : [...heading, 'old ratio', 'change'], ...rows]);
+}
+
+function align(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
+  return rows.map((cells) =>
+    cells
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  '),
+  );
+}
