@@ -18,8 +18,8 @@ export interface ServiceContext {
   readonly inForceTimeoutMs: number;
 }
 
-/** Left of the caller's own deadline when it is answered that an edit is not in force yet. */
-const deadlineMarginMs = 250;
+/** Part of the time until the caller's own deadline after which it is told that an edit is not in force yet. */
+const deadlineShare = 0.8;
 
 /** Renames fields of "operations[index].<action>.<rest>" to those of the request that the operations were made from. */
 export type FieldName = (index: number, rest: string) => string;
@@ -69,7 +69,7 @@ export async function makeEdit(
 ): Promise<EditAnswer> {
   const outcome = await director.edit({ apply, validateOnly, identity: call.identity, method: call.method });
   if (validateOnly) return { ...outcome, inForce: false };
-  const left = call.deadlineMs - Date.now() - deadlineMarginMs;
+  const left = (call.deadlineMs - Date.now()) * deadlineShare;
   return { ...outcome, inForce: await reconciler.inForce(outcome.generation, Math.min(inForceTimeoutMs, left)) };
 }
 

@@ -100,7 +100,7 @@ test('a dataplane that lost its connection and missed an edit gets just that edi
   t.is(applied(rig).at(-1), 'operations 2-3 editService');
 });
 
-test('a dataplane that was restarted has everything within a second', async (t) => {
+test.serial('a dataplane that was restarted has everything within a second', async (t) => {
   const rig = await startRig(t);
   await rig.client.createVirtualService({ service: webService('192.0.2.1', '10.0.0.1', '10.0.0.2') });
   const expected = rig.dataplane.outline();
@@ -116,29 +116,32 @@ test('a dataplane that was restarted has everything within a second', async (t) 
   }
 });
 
-test('an unreachable dataplane: edits are stored, status says why, and it is looked for until it comes', async (t) => {
-  const rig = await startRig(t, { withDataplane: false, inForceTimeoutMs: 50 });
-  const created = await rig.client.createVirtualService({ service: webService('192.0.2.1', '10.0.0.1') });
-  t.false(created.inForce);
-  t.is(created.service?.servers.length, 1);
-  const { dataplane: down } = await rig.client.getStatus({});
-  t.false(down?.connected);
-  t.regex(down?.lastError ?? '', /connect ENOENT .*dataplane\.sock/);
-  t.is(await failure(rig.client.listPorts({})), 'UNAVAILABLE REASON_UNSPECIFIED');
-  await rig.dataplane.start();
-  const begin = performance.now();
-  await rig.dataplane.until(() => rig.dataplane.generation === 2);
-  t.true(performance.now() - begin < 1_000);
-  const { dataplane: up } = await rig.client.getStatus({});
-  t.like(up, {
-    connected: true,
-    lastError: '',
-    retryInMs: 0,
-    generationApplied: '2',
-    generationWanted: '2',
-    workers: 2,
-  });
-});
+test.serial(
+  'an unreachable dataplane: edits are stored, status says why, and it is looked for until it comes',
+  async (t) => {
+    const rig = await startRig(t, { withDataplane: false, inForceTimeoutMs: 50 });
+    const created = await rig.client.createVirtualService({ service: webService('192.0.2.1', '10.0.0.1') });
+    t.false(created.inForce);
+    t.is(created.service?.servers.length, 1);
+    const { dataplane: down } = await rig.client.getStatus({});
+    t.false(down?.connected);
+    t.regex(down?.lastError ?? '', /connect ENOENT .*dataplane\.sock/);
+    t.is(await failure(rig.client.listPorts({})), 'UNAVAILABLE REASON_UNSPECIFIED');
+    await rig.dataplane.start();
+    const begin = performance.now();
+    await rig.dataplane.until(() => rig.dataplane.generation === 2);
+    t.true(performance.now() - begin < 1_000);
+    const { dataplane: up } = await rig.client.getStatus({});
+    t.like(up, {
+      connected: true,
+      lastError: '',
+      retryInMs: 0,
+      generationApplied: '2',
+      generationWanted: '2',
+      workers: 2,
+    });
+  },
+);
 
 test('a waiting edit is answered as soon as the dataplane is back', async (t) => {
   const rig = await startRig(t, { withDataplane: false, inForceTimeoutMs: 20_000 });
@@ -147,7 +150,7 @@ test('a waiting edit is answered as soon as the dataplane is back', async (t) =>
   t.true((await edit).inForce);
 });
 
-test('an edit is answered before its caller gives up', async (t) => {
+test.serial('an edit is answered before its caller gives up', async (t) => {
   const rig = await startRig(t, { withDataplane: false, inForceTimeoutMs: 20_000 });
   await rig.client.getStatus({});
   const edit = await rig.client.createVirtualService({ service: webService('192.0.2.1') }, { timeoutMs: 3_000 });
