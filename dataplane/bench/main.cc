@@ -15,9 +15,11 @@ using namespace fulcrum::bench;
 
 constexpr const char* kUsage = R"(usage: dataplane_bench write CASE CAPTURE
        dataplane_bench run CASE CAPTURE [--NAME VALUE]...
+       dataplane_bench count CASE CAPTURE [--NAME VALUE]...    for valgrind --tool=callgrind
 CASE is (dr|tun|nat-client|nat-server)-FLOWS[-tcp], for example dr-10k; CAPTURE is the file that is replayed.
   --worker-cpu N        (1)     --housekeeping-cpu N  (0)    --hugepages on|off|auto  (auto)
   --windows N           (5)     --window-ms N         (500)  --tries N                (50)
+  --rounds N            (1000)  of `count`
 )";
 
 struct UsageError : std::runtime_error {
@@ -58,13 +60,28 @@ class Options {
   std::map<std::string, std::string> values_;
 };
 
+RigOptions rig_options_from(const std::string& capture, Options& options) {
+  RigOptions rig;
+  rig.capture = capture;
+  options.number("--worker-cpu", rig.worker_cpu);
+  options.number("--housekeeping-cpu", rig.housekeeping_cpu);
+  options.hugepages("--hugepages", rig.hugepages);
+  return rig;
+}
+
+void count(const Scenario& scenario, const std::string& capture, Options options) {
+  RigOptions rig_options = rig_options_from(capture, options);
+  unsigned rounds = 1000;
+  options.number("--rounds", rounds);
+  options.end();
+  Rig rig(scenario, rig_options);
+  rig.launch();
+  std::printf("{\"name\":\"%s\",\"packets\":%lu}\n", scenario.name.c_str(), count_instructions(rig, scenario, rounds));
+}
+
 void run(const Scenario& scenario, const std::string& capture, Options options) {
-  RigOptions rig_options;
+  RigOptions rig_options = rig_options_from(capture, options);
   WindowOptions window_options;
-  rig_options.capture = capture;
-  options.number("--worker-cpu", rig_options.worker_cpu);
-  options.number("--housekeeping-cpu", rig_options.housekeeping_cpu);
-  options.hugepages("--hugepages", rig_options.hugepages);
   options.number("--windows", window_options.wanted);
   options.number("--window-ms", window_options.milliseconds);
   options.number("--tries", window_options.most_tries);
@@ -81,13 +98,14 @@ void run(const Scenario& scenario, const std::string& capture, Options options) 
               windows.discarded, rig.memory().c_str(), rig.huge_tables() ? "true" : "false");
 }
 
-void obey(int count, char** words) {
-  if (count < 4) throw UsageError("a command, a case and a capture file are needed");
+void obey(int words_given, char** words) {
+  if (words_given < 4) throw UsageError("a command, a case and a capture file are needed");
   const std::string command = words[1];
   const auto scenario = Scenario::parse(words[2]);
   if (!scenario) throw UsageError("\"" + std::string(words[2]) + "\" is no case");
-  Options options(count - 4, words + 4);
+  Options options(words_given - 4, words + 4);
   if (command == "run") return run(*scenario, words[3], std::move(options));
+  if (command == "count") return count(*scenario, words[3], std::move(options));
   if (command != "write") throw UsageError("\"" + command + "\" is no command");
   options.end();
   write_capture(*scenario, words[3]);

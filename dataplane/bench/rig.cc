@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/rig.h"
 
+#include <rte_launch.h>
+
 #include <algorithm>
 #include <numeric>
 #include <random>
@@ -59,6 +61,12 @@ Rig::Rig(const Scenario& scenario, const RigOptions& options)
                      mac_text(mac));
   configure();
   if (options.preload) preload();
+}
+
+void Rig::take_over() {
+  engine_.shared().running.store(false);
+  rte_eal_mp_wait_lcore();
+  engine_.shared().clock.set_ms(engine_.now_ms());
 }
 
 void Rig::configure() {

@@ -25,6 +25,9 @@ class Rig {
   Rig(const Scenario& scenario, const RigOptions& options);
 
   void launch() { engine_.launch(); }
+  // Ends the worker's own loop, after which poll() does its rounds; time stands still from then on.
+  void take_over();
+  void poll() { engine_.worker(0).poll(); }
   const WorkerCounters& counters() { return engine_.worker(0).counters(); }
   std::string memory() { return engine_.state().memory; }
   bool huge_tables() { return engine_.worker(0).huge_tables(); }

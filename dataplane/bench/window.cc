@@ -93,6 +93,11 @@ void warm_up(Rig& rig, const Scenario& scenario, const std::string& schedstat) {
 
 }  // namespace
 
+// Its name is what callgrind's --toggle-collect is given.
+extern "C" __attribute__((noinline)) void fulcrum_bench_counted(Rig& rig, unsigned rounds) {
+  for (unsigned round = 0; round < rounds; ++round) rig.poll();
+}
+
 double Windows::median() const {
   std::vector<double> sorted = ns;
   std::sort(sorted.begin(), sorted.end());
@@ -128,6 +133,18 @@ Windows measure(Rig& rig, const Scenario& scenario, const WindowOptions& options
                      std::to_string(windows.discarded + windows.ns.size()) +
                      " windows another process had the worker's CPU");
   return windows;
+}
+
+uint64_t count_instructions(Rig& rig, const Scenario& scenario, unsigned rounds) {
+  const std::string schedstat = worker_schedstat();
+  warm_up(rig, scenario, schedstat);
+  rig.take_over();
+  rig.poll();
+  const Sample from = take_sample(rig, schedstat);
+  fulcrum_bench_counted(rig, rounds);
+  const Sample to = take_sample(rig, schedstat);
+  check_verdicts(from, to, scenario.expected_verdict());
+  return to.counters.rx_packets - from.counters.rx_packets;
 }
 
 }  // namespace fulcrum::bench

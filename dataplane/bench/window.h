@@ -29,4 +29,8 @@ struct Windows {
 // Throws BenchError when a packet leaves by another verdict, or when too few windows count.
 Windows measure(Rig& rig, const Scenario& scenario, const WindowOptions& options);
 
+// Rounds of the worker, driven by hand: a fixed amount of work, for counting instructions (callgrind collects in here).
+// Returns the packets forwarded. Throws BenchError like measure().
+uint64_t count_instructions(Rig& rig, const Scenario& scenario, unsigned rounds);
+
 }  // namespace fulcrum::bench
