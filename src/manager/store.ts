@@ -9,7 +9,16 @@ import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FulcrumError } from '../grpc/errors.js';
 import { emptyModel, type Model } from './model.js';
-import { type Server, type Service, serverId, serviceId, type Timeouts, type Vip } from './nouns.js';
+import {
+  type Server,
+  type ServerKey,
+  type ServerSpec,
+  type Service,
+  serverId,
+  serviceId,
+  type Timeouts,
+  type Vip,
+} from './nouns.js';
 
 const format = 'fulcrum-state';
 const version = 1;
@@ -25,25 +34,53 @@ export interface State {
   readonly model: Model;
 }
 
-/** A text made of an immutable object once, and kept as long as the object. */
-function remembered<T extends object>(make: (object: T) => string): (object: T) => string {
-  const texts = new WeakMap<T, string>();
-  return (object) => {
-    const known = texts.get(object);
-    if (known !== undefined) return known;
-    const text = make(object);
-    texts.set(object, text);
-    return text;
-  };
+/**
+ * A server as JSON. By hand, since there may be very many of them: numbers, names of enums and addresses need no quoting,
+ * and what few servers have is left out.
+ */
+function serverText({ key, spec, sequence, version: changed }: Server): string {
+  const rest = hasExtras(spec) ? `,"extras":${JSON.stringify(extrasOf(spec))}` : '';
+  return `{"address":"${key.address}","port":${key.port},"method":"${spec.method}","weight":${spec.weight},"sequence":${sequence},"version":${changed}${rest}}`;
 }
 
-const serverText = remembered((server: Server) => JSON.stringify(server));
+type Extras = Omit<ServerSpec, 'method' | 'weight'>;
 
-/** A service on a line of its own. */
-const serviceText = remembered((service: Service) => {
+interface StoredServer extends ServerKey, Pick<ServerSpec, 'method' | 'weight'>, Pick<Server, 'sequence' | 'version'> {
+  readonly extras?: Extras;
+}
+
+function hasExtras(spec: ServerSpec): boolean {
+  return spec.upperThreshold !== 0 || spec.lowerThreshold !== 0 || spec.tunnelType !== 'TUNNEL_TYPE_UNSPECIFIED';
+}
+
+function extrasOf({ method: _method, weight: _weight, ...extras }: ServerSpec): Extras {
+  return extras;
+}
+
+const noExtras: Extras = {
+  upperThreshold: 0,
+  lowerThreshold: 0,
+  tunnelType: 'TUNNEL_TYPE_UNSPECIFIED',
+  tunnelPort: 0,
+  tunnelChecksum: 'TUNNEL_CHECKSUM_UNSPECIFIED',
+};
+
+function readServer({ address, port, method, weight, sequence, version: changed, extras }: StoredServer): Server {
+  return { key: { address, port }, spec: { method, weight, ...(extras ?? noExtras) }, sequence, version: changed };
+}
+
+/** A service on lines of its own, made once for each object. */
+function serviceText(service: Service): string {
+  const known = serviceTexts.get(service);
+  if (known !== undefined) return known;
   const { servers, ...rest } = service;
-  return `\n${JSON.stringify(rest).slice(0, -1)},"servers":[${[...servers.values()].map(serverText).join(',')}]}`;
-});
+  const serversText = [...servers.values()].map(serverText).join(',\n');
+  const text = `\n${JSON.stringify(rest).slice(0, -1)},"servers":[${serversText}]}`;
+  serviceTexts.set(service, text);
+  return text;
+}
+
+const serviceTexts = new WeakMap<Service, string>();
 
 /** The state as the text of its file. */
 export function serializeState({ lineage, generation, model }: State): string {
@@ -64,14 +101,14 @@ interface Body extends Omit<State, 'model'> {
   readonly nextSequence: number;
   readonly timeouts: Timeouts;
   readonly vips: readonly Vip[];
-  readonly services: readonly (Omit<Service, 'servers'> & { readonly servers: readonly Server[] })[];
+  readonly services: readonly (Omit<Service, 'servers'> & { readonly servers: readonly StoredServer[] })[];
 }
 
 /** The state in the bytes of its file; throws an Error that says what is wrong with them. */
 export function parseState(bytes: Buffer): State {
   const body = JSON.parse(checkedBody(bytes).toString()) as Body;
   const services = body.services.map((service): [string, Service] => {
-    const servers = new Map(service.servers.map((server) => [serverId(server.key), server]));
+    const servers = new Map(service.servers.map(readServer).map((server) => [serverId(server.key), server]));
     return [serviceId(service.key), { ...service, servers }];
   });
   return {
