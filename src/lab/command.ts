@@ -17,22 +17,17 @@ export class CommandError extends Error {
 
 export interface RunOptions {
   readonly input?: string;
-  readonly signal?: AbortSignal;
+  /** After this it is ended, with everything in its process group, and counts as failed. */
   readonly timeoutMs?: number;
 }
+
+/** Between the signal that asks and the one that does not. */
+const killGraceMs = 5000;
 
 /** Runs a program to its end; resolves with its standard output, rejects with CommandError if it fails. */
 export function run(command: Command, options: RunOptions = {}): Promise<string> {
   const [file, ...parameters] = command;
-  const signals = [
-    options.signal,
-    options.timeoutMs === undefined ? undefined : AbortSignal.timeout(options.timeoutMs),
-  ];
-  const child = spawn(file, parameters, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    signal: AbortSignal.any(signals.filter((signal) => signal !== undefined)),
-    detached: true,
-  });
+  const child = spawn(file, parameters, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
     child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -41,15 +36,26 @@ export function run(command: Command, options: RunOptions = {}): Promise<string>
   // A program that ends without reading its input is judged by its exit code.
   child.stdin.on('error', () => {});
   child.stdin.end(options.input ?? '');
+  const timers = options.timeoutMs === undefined ? [] : endAfter(child, options.timeoutMs);
   return new Promise((resolve, reject) => {
-    const fail = (ending: string): void =>
-      reject(new CommandError(command, ending, (output.stderr || output.stdout).trim()));
+    const fail = (ending: string): void => {
+      const said = [output.stdout, output.stderr].map((text) => text.trim()).filter((text) => text !== '');
+      reject(new CommandError(command, ending, said.join('\n')));
+    };
     child.once('error', (error) => fail(error.message));
     child.once('close', (code, signal) => {
+      timers.forEach(clearTimeout);
       if (code === 0) resolve(output.stdout);
       else fail(signal === null ? `exit code ${code}` : `signal ${signal}`);
     });
   });
+}
+
+function endAfter(child: ChildProcess, ms: number): readonly NodeJS.Timeout[] {
+  const signal = (name: NodeJS.Signals) => () => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, name);
+  };
+  return [setTimeout(signal('SIGTERM'), ms), setTimeout(signal('SIGKILL'), ms + killGraceMs)];
 }
 
 /** Lines kept for error messages. */

@@ -26,18 +26,21 @@ export class LabDirector {
   readonly task: Task;
   /** Directory of its sockets, the default one of its namespace. */
   readonly runDirectory: string;
+  readonly stateDirectory: string;
+  readonly configurationFile: string;
   readonly logFile: string;
 
   private constructor(place: DirectorPlace, configuration: string) {
     const { world, namespace, directory } = place;
     mkdirSync(directory, { recursive: true });
-    const file = join(directory, 'director.yaml');
-    writeFileSync(file, configuration);
+    this.configurationFile = join(directory, 'director.yaml');
+    this.stateDirectory = join(directory, 'state');
+    writeFileSync(this.configurationFile, configuration);
     this.runDirectory = runPaths(`/run/fulcrum/${world.inode(namespace)}`).directory;
     this.logFile = join(directory, 'director.log');
     world.addDirectory(this.runDirectory);
-    const command = ['up', '--config', file, '--state-dir', join(directory, 'state'), '--log', 'json'];
-    this.task = world.spawn(namespace, [process.execPath, builtProgram('cli/main'), ...command]);
+    const places = ['--config', this.configurationFile, '--state-dir', this.stateDirectory];
+    this.task = world.spawn(namespace, [process.execPath, builtProgram('cli/main'), 'up', ...places, '--log', 'json']);
     this.task.onLine((line) => appendFileSync(this.logFile, `${line}\n`));
   }
 

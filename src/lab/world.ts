@@ -92,7 +92,10 @@ export class World {
   }
 
   async addBridge(namespace: string, name: string): Promise<void> {
-    await this.ip(namespace, [`link add name ${name} type bridge forward_delay 0 mcast_snooping 0`, `link set ${name} up`]);
+    await this.ip(namespace, [
+      `link add name ${name} type bridge forward_delay 0 mcast_snooping 0`,
+      `link set ${name} up`,
+    ]);
   }
 
   /** Joins two namespaces by a veth pair, offloads off. */

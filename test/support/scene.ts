@@ -99,12 +99,12 @@ export class Scene {
 
   /** `fulcrum …` on the director's host. */
   async fulcrum(command: string, host = 'director'): Promise<string> {
-    return this.sh(host, `${projectRoot}/bin/fulcrum ${command}`);
+    return this.sh(host, `exec ${projectRoot}/bin/fulcrum ${command}`);
   }
 
   /** `ipvsadm …` on the director's host. */
   async ipvsadm(command: string, host = 'director'): Promise<string> {
-    return this.sh(host, `${projectRoot}/bin/ipvsadm ${command}`);
+    return this.sh(host, `exec ${projectRoot}/bin/ipvsadm ${command}`);
   }
 
   /** The API of this scene's director; closed with the scene. */
@@ -116,21 +116,16 @@ export class Scene {
 
   /** Kills one of the director's processes with -9 and returns when the supervisor has it ready again. */
   async kill(name: 'dataplane' | 'manager'): Promise<void> {
-    const { task } = this.director;
-    const ready = task.line((line) => isReady(line, name), 30_000);
-    const pid = await this.pidOf(name);
-    process.kill(pid, 'SIGKILL');
+    const ready = this.director.task.line((line) => isReady(line, name), 30_000);
+    process.kill(await this.pidOf(name), 'SIGKILL');
     await ready;
   }
 
   /** Process number of one of the director's processes. */
   async pidOf(name: 'dataplane' | 'manager'): Promise<number> {
-    const pids = await this.sh(
-      'director',
-      `pgrep -f 'dist/src/${name}/main.js --socket ${this.director.runDirectory}/'`,
-    );
-    const [pid, ...others] = pids.split('\n').map(Number);
-    if (pid === undefined || others.length > 0) throw new Error(`which one is the ${name}? ${pids}`);
+    const status = await this.api().getStatus({});
+    const pid = name === 'manager' ? status.pid : status.dataplane?.pid;
+    if (!pid) throw new Error(`the ${name} does not run`);
     return pid;
   }
 
