@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+// Throws frames at the parser and the whole director: valid ones, mutated, truncated and random ones, in bursts, with
+// tags in metadata, in several segments and with little headroom, while configuration, neighbours and clock change.
+// After every burst: one verdict a frame, sound packets out; now and then: no buffer lost, table and counters agree.
+#include <rte_mempool.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <set>
+
+#include "core/eal.h"
+#include "test/inspector.h"
+#include "test/packet_text.h"
+#include "test/world.h"
+
+using namespace fulcrum;
+using namespace fulcrum::test;
+
+namespace {
+
+class Fuzzer {
+ public:
+  Fuzzer(uint64_t seed, WorldOptions options) : random_(seed), options_(options), world_(options) {
+    for (const char* line : {"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -g",
+                             "-a -t 192.0.2.1:80 -r 10.0.2.12:8080 -m", "-a -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
+                             "-A -u 192.0.2.1:53 -s wlc", "-a -u 192.0.2.1:53 -r 10.0.2.11:5353 -m"})
+      world_.apply({line});
+  }
+
+  // Throws `frames` of them; adds to `totals` by which verdicts they left.
+  void run(uint64_t frames, World::Verdicts& totals) {
+    for (uint64_t round = 0; sent_ < frames; ++round) {
+      if (one_in(8)) change();
+      const unsigned burst = one_in(4) ? 1 : 1 + below(80);
+      for (unsigned i = 0; i < burst; ++i) {
+        side_ = one_in(3) ? Side::kServer : Side::kClient;
+        world_.put(side_, packet());
+      }
+      sent_ += burst;
+      world_.run();
+      look_at(world_.collect());
+      account();
+      if (round % 64 == 0) inspect();
+    }
+    inspect();
+    const World::Verdicts mine = world_.verdicts();
+    for (size_t i = 0; i < kVerdicts; ++i) totals[i] += mine[i];
+  }
+
+ private:
+  using Random = std::mt19937_64;
+
+  uint32_t below(uint32_t limit) { return static_cast<uint32_t>(random_() % limit); }
+  bool one_in(uint32_t n) { return below(n) == 0; }
+  uint8_t byte() { return static_cast<uint8_t>(random_()); }
+
+  // Few of each, so that packets meet connections.
+  std::string client() {
+    return "198.51.100." + std::to_string(1 + below(4)) + ":" + std::to_string(one_in(50) ? 20 : 1000 + below(4));
+  }
+  std::string vip() {
+    static const char* const kVips[] = {"192.0.2.1:80", "192.0.2.1:80", "192.0.2.1:53", "192.0.2.2:80", "192.0.2.1:81"};
+    return kVips[below(5)];
+  }
+  std::string server() {
+    // Those that translated connections are likely to be with; a DR server's packets that pass the director.
+    static const char* const kLikely[] = {"10.0.2.12:8080", "10.0.2.11:5353", "192.0.2.1:80", "10.0.2.14:80"};
+    if (!one_in(4)) return kLikely[below(4)];
+    static const unsigned kPorts[] = {80, 8080, 5353, 53};
+    return "10.0.2." + std::to_string(11 + below(5)) + ":" + std::to_string(kPorts[below(4)]);
+  }
+  std::string anywhere() {
+    static const char* const kPlaces[] = {"203.0.113.9:7", "10.0.3.3:80", "10.0.2.99:80", "10.0.100.11:80",
+                                          "10.0.1.77:9",   "10.0.1.1:80", "10.0.2.1:22",  "224.0.0.5:1",
+                                          "127.0.0.1:1",   "0.0.0.0:1"};
+    return kPlaces[below(10)];
+  }
+  std::string flags() {
+    static const char* const kFlags[] = {"S", "S", "S", "A", "A", "FA", "R", "SA", "", "SFRPAU"};
+    return kFlags[below(10)];
+  }
+
+  PacketBuilder valid() {
+    const std::string near = client();
+    std::string from = near, to = vip();
+    if (side_ == Side::kServer) {
+      from = server();
+      to = near;
+    }
+    if (one_in(10)) to = anywhere();
+    if (one_in(40)) from = anywhere();
+    PacketBuilder builder = one_in(3) ? udp(from, to) : tcp(from, to, flags());
+    switch (below(24)) {
+      case 0:
+        builder = echo_request(from, to);
+        break;
+      case 1:
+        builder = icmp_error(from, to, one_in(2) ? 3 : 11, below(5), tcp(to, from, "A").packet(), below(2000));
+        break;
+      case 2:
+        builder = ipip(from, to, tcp(to, from, "S").packet());
+        break;
+      case 3:
+        builder = PacketBuilder(from, to, byte()).payload_size(below(64));
+        break;
+      default:
+        break;
+    }
+    static const size_t kSizes[] = {0, 1, 6, 100, 1300, 1361, 1440, 1441, 1460, 1472};
+    if (one_in(3)) builder.payload_size(kSizes[below(10)]);
+    if (one_in(20)) builder.ttl(below(3));
+    if (one_in(10)) builder.dont_fragment(false);
+    if (one_in(12)) builder.ip_options(one_in(2) ? "94040000" : "0101010044080502aabbccdd");
+    if (one_in(30)) builder.fragment(8 * below(200), one_in(2));
+    if (one_in(20)) builder.zero_checksum();
+    if (one_in(30)) builder.total_length(below(2000));
+    if (one_in(30)) builder.bad_ip_checksum();
+    if (one_in(20)) builder.tos(byte());
+    if (one_in(8)) builder.vlan(one_in(3) ? 5 : 100);
+    if (one_in(30)) builder.pad_to(60 + below(100));
+    return builder;
+  }
+
+  Bytes frame() {
+    const bool from_server = side_ == Side::kServer;
+    if (one_in(40)) {
+      static const char* const kAddresses[] = {"10.0.1.1",  "192.0.2.1", "10.0.2.1",
+                                               "10.0.2.99", "0.0.0.0",   "198.51.100.9"};
+      return one_in(2)
+                 ? arp_request("02:00:00:00:09:09", kAddresses[below(6)], kAddresses[below(6)], one_in(4) ? 100 : 0)
+                 : arp_reply("02:00:00:00:09:09", kAddresses[below(6)], "02:00:00:00:01:01", kAddresses[below(6)]);
+    }
+    PacketBuilder builder = valid();
+    if (from_server) builder.mac("02:00:00:00:02:0b", "02:00:00:00:02:01");
+    if (one_in(60)) builder.mac("02:00:00:00:02:0b", one_in(2) ? "ff:ff:ff:ff:ff:ff" : "02:00:00:00:77:77");
+    return builder.frame();
+  }
+
+  Bytes random_bytes() {
+    Bytes bytes(below(1600));
+    for (uint8_t& at : bytes) at = byte();
+    // To us at least, some of them.
+    const auto& mac = side_ == Side::kServer ? kServerPortMac : kClientPortMac;
+    if (bytes.size() > 14 && !one_in(4)) {
+      std::copy(mac.begin(), mac.end(), bytes.begin());
+      bytes[12] = 8;
+      bytes[13] = static_cast<uint8_t>(one_in(8) ? 6 : 0);
+    }
+    return bytes;
+  }
+
+  // Recomputed, so that what was changed gets beyond the first check.
+  static void mend_checksum(Bytes& bytes) {
+    if (bytes.size() < 34) return;
+    const size_t header = std::min<size_t>((bytes[14] & 15u) * 4u, bytes.size() - 14);
+    if (header < 20) return;
+    set16(bytes, 24, 0);
+    set16(bytes, 24,
+          slow_checksum(Bytes(bytes.begin() + 14, bytes.begin() + 14 + static_cast<std::ptrdiff_t>(header))));
+  }
+
+  rte_mbuf* packet() {
+    Bytes bytes = one_in(12) ? random_bytes() : frame();
+    if (one_in(3)) {
+      for (unsigned changes = 1 + below(6); changes != 0 && !bytes.empty(); --changes) {
+        const uint32_t reach = one_in(2) ? 54u : static_cast<uint32_t>(bytes.size());
+        bytes[below(std::min(reach, static_cast<uint32_t>(bytes.size())))] = byte();
+      }
+      if (!one_in(3)) mend_checksum(bytes);
+    }
+    if (one_in(10)) bytes.resize(below(static_cast<uint32_t>(bytes.size()) + 1));
+    const size_t segment = one_in(15) ? 1 + below(200) : 2048;
+    rte_mbuf* made = world_.make_packet(bytes, bytes.size() / segment > 60 ? 2048 : segment);
+    if (one_in(10)) {
+      made->vlan_tci = static_cast<uint16_t>(one_in(2) ? 100 : byte());
+      made->ol_flags |= RTE_MBUF_F_RX_VLAN | (one_in(4) ? 0 : RTE_MBUF_F_RX_VLAN_STRIPPED);
+    }
+    if (one_in(25) && made->nb_segs == 1) {
+      // A driver that leaves little room before the frame.
+      const auto room = static_cast<uint16_t>(below(40));
+      std::memmove(static_cast<uint8_t*>(made->buf_addr) + room, rte_pktmbuf_mtod(made, uint8_t*), made->data_len);
+      made->data_off = room;
+    }
+    return made;
+  }
+
+  void change() {
+    static const char* const kEdits[] = {"-A -t 192.0.2.2:80 -s wrr",
+                                         "-D -t 192.0.2.2:80",
+                                         "-a -t 192.0.2.2:80 -r 10.0.2.14 -m -w 3",
+                                         "-a -t 192.0.2.2:80 -r 10.0.2.15 -i -w 2",
+                                         "-d -t 192.0.2.2:80 -r 10.0.2.14",
+                                         "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -w 0",
+                                         "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -w 2",
+                                         "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -i",
+                                         "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -m",
+                                         "-d -t 192.0.2.1:80 -r 10.0.2.13",
+                                         "-a -t 192.0.2.1:80 -r 10.0.2.13 -i",
+                                         "-a -t 192.0.2.1:80 -r 10.0.2.99 -g",
+                                         "-d -t 192.0.2.1:80 -r 10.0.2.99",
+                                         "-E -t 192.0.2.1:80 -s lc",
+                                         "-E -t 192.0.2.1:80 -s wlc",
+                                         "-E -t 192.0.2.1:80 -s rr",
+                                         "-Z",
+                                         "--set 900 120 300",
+                                         "--set 10 5 2",
+                                         "-A -u 192.0.2.2:53 -s lc",
+                                         "-a -u 192.0.2.2:53 -r 10.0.2.11:80 -m"};
+    switch (below(12)) {
+      case 0:
+        world_.advance_ms(below(one_in(5) ? 400'000 : 3000));
+        return;
+      case 1:
+        world_.publisher().empty_trash(world_.shared().clock.now_ms());
+        return;
+      case 2:
+        if (one_in(20)) world_.apply({"-C", "-A -t 192.0.2.1:80 -s rr", "-A -u 192.0.2.1:53 -s rr"});
+        return;
+      case 3:
+        if (!unknown_.empty()) answer(*unknown_.begin(), one_in(2));
+        return;
+      default: {
+        // Several at once, or one by one; refused ones among them.
+        std::vector<Operation> operations;
+        for (unsigned count = 1 + below(4); count != 0; --count)
+          operations.push_back(World::parse(kEdits[below(sizeof kEdits / sizeof kEdits[0])]));
+        world_.publish(operations, one_in(4));
+      }
+    }
+  }
+
+  // The control thread's part: an address is found, or given up.
+  void answer(const std::pair<std::string, InterfaceId> who, bool found) {
+    unknown_.erase(who);
+    const NeighborKey key{Endpoint(who.first).address, 0, who.second};
+    if (found && known_.size() < 100 && known_.insert(who).second) {
+      static const char* const kNames[] = {"cl", "rs", "rs.100"};
+      world_.add_neighbor(who.first, kNames[who.second], server_mac(99));
+      return;
+    }
+    Command failed{};
+    failed.kind = Command::Kind::kNeighborFailed;
+    failed.key = key;
+    world_.command(failed);
+    world_.run();
+  }
+
+  void fail(const std::string& what) {
+    std::fprintf(stderr, "after %llu frames: %s\n", static_cast<unsigned long long>(sent_), what.c_str());
+    std::abort();
+  }
+
+  void look_at(const std::vector<Frame>& frames) {
+    for (const Frame& frame : frames) {
+      const Bytes& bytes = frame.bytes;
+      const auto bad = [&](const char* what) {
+        fail(std::string(what) + ": " + frame_text(bytes) + "\n" + to_hex(bytes));
+      };
+      if (bytes.size() < 14) bad("a frame without its header left");
+      const size_t tag = get16(bytes, 12) == 0x8100 ? 4 : 0;
+      const unsigned type = get16(bytes, 12 + tag);
+      if (type == 0x0806) continue;
+      if (type != 0x0800) bad("not IPv4");
+      const Bytes packet(bytes.begin() + 14 + static_cast<std::ptrdiff_t>(tag), bytes.end());
+      const size_t header = (packet.at(0) & 15u) * 4u;
+      const unsigned total = get16(packet, 2);
+      if (total > packet.size() || total < header) bad("shorter than it says");
+      if (total > (frame.side == Side::kServer ? options_.server_mtu : 1500)) bad("longer than the link carries");
+      if (slow_checksum(Bytes(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(header))) != 0)
+        bad("a wrong IP checksum");
+      if (packet[8] == 0) bad("TTL 0");
+    }
+  }
+
+  void account() {
+    for (const ControlMessage& message : world_.messages())
+      if (message.kind == ControlMessage::Kind::kNeighborWanted)
+        unknown_.insert({message.key.address.text(), message.key.interface});
+    uint64_t received = 0, parked = 0, given = 0;
+    for (uint32_t id = 0; id < world_.workers(); ++id) {
+      received += world_.worker(id).counters().rx_packets;
+      parked += WorkerInspector::parked(world_.worker(id));
+    }
+    for (const uint64_t count : world_.verdicts()) given += count;
+    if (received != sent_) fail(std::to_string(received) + " frames received");
+    // Parked packets get theirs when they leave; some are the director's own and get none.
+    if (given > sent_ || given + parked < sent_)
+      fail(std::to_string(given) + " verdicts and " + std::to_string(parked) + " parked packets");
+  }
+
+  void inspect() {
+    while (!unknown_.empty()) answer(*unknown_.begin(), false);
+    look_at(world_.collect());
+    account();
+    uint64_t given = 0;
+    for (const uint64_t count : world_.verdicts()) given += count;
+    if (given != sent_) fail(std::to_string(given) + " verdicts");
+    for (uint32_t id = 0; id < world_.workers(); ++id)
+      if (const std::string text = WorkerInspector::contradiction(world_.worker(id)); !text.empty())
+        fail("worker " + std::to_string(id) + ": " + text);
+    if (rte_mempool_in_use_count(World::buffers()) != 0)
+      fail(std::to_string(rte_mempool_in_use_count(World::buffers())) + " packet buffers are lost");
+  }
+
+  Random random_;
+  WorldOptions options_;
+  World world_;
+  Side side_ = Side::kClient;
+  uint64_t sent_ = 0;
+  std::set<std::pair<std::string, InterfaceId>> unknown_, known_;
+};
+
+uint64_t number(const char* text, const char* option) {
+  char* end = nullptr;
+  const uint64_t value = std::strtoull(text, &end, 0);
+  if (end == text || *end != '\0') {
+    std::fprintf(stderr, "%s: \"%s\" is not a number\n", option, text);
+    std::exit(2);
+  }
+  return value;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  uint64_t frames = 200'000, seed = 1;
+  for (int i = 1; i < count; ++i) {
+    const std::string option = arguments[i];
+    if (i + 1 < count && option == "--frames") {
+      frames = number(arguments[++i], "--frames");
+    } else if (i + 1 < count && option == "--seed") {
+      seed = number(arguments[++i], "--seed");
+    } else {
+      std::fprintf(stderr, "usage: dataplane_fuzz [--frames N] [--seed S]\n");
+      return 2;
+    }
+  }
+  std::printf("%llu frames, --seed %llu\n", static_cast<unsigned long long>(frames),
+              static_cast<unsigned long long>(seed));
+  std::fflush(stdout);
+  start_eal(
+      {"fuzz", "--lcores=0@0", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "--log-level=3", "-m", "384"});
+  const WorldOptions kinds[] = {{.workers = 1},
+                                {.workers = 2},
+                                {.workers = 2, .server_mtu = 1400, .connections = 40},
+                                {.workers = 1, .server_mtu = 1400}};
+  World::Verdicts totals{};
+  uint64_t done = 0;
+  for (uint64_t i = 0; done < frames; ++i) {
+    const uint64_t now = std::min<uint64_t>(frames - done, 10'000);
+    Fuzzer(seed + i, kinds[i % 4]).run(now, totals);
+    done += now;
+  }
+  for (size_t i = 0; i < kVerdicts; ++i)
+    if (totals[i] != 0)
+      std::printf("%s %llu\n", verdict_name(static_cast<Verdict>(i)).data(),
+                  static_cast<unsigned long long>(totals[i]));
+  std::printf("no fault found\n");
+  return 0;
+}

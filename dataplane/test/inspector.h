@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks inside a worker between two rounds: index, table, wheel and counters must tell one story. The first
+// contradiction as text, empty if there is none.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/worker.h"
+
+namespace fulcrum {
+
+struct WorkerInspector {
+  static uint32_t parked(const Worker& worker) { return worker.neighbors_.parked(); }
+
+  static std::string contradiction(const Worker& worker) {
+    const Worker::Table& table = worker.table_;
+    struct Counts {
+      uint32_t active = 0, inactive = 0;
+    };
+    std::map<ServerSlot, Counts> counts;
+    uint32_t used = 0;
+    for (ConnectionIndex index = 0; index < table.high_water(); ++index) {
+      const auto& entry = table.entry(index);
+      if (!entry.is_used()) continue;
+      ++used;
+      const std::string name = "connection " + std::to_string(index) + ": ";
+      if (entry.server >= Shared::kServerSlots) return name + "no server slot";
+      ++(entry.is_active() ? counts[entry.server].active : counts[entry.server].inactive);
+      if (entry.is_active() && (entry.protocol != IpProtocol::kTcp || !is_active(static_cast<TcpState>(entry.state))))
+        return name + "counted as active in state " + std::to_string(entry.state);
+      if (!is_due(entry.deadline, worker.now_) &&
+          ticks_until(entry.deadline, worker.now_) > seconds_to_ticks(kLongestTimeoutSeconds))
+        return name + "its deadline is " + std::to_string(ticks_until(entry.deadline, worker.now_)) + " ticks away";
+      if (std::string text = of_index(table, index); !text.empty()) return name + text;
+    }
+    if (used != table.size())
+      return std::to_string(used) + " entries in use, " + std::to_string(table.size()) + " counted";
+    if (used != worker.connections()) return "reported " + std::to_string(worker.connections()) + " connections";
+    for (ServerSlot slot = 0; slot < kSlotsLookedAt; ++slot) {
+      const ServerCounters& said = worker.server_counters(slot);
+      if (said.active != counts[slot].active || said.inactive != counts[slot].inactive)
+        return "server slot " + std::to_string(slot) + ": counted " + std::to_string(said.active) + " active and " +
+               std::to_string(said.inactive) + " inactive, the table has " + std::to_string(counts[slot].active) +
+               " and " + std::to_string(counts[slot].inactive);
+    }
+    return "";
+  }
+
+ private:
+  static constexpr uint32_t kLongestTimeoutSeconds = 3600;  // of all that tests set
+  static constexpr ServerSlot kSlotsLookedAt = 256;
+
+  static std::string of_index(const Worker::Table& table, ConnectionIndex index) {
+    const auto& entry = table.entry(index);
+    const auto forward = table.find({entry.forward, entry.protocol});
+    if (forward.index != index || forward.is_reply) return "its forward tuple finds another";
+    const auto reply = table.find({entry.reply, entry.protocol});
+    if (!reply) return "its reply tuple finds nothing";
+    // Of equal reply tuples the newest is found; the others hang on it.
+    for (ConnectionIndex at = reply.index; at != kNoConnection; at = table.entry(at).older_reply)
+      if (at == index) return "";
+    return reply.is_reply ? "it is not among those with its reply tuple" : "";
+  }
+};
+
+}  // namespace fulcrum
