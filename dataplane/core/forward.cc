@@ -140,7 +140,7 @@ void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, u
   strip_to(packet, ip);
   rte_mbuf* pieces[kMaxFragments];
   const unsigned count = cut_ipv4(packet, hop.mtu, *shared_.buffers, pieces);
-  if (count == 0) return drop(packet, Verdict::kNoBuffer);
+  if (count == 0) return lose(packet, verdict, Verdict::kNoBuffer);
   rte_pktmbuf_free(packet);
   for (unsigned i = 0; i < count; ++i) {
     // One datagram, one verdict.
@@ -153,6 +153,8 @@ void Worker::send_by(rte_mbuf* packet, uint8_t* ip, Adjacency& adjacency, uint8_
   uint8_t* frame = ip - adjacency.header_bytes;
   uint8_t* old = rte_pktmbuf_mtod(packet, uint8_t*);
   const auto grown = static_cast<int>(old - frame);
+  if (grown > packet->data_off) [[unlikely]]
+    return lose(packet, verdict, Verdict::kNoHeadroom);
   packet->data_off = static_cast<uint16_t>(packet->data_off - grown);
   packet->data_len = static_cast<uint16_t>(packet->data_len + grown);
   packet->pkt_len = static_cast<uint32_t>(static_cast<int>(packet->pkt_len) + grown);
@@ -186,9 +188,9 @@ void Worker::park(rte_mbuf* packet, uint8_t* ip, const NeighborKey& key, uint8_t
     }
     case NeighborCache::Park::kNeighborFull:
     case NeighborCache::Park::kWorkerFull:
-      return drop(packet, Verdict::kNeighborQueueFull);
+      return lose(packet, verdict, Verdict::kNeighborQueueFull);
     case NeighborCache::Park::kTableFull:
-      return drop(packet, Verdict::kNeighborTableFull);
+      return lose(packet, verdict, Verdict::kNeighborTableFull);
   }
 }
 
@@ -223,7 +225,7 @@ void Worker::flush(PortId port) {
   for (unsigned i = 0; i < sent; ++i)
     if (buffer.verdicts[i] != kNoVerdict) [[likely]]
       ++counters_.verdicts[buffer.verdicts[i]];
-  for (unsigned i = sent; i < count; ++i) drop(buffer.packets[i], Verdict::kTransmitFull);
+  for (unsigned i = sent; i < count; ++i) lose(buffer.packets[i], buffer.verdicts[i], Verdict::kTransmitFull);
 }
 
 void Worker::flush_all() {
@@ -233,6 +235,13 @@ void Worker::flush_all() {
 
 void Worker::drop(rte_mbuf* packet, Verdict verdict) {
   count(verdict);
+  rte_pktmbuf_free(packet);
+}
+
+// What has no verdict of its own, but one of its origin, must not be counted twice.
+void Worker::lose(rte_mbuf* packet, uint8_t verdict, Verdict reason) {
+  if (verdict != kNoVerdict) return drop(packet, reason);
+  ++counters_.unnamed_lost;
   rte_pktmbuf_free(packet);
 }
 

@@ -184,13 +184,8 @@ void Worker::obey(const Command& command) {
       return;
     }
     case Command::Kind::kNeighborFailed:
-      neighbors_.release(command.key, [this](rte_mbuf* packet, uint8_t verdict) {
-        if (verdict == kNoVerdict) {
-          rte_pktmbuf_free(packet);
-        } else {
-          drop(packet, Verdict::kNeighborFailed);
-        }
-      });
+      neighbors_.release(
+          command.key, [this](rte_mbuf* packet, uint8_t verdict) { lose(packet, verdict, Verdict::kNeighborFailed); });
       return;
     case Command::Kind::kUnbindNeighbor:
       neighbors_.unbind(command.key);

@@ -20,6 +20,7 @@ struct WorkerCounters {
   uint64_t taken_over = 0;
   uint64_t busy_tsc = 0;
   uint64_t control_lost = 0;  // messages that found the control ring full
+  uint64_t unnamed_lost = 0;  // packets without a verdict of their own that could not leave
 };
 
 class Worker {
@@ -58,6 +59,7 @@ class Worker {
   uint32_t id() const { return id_; }
 
  private:
+  friend struct WorkerInspector;  // tests: is what lies inside consistent?
   struct Flow {
     rte_mbuf* packet;
     uint64_t hash;
@@ -132,6 +134,8 @@ class Worker {
 
   void count(Verdict verdict) { ++counters_.verdicts[static_cast<size_t>(verdict)]; }
   void drop(rte_mbuf* packet, Verdict verdict);
+  // A packet with this verdict to come cannot leave.
+  void lose(rte_mbuf* packet, uint8_t verdict, Verdict reason);
   const LocalAddress* local(be32 address) const { return snapshot_->local->find(Address::from(address)); }
 
   Shared& shared_;

@@ -2,12 +2,24 @@
 #include "forward/neighbor.h"
 
 #include <rte_hash.h>
-#include <rte_hash_crc.h>
 #include <rte_mbuf.h>
 
 #include "net/headers.h"
+#include "net/owner.h"
 
 namespace fulcrum {
+
+namespace {
+
+// A NeighborKey lies anywhere; rte_hash's own functions want aligned ones.
+uint32_t hash_key(const void* key, uint32_t, uint32_t seed) {
+  const auto* bytes = static_cast<const uint8_t*>(key);
+  const uint64_t rest = uint64_t{load_unaligned<uint32_t>(bytes + 16)} << 32 | seed;
+  return static_cast<uint32_t>(
+      mix64(mix64(load_unaligned<uint64_t>(bytes) ^ rest) + load_unaligned<uint64_t>(bytes + 8)));
+}
+
+}  // namespace
 
 void Adjacency::set_interface(const Interface& of) {
   port = of.port;
@@ -54,7 +66,7 @@ bool NeighborCache::create(const std::string& name, uint32_t capacity, unsigned 
   parameters.name = unique.c_str();
   parameters.entries = capacity;
   parameters.key_len = sizeof(NeighborKey);
-  parameters.hash_func = rte_hash_crc;
+  parameters.hash_func = hash_key;
   parameters.socket_id = static_cast<int>(socket);
   hash_ = rte_hash_create(&parameters);
   if (hash_ == nullptr) return false;

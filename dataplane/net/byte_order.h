@@ -17,9 +17,10 @@ constexpr T swap_bytes(T value) {
   if constexpr (sizeof(T) == 8) return __builtin_bswap64(value);
 }
 
-// An unsigned integer in network byte order. Equality works on the wire value; everything else asks for host().
+// An unsigned integer in network byte order, at any address: headers on the wire are not aligned. Equality works on the
+// wire value; everything else asks for host().
 template <typename T>
-struct BigEndian {
+struct [[gnu::packed]] BigEndian {
   T raw = 0;
 
   static constexpr BigEndian from_host(T value) { return BigEndian{swap_bytes(value)}; }
