@@ -18,14 +18,18 @@ RealServer server(uint16_t port, uint32_t weight) {
 }  // namespace
 
 TEST_CASE("registry: by LVS's names") {
-  for (const char* name : {"rr", "wrr", "lc", "wlc"}) {
-    const Scheduler* scheduler = find_scheduler(name);
-    REQUIRE(scheduler != nullptr);
-    CHECK(scheduler->name == name);
-    CHECK(scheduler->counts_connections == (scheduler == &schedulers::lc || scheduler == &schedulers::wlc));
+  for (const char* name : {"rr", "wrr", "fo"}) {
+    REQUIRE_MESSAGE(find_scheduler(name) != nullptr, name);
+    CHECK(find_scheduler(name)->name == name);
+    CHECK_FALSE(find_scheduler(name)->counts_connections);
+  }
+  for (const char* name : {"lc", "wlc", "sed", "nq", "ovf"}) {
+    REQUIRE_MESSAGE(find_scheduler(name) != nullptr, name);
+    CHECK(find_scheduler(name)->name == name);
+    CHECK(find_scheduler(name)->counts_connections);
   }
   for (const char* name : {"", "r", "rrr", "RR", "none"}) CHECK(find_scheduler(name) == nullptr);
-  CHECK(all_schedulers().size() == 4);
+  CHECK(all_schedulers().size() == 8);
 }
 
 TEST_CASE("registry: every scheduler refuses an empty list") {

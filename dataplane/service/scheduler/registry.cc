@@ -7,8 +7,9 @@
 namespace fulcrum {
 namespace {
 
-constexpr std::array<const Scheduler*, 4> kSchedulers = {&schedulers::rr, &schedulers::wrr, &schedulers::lc,
-                                                         &schedulers::wlc};
+constexpr std::array<const Scheduler*, 8> kSchedulers = {
+    &schedulers::rr,  &schedulers::wrr, &schedulers::lc, &schedulers::wlc,
+    &schedulers::sed, &schedulers::nq,  &schedulers::fo, &schedulers::ovf};
 
 void start(SchedulerState& state, const Scheduler& scheduler, const SchedulerStart& figures, uint32_t phase) {
   state = SchedulerState{.phase = phase, .epoch = figures.epoch, .sequence = figures.sequence};

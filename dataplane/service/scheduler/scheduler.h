@@ -91,7 +91,7 @@ struct Scheduler {
 };
 
 namespace schedulers {
-extern const Scheduler rr, wrr, lc, wlc;
+extern const Scheduler rr, wrr, lc, wlc, sed, nq, fo, ovf;
 }
 
 // All schedulers, by LVS name. Null when there is none of that name.
