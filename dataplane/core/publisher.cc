@@ -388,6 +388,7 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
   for (auto& [key, opened] : draft.open) {
     if (opened == nullptr) continue;
     opened->edits.reset();
+    prepare_scheduler(opened->service);
     auto service = std::make_shared<const VirtualService>(std::move(opened->service));
     next->services[draft.position.at(key)] = service;
     next->changed.push_back(std::move(service));

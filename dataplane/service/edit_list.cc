@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "service/scheduler/scheduler.h"
+
 namespace fulcrum {
 
 EditList::EditList(VirtualService& service) : service_(service) {
@@ -23,6 +25,7 @@ EditResult EditList::add(const RealServer& server) {
   service_.servers.back().last_weight = server.weight;
   append_links();
   weight_added(server.weight);
+  service_.table.reset();
   record(ServerEdit::Kind::kAdd, server.slot, kNoSlot);
   return EditResult::kDone;
 }
@@ -31,16 +34,17 @@ EditResult EditList::edit(const RealServer& server) {
   const auto found = index_.find(server.key);
   if (found == index_.end()) return EditResult::kNotFound;
   RealServer& row = service_.servers[found->second];
-  const uint32_t old_weight = row.weight;
+  const RealServer old = row;
   row.method = server.method;
   row.weight = server.weight;
   row.upper_threshold = server.upper_threshold;
   row.lower_threshold = server.lower_threshold;
   if (server.weight != 0) row.last_weight = server.weight;
-  if (old_weight != server.weight) {
+  if (old.weight != server.weight) {
     weight_added(server.weight);
-    weight_removed(old_weight);
+    weight_removed(old.weight);
   }
+  if (moves_buckets(old, row)) service_.table.reset();
   record(ServerEdit::Kind::kEdit, row.slot, kNoSlot);
   return EditResult::kDone;
 }
@@ -56,6 +60,7 @@ EditResult EditList::remove(const ServerKey& key) {
   if (newest_ == row) newest_ = older;
   RealServer& server = service_.servers[row];
   weight_removed(server.weight);
+  service_.table.reset();
   record(ServerEdit::Kind::kDelete, server.slot, newer == kNone ? kNoSlot : service_.servers[newer].slot);
   return EditResult::kDone;
 }
@@ -78,6 +83,11 @@ void EditList::close() {
     index_.emplace(server.key, static_cast<uint32_t>(links_.size()));
     append_links();
   }
+}
+
+bool EditList::moves_buckets(const RealServer& old, const RealServer& edited) const {
+  const auto weight = service_.rules == nullptr ? nullptr : service_.rules->table_weight;
+  return weight != nullptr && old.*weight != edited.*weight;
 }
 
 void EditList::append_links() {
@@ -126,6 +136,7 @@ VirtualService next_generation(const VirtualService& published) {
 }
 
 void start_scheduler(VirtualService& service, uint64_t epoch) {
+  service.table.reset();
   service.scheduler_start = {.epoch = epoch,
                              .sequence = service.sequence,
                              .greatest_weight = service.greatest_weight,

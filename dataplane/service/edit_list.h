@@ -47,6 +47,7 @@ class EditList {
     uint32_t newer = kNone;
   };
 
+  bool moves_buckets(const RealServer& old, const RealServer& edited) const;
   void append_links();
   void weight_added(uint32_t weight);
   void weight_removed(uint32_t weight);

@@ -68,6 +68,9 @@ struct SchedulerStart {
 
 struct Scheduler;
 
+// What a hash scheduler looks up: by bucket, an index into VirtualService::servers.
+using SchedulerTable = std::vector<uint32_t>;
+
 struct VirtualService {
   ServiceKey key;
   ServiceSlot slot = 0;
@@ -84,6 +87,10 @@ struct VirtualService {
   // Figures of the list above.
   uint32_t greatest_weight = 0;
   uint32_t weight_divisor = 1;
+
+  // Made from the list by prepare_scheduler() if the scheduler has one. Generations share it until an edit moves a
+  // bucket.
+  std::shared_ptr<const SchedulerTable> table;
 
   SchedulerStart scheduler_start;
   // Number of edits since the service was created; a worker that is behind replays the last ones from `edits`.

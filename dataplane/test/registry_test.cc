@@ -18,18 +18,18 @@ RealServer server(uint16_t port, uint32_t weight) {
 }  // namespace
 
 TEST_CASE("registry: by LVS's names") {
-  for (const char* name : {"rr", "wrr", "fo"}) {
+  for (const char* name : {"rr", "wrr", "fo", "dh", "sh", "mh"}) {
     REQUIRE_MESSAGE(find_scheduler(name) != nullptr, name);
     CHECK(find_scheduler(name)->name == name);
     CHECK_FALSE(find_scheduler(name)->counts_connections);
   }
-  for (const char* name : {"lc", "wlc", "sed", "nq", "ovf"}) {
+  for (const char* name : {"lc", "wlc", "sed", "nq", "ovf", "twos"}) {
     REQUIRE_MESSAGE(find_scheduler(name) != nullptr, name);
     CHECK(find_scheduler(name)->name == name);
     CHECK(find_scheduler(name)->counts_connections);
   }
   for (const char* name : {"", "r", "rrr", "RR", "none"}) CHECK(find_scheduler(name) == nullptr);
-  CHECK(all_schedulers().size() == 8);
+  CHECK(all_schedulers().size() == 12);
 }
 
 TEST_CASE("registry: every scheduler refuses an empty list") {
@@ -94,4 +94,53 @@ TEST_CASE("catch up: a worker that missed edits starts from today's list and say
   CHECK_FALSE(catch_up(state, schedulers::wrr, service, 0, 1));
   CHECK(state.current_weight == 5);
   CHECK_FALSE(is_behind(state, service));
+}
+
+TEST_CASE("prepare: generations share a table until an edit moves a bucket") {
+  ScheduleStory sh("sh"), mh("mh");
+  for (ScheduleStory* story : {&sh, &mh}) {
+    story->add(11, 2).add(12, 3);
+    const auto table = story->service().table;
+    REQUIRE(table != nullptr);
+    story->edit(11, 2).flags(3);
+    CHECK(story->service().table == table);
+    story->edit(11, 5);
+    CHECK(story->service().table != table);
+    const auto edited = story->service().table;
+    story->add(13);
+    CHECK(story->service().table != edited);
+    const auto added = story->service().table;
+    story->remove(13);
+    CHECK(story->service().table != added);
+    CHECK(*story->service().table == *edited);
+  }
+  // Weight 0 is the figure that sh looks at, and mh does not.
+  const auto of_sh = sh.service().table, of_mh = mh.service().table;
+  CHECK(sh.edit(11, 0).service().table != of_sh);
+  CHECK(mh.edit(11, 0).service().table == of_mh);
+  CHECK(mh.edit(11, 5).service().table == of_mh);
+}
+
+TEST_CASE("prepare: another scheduler never sees the old one's table, and most have none") {
+  ScheduleStory story("sh");
+  story.add(11).add(12);
+  CHECK(story.service().table->size() == 256);
+  story.use("mh");
+  CHECK(story.service().table->size() == 4093);
+  story.batch().add(13).use("sh").remove(13).publish();
+  CHECK(story.service().table->size() == 256);
+  for (const Scheduler* scheduler : all_schedulers()) {
+    story.use(scheduler->name);
+    CHECK((story.service().table != nullptr) == (scheduler->build != nullptr));
+  }
+}
+
+TEST_CASE("hash schedulers choose the same on every worker, whatever each has scheduled before") {
+  for (const char* name : {"dh", "sh", "mh"}) {
+    ScheduleStory first(name, 0, 3), last(name, 2, 3);
+    for (ScheduleStory* story : {&first, &last}) story->flags(2).add(11, 1).add(12, 2).add(13, 3);
+    const Clients clients{"198.51.100.1", 9, 7919, 3};
+    first.choose(5, Clients{"10.0.0.1", 1, 1, 1});
+    CHECK(first.choose(300, clients) == last.choose(300, clients));
+  }
 }

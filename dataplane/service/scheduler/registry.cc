@@ -7,9 +7,9 @@
 namespace fulcrum {
 namespace {
 
-constexpr std::array<const Scheduler*, 8> kSchedulers = {
-    &schedulers::rr,  &schedulers::wrr, &schedulers::lc, &schedulers::wlc,
-    &schedulers::sed, &schedulers::nq,  &schedulers::fo, &schedulers::ovf};
+constexpr std::array<const Scheduler*, 12> kSchedulers = {
+    &schedulers::rr, &schedulers::wrr, &schedulers::lc, &schedulers::wlc, &schedulers::sed, &schedulers::nq,
+    &schedulers::fo, &schedulers::ovf, &schedulers::dh, &schedulers::sh,  &schedulers::mh,  &schedulers::twos};
 
 void start(SchedulerState& state, const Scheduler& scheduler, const SchedulerStart& figures, uint32_t phase) {
   state = SchedulerState{.phase = phase, .epoch = figures.epoch, .sequence = figures.sequence};
@@ -24,6 +24,12 @@ const Scheduler* find_scheduler(std::string_view name) {
   for (const Scheduler* scheduler : kSchedulers)
     if (scheduler->name == name) return scheduler;
   return nullptr;
+}
+
+void prepare_scheduler(VirtualService& service) {
+  const Scheduler* rules = service.rules;
+  if (rules == nullptr || rules->build == nullptr || service.table != nullptr) return;
+  service.table = std::make_shared<const SchedulerTable>(rules->build(service));
 }
 
 bool catch_up(SchedulerState& state, const Scheduler& scheduler, const VirtualService& service, uint32_t worker,

@@ -62,6 +62,8 @@ struct SchedulerState {
   int64_t current_weight = 0;
   int64_t greatest_weight = 0;
   int64_t divisor = 1;
+  // twos: where its sequence of random numbers is.
+  uint64_t random = 0;
   // Where of its cycle this worker begins, as a fraction of 2^32; 0 on the first worker, which is LVS's sequence.
   uint32_t phase = 0;
   // How far this state has followed the service: see catch_up().
@@ -72,9 +74,9 @@ static_assert(sizeof(SchedulerState) <= 64);
 
 // What is known of the packet that wants a server.
 struct ScheduleRequest {
-  Address source;
+  Address source;  // the client's; of an ICMP error: the client's in the packet that it quotes
   Address destination;
-  uint16_t source_port = 0;  // host order
+  uint16_t source_port = 0;  // goes with `source`, in host order; 0 unless TCP, UDP or SCTP
 };
 
 struct Scheduler {
@@ -88,15 +90,23 @@ struct Scheduler {
                 const ScheduleRequest& request);
   // choose() looks at connection counts: the director keeps totals over all workers for such services.
   bool counts_connections;
+  // The table that choose() looks up, a function of the list; empty when nothing can be found. Null when there is none.
+  SchedulerTable (*build)(const VirtualService& service) = nullptr;
+  // The one figure of a server that build() reads besides key and place. Null when there is none.
+  uint32_t RealServer::*table_weight = nullptr;
 };
 
 namespace schedulers {
-extern const Scheduler rr, wrr, lc, wlc, sed, nq, fo, ovf;
+extern const Scheduler rr, wrr, lc, wlc, sed, nq, fo, ovf, dh, sh, mh, twos;
 }
 
 // All schedulers, by LVS name. Null when there is none of that name.
 const Scheduler* find_scheduler(std::string_view name);
 std::span<const Scheduler* const> all_schedulers();
+
+// Builds the table that the service's scheduler needs, unless the one it has still holds. To be called when its edits
+// are done, before workers see the service: they share the table.
+void prepare_scheduler(VirtualService& service);
 
 inline bool is_behind(const SchedulerState& state, const VirtualService& service) {
   return state.epoch != service.scheduler_start.epoch || state.sequence != service.sequence;
