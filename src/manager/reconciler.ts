@@ -160,7 +160,7 @@ export class Reconciler {
     const wasConnected = this.#client !== undefined;
     this.#client = undefined;
     client.close();
-    if (wasConnected) this.#report('dataplane_lost', this.#lastError);
+    if (wasConnected && !this.#stopped.signal.aborted) this.#report('dataplane_lost', this.#lastError);
     return wasConnected && performance.now() - begin > longestRetryMs;
   }
 
