@@ -65,7 +65,7 @@ Options of listings
   -n, --numeric               addresses and ports as numbers
   -c, --connection            the connections
   --stats  --rate  --thresholds  --persistent-conn  --tun-info
-                              other columns
+                              other columns (--rate is not available yet)
   -X, --exact                 counters with all their digits
   --nosort                    in the order in which the scheduler meets the servers
   --timeout                   the timeouts that --set sets

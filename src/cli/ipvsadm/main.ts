@@ -12,7 +12,7 @@ const host: Host = {
   connect: () => openDirector(),
   portNames,
   resolver: systemResolver(portNames),
-  reverseLookup: systemReverseLookup,
+  reverseLookup: () => systemReverseLookup(),
 };
 
 process.exitCode = await ipvsadm(process.argv.slice(2), host);

@@ -87,19 +87,23 @@ export type ReverseLookup = (address: string) => Promise<string | undefined>;
 const longestWaitMs = 500;
 const lookupsAtOnce = 32;
 
-/** Asks hosts(5) and the name server. Once that has not answered in time it is not asked again. */
-export async function systemReverseLookup(): Promise<ReverseLookup> {
+/** Asks hosts(5) and the name server (the machine's own, if none is given). Once that is late it is not asked again. */
+export async function systemReverseLookup(nameServer?: string): Promise<ReverseLookup> {
   const { Resolver: DnsResolver } = await import('node:dns/promises');
   const resolver = new DnsResolver({ timeout: longestWaitMs, tries: 1 });
+  if (nameServer !== undefined) resolver.setServers([nameServer]);
   let isSilent = false;
   return async (address) => {
     if (isSilent) return undefined;
-    try {
-      return (await resolver.reverse(address))[0];
-    } catch (error) {
-      isSilent ||= (error as NodeJS.ErrnoException).code === 'ETIMEOUT';
-      return undefined;
-    }
+    const began = performance.now();
+    return resolver.reverse(address).then(
+      ([name]) => name,
+      () => {
+        // A late answer and none at all both end as "not found": only the time tells.
+        isSilent ||= performance.now() - began >= longestWaitMs;
+        return undefined;
+      },
+    );
   };
 }
 
