@@ -34,7 +34,8 @@ function notUnicastIpv4(text: string): string | undefined {
   if (first === 0) return 'names no host';
   if (first >= 224 && first < 240) return 'is a multicast address';
   if (text === '255.255.255.255') return 'is the broadcast address';
-  return undefined;
+  // 240/4, RFC 1112.
+  return first >= 240 ? 'is a reserved address' : undefined;
 }
 
 function notUnicastIpv6(text: string): string | undefined {

@@ -14,7 +14,7 @@ export interface Capabilities {
 /** All of LVS. */
 export const lvsCapabilities: Capabilities = { checkService: () => {}, checkServer: () => {} };
 
-const builtSchedulers: readonly string[] = ['rr', 'wrr', 'lc', 'wlc'];
+const builtSchedulers: readonly string[] = 'rr wrr lc wlc dh sh mh sed nq fo ovf twos'.split(' ');
 
 function notBuilt(path: string, field: string, what: string): FulcrumError {
   const message = `${what} is known to LVS, but is not built yet`;

@@ -159,6 +159,8 @@ export class Reconciler {
     }
     const wasConnected = this.#client !== undefined;
     this.#client = undefined;
+    // What it has is known again when it answers again.
+    this.#applied = 0;
     client.close();
     if (wasConnected && !this.#stopped.signal.aborted) this.#report('dataplane_lost', this.#lastError);
     return wasConnected && performance.now() - begin > longestRetryMs;

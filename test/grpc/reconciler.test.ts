@@ -157,6 +157,19 @@ test.serial('an edit is answered before its caller gives up', async (t) => {
   t.false(edit.inForce);
 });
 
+test('a configuration that needs no edit is not in force while the dataplane is away', async (t) => {
+  const rig = await startRig(t, { inForceTimeoutMs: 50 });
+  const configuration = { services: [webService('192.0.2.1', '10.0.0.1')] };
+  t.true((await rig.client.apply({ configuration })).inForce);
+  t.true((await rig.client.apply({ configuration })).inForce);
+  rig.dataplane.stop();
+  let status = (await rig.client.getStatus({})).dataplane;
+  while (status?.connected) status = (await rig.client.getStatus({})).dataplane;
+  const again = await rig.client.apply({ configuration });
+  t.deepEqual(again.operations, []);
+  t.false(again.inForce);
+});
+
 test('-Z goes to the dataplane, and is none of the configuration', async (t) => {
   const rig = await startRig(t);
   await rig.client.createVirtualService({ service: webService('192.0.2.1') });

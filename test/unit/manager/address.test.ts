@@ -46,7 +46,6 @@ test('who can be sent to', (t) => {
     '10.0.0.1',
     '127.0.0.1',
     '223.255.255.255',
-    '240.0.0.1',
     '::1',
     '2001:db8::1',
     'fe80::1',
@@ -62,6 +61,7 @@ test('who can be sent to', (t) => {
   t.is(why('239.255.255.255'), 'is a multicast address');
   t.is(why('ff02::1'), 'is a multicast address');
   t.is(why('255.255.255.255'), 'is the broadcast address');
+  t.is(why('240.0.0.1'), 'is a reserved address');
 });
 
 test('families and endpoints', (t) => {

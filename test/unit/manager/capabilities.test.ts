@@ -36,13 +36,13 @@ for (const [name, operations, field] of notBuilt) {
   });
 }
 
-for (const scheduler of ['rr', 'wrr', 'lc', 'wlc']) {
+for (const scheduler of 'rr wrr lc wlc dh sh mh sed nq fo ovf twos'.split(' ')) {
   test(`scheduler ${scheduler} is built`, (t) => {
-    t.is(applyOperations(emptyModel, [addService(web, { scheduler })]).model.services.size, 1);
+    t.is(applyOperations(emptyModel, [addService(web, { scheduler, schedulerFlags: 3 })]).model.services.size, 1);
   });
 }
 
-for (const scheduler of 'lblc lblcr dh sh mh sed nq fo ovf twos'.split(' ')) {
+for (const scheduler of ['lblc', 'lblcr']) {
   test(`scheduler ${scheduler} is not, and the message says so`, (t) => {
     const attempt = () => applyOperations(emptyModel, [addService(web, { scheduler })]);
     t.is(refusal(attempt), 'REASON_SCHEDULER_NOT_FOUND operations[0].add_service.spec.scheduler');
