@@ -158,7 +158,7 @@ test.serial('an edit is answered before its caller gives up', async (t) => {
 });
 
 test('a configuration that needs no edit is not in force while the dataplane is away', async (t) => {
-  const rig = await startRig(t, { inForceTimeoutMs: 50 });
+  const rig = await startRig(t, { inForceTimeoutMs: 2_000 });
   const configuration = { services: [webService('192.0.2.1', '10.0.0.1')] };
   t.true((await rig.client.apply({ configuration })).inForce);
   t.true((await rig.client.apply({ configuration })).inForce);
