@@ -61,22 +61,22 @@ Examples:
   fulcrum server delete tcp:203.0.113.10:80 10.0.0.11:8080
   fulcrum server list tcp:203.0.113.10:80`,
     );
-  of(server.command('list'))
+  withService(server.command('list'))
     .description('list them in LVS order (the one added last first) with their connections')
     .action((service, _, command) => list(cli, command, service));
-  settings(one(server.command('add')))
+  settings(withServer(server.command('add')))
     .description('add one, at the head of the list')
     .action((service, key, options, command) => add(cli, command, service, serverOf(key, service), options));
-  settings(one(server.command('edit')))
+  settings(withServer(server.command('edit')))
     .description('change what is given, and leave the rest; connections stay, and so does the place in the list')
     .option('--etag <etag>', 'refuse if the server has changed since it was shown with this etag')
     .action((service, key, options, command) => edit(cli, command, service, serverOf(key, service), options));
-  one(server.command('delete'))
+  withServer(server.command('delete'))
     .description('delete one; see drain for letting its connections end first')
     .option('--etag <etag>', 'refuse if the server has changed since it was shown with this etag')
     .option('--dry-run', 'only check whether the director would do it')
     .action((service, key, options, command) => remove(cli, command, service, serverOf(key, service), options));
-  one(server.command('drain'))
+  withServer(server.command('drain'))
     .description('set the weight to 0: no new connections, the old ones go on')
     .option('--wait', 'return when no connection is left, active or inactive')
     .option(
@@ -88,12 +88,12 @@ Examples:
     .action((service, key, options, command) => drain(cli, command, service, serverOf(key, service), options));
 }
 
-function of(command: Command): Command {
+function withService(command: Command): Command {
   return command.argument('<service>', 'virtual service', serviceArgument);
 }
 
-function one(command: Command): Command {
-  return of(command).argument('<server>', serverWords);
+function withServer(command: Command): Command {
+  return withService(command).argument('<server>', serverWords);
 }
 
 function settings(command: Command): Command {
