@@ -343,6 +343,11 @@ void Control::announce(const Address& vip) {
   announcements_.push_back({vip, kAnnouncements - 1, shared_.clock.now_ms() + kAnnouncementMs});
 }
 
+void Control::withdraw(const Address& vip) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(announcements_, [&](const Announcement& pending) { return pending.vip == vip; });
+}
+
 // On the links whose subnet holds the VIP; on all where none does.
 void Control::send_announcement(const Address& vip) {
   if (vip.family != Family::kIpv4) return;

@@ -59,6 +59,8 @@ class Control {
   void resolve_towards(const Address& destination);
   // Gratuitous ARP, now and twice more a second apart (RFC 5227 section 2.3).
   void announce(const Address& vip);
+  // Takes back the announcements that are still to come.
+  void withdraw(const Address& vip);
   void report(std::string kind, std::string message);
   std::vector<NeighborInfo> neighbors();
   // Returns when the thread has once more handled all that was asked of it and is due.

@@ -381,6 +381,7 @@ Engine::ApplyOutcome Engine::apply_snapshot(const std::string& instance, const s
 }
 
 void Engine::publish_announcements(const AnnouncementChange& change) {
+  for (const Address& vip : change.became_silent) control_->withdraw(vip);
   for (const Address& vip : change.became_active) control_->announce(vip);
   for (const Address& server : change.servers_added) control_->resolve_towards(server);
 }

@@ -412,6 +412,11 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
     const LocalAddress* before = current_->local->find(cell.key);
     if (before == nullptr || !before->answers_arp()) change.became_active.push_back(cell.key);
   }
+  for (const auto& cell : current_->local->cells()) {
+    if (!cell.used || !cell.value.is_vip || !cell.value.answers_arp()) continue;
+    const LocalAddress* after = next->local->find(cell.key);
+    if (after == nullptr || !after->answers_arp()) change.became_silent.push_back(cell.key);
+  }
 
   shared_.snapshot.store(next.get(), std::memory_order_release);
   await_adoption(next->version);

@@ -36,6 +36,7 @@ struct ServiceStatistics {
 // What changed about addresses that the director announces.
 struct AnnouncementChange {
   std::vector<Address> became_active;
+  std::vector<Address> became_silent;  // standby, or no VIP any longer
   std::vector<Address> servers_added;
 };
 

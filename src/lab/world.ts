@@ -94,7 +94,7 @@ export class World {
   async addBridge(namespace: string, name: string): Promise<void> {
     await this.ip(namespace, [
       `link add name ${name} type bridge forward_delay 0 mcast_snooping 0`,
-      `link set ${name} up`,
+      `link set dev ${name} up`,
     ]);
   }
 
@@ -109,11 +109,11 @@ export class World {
   async #bringUp({ namespace, device, bridge, mac, mtu, addresses = [] }: End): Promise<void> {
     await this.run(namespace, ['ethtool', '-K', device, ...offloads.flatMap((name) => [name, 'off'])]);
     await this.ip(namespace, [
-      ...(mac === undefined ? [] : [`link set ${device} address ${mac}`]),
-      ...(mtu === undefined ? [] : [`link set ${device} mtu ${mtu}`]),
-      ...(bridge === undefined ? [] : [`link set ${device} master ${bridge}`]),
+      ...(mac === undefined ? [] : [`link set dev ${device} address ${mac}`]),
+      ...(mtu === undefined ? [] : [`link set dev ${device} mtu ${mtu}`]),
+      ...(bridge === undefined ? [] : [`link set dev ${device} master ${bridge}`]),
       ...addresses.map((address) => `address add ${address} dev ${device}`),
-      `link set ${device} up`,
+      `link set dev ${device} up`,
     ]);
   }
 

@@ -8,7 +8,7 @@ import type { ExecutionContext } from 'ava';
 import { connectDirector, type DirectorClient } from '../../src/grpc/client.js';
 import { projectRoot } from '../../src/grpc/loader.js';
 import type { RunOptions, Task } from '../../src/lab/command.js';
-import { isReady, LabDirector } from '../../src/lab/director.js';
+import { LabDirector } from '../../src/lab/director.js';
 import { addHost, Lab, temporaryDirectory } from '../../src/lab/lab.js';
 import { startNginx } from '../../src/lab/servers.js';
 import { World } from '../../src/lab/world.js';
@@ -114,11 +114,12 @@ export class Scene {
     return client;
   }
 
-  /** Kills one of the director's processes with -9 and returns when the supervisor has it ready again. */
+  /** Kills one of the director's processes with -9 and returns when it runs again and both have found each other. */
   async kill(name: 'dataplane' | 'manager'): Promise<void> {
-    const ready = this.director.task.line((line) => isReady(line, name), 30_000);
+    const connected = (line: string): boolean => parseEntry(line)?.kind === 'dataplane_connected';
+    const back = this.director.task.line(connected, 30_000);
     process.kill(await this.pidOf(name), 'SIGKILL');
-    await ready;
+    await back;
   }
 
   /** Process number of one of the director's processes. */
