@@ -231,6 +231,16 @@ class World {
   static rte_mempool* buffers() { return devices().buffers; }
 
   // One line of ipvsadm, as far as the engine's operations go.
+  // "sh-port,sh-fallback"
+  static uint32_t scheduler_flags(const std::string& names) {
+    static const std::map<std::string, uint32_t> kBits = {
+        {"sh-fallback", 1}, {"sh-port", 2}, {"mh-fallback", 1}, {"mh-port", 2}};
+    std::istringstream list(names);
+    uint32_t flags = 0;
+    for (std::string name; std::getline(list, name, ',');) flags |= kBits.at(name);
+    return flags;
+  }
+
   static Operation parse(const std::string& line) {
     std::istringstream words(line);
     Operation operation;
@@ -259,6 +269,8 @@ class World {
         operation.all_services = false;
       } else if (word == "-s") {
         operation.settings.scheduler = next();
+      } else if (word == "-b") {
+        operation.settings.scheduler_flags = scheduler_flags(next());
       } else if (word == "-r") {
         const Endpoint at(next());
         operation.server.key = {at.address, static_cast<uint16_t>(at.port != 0 ? at.port : operation.service.port)};
