@@ -20,7 +20,7 @@ constexpr uint32_t owner_hash(be32 client, be16 port) {
   return static_cast<uint32_t>(mix64(uint64_t{client.raw} << 16 | port.raw) >> 32);
 }
 constexpr uint32_t owner_hash(Ipv6Address client, be16 port) {
-  return static_cast<uint32_t>(mix64(mix64(client.high) ^ client.low ^ (uint64_t{port.raw} << 48)) >> 32);
+  return static_cast<uint32_t>(mix64(mix64(mix64(client.high) ^ client.low) ^ port.raw) >> 32);
 }
 
 constexpr uint32_t owner_of(uint32_t hash, uint32_t workers) {
