@@ -25,6 +25,7 @@ interface Reader {
 
 export class EventFanout {
   readonly #readers = new Set<Reader>();
+  #ended = false;
 
   publish(event: Uint8Array): void {
     for (const reader of this.#readers) {
@@ -34,7 +35,13 @@ export class EventFanout {
     }
   }
 
-  /** Events from now on, until the signal aborts. Reading begins at the call, not at the first next(). */
+  /** Lets readers have what is queued for them, and ends. */
+  end(): void {
+    this.#ended = true;
+    for (const reader of this.#readers) reader.wake();
+  }
+
+  /** Events from now on, until the signal aborts or end() is called. Reading begins at the call, not at the first next(). */
   subscribe(signal: AbortSignal): AsyncIterable<Uint8Array> {
     const reader: Reader = { queue: [], lost: 0, wake: () => {} };
     this.#readers.add(reader);
@@ -53,10 +60,11 @@ export class EventFanout {
         const lost = reader.lost;
         reader.lost = 0;
         yield serializeLost(lost);
-      } else {
+      } else if (this.#ended) return;
+      else {
         await new Promise<void>((wake) => {
           reader.wake = wake;
-          if (signal.aborted) wake();
+          if (signal.aborted || this.#ended) wake();
         });
       }
     }

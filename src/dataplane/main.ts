@@ -17,6 +17,7 @@ import { addEngineService } from './service.js';
 import { type ParsedStartConfig, parseStartConfig } from './start_config.js';
 
 const stopGraceMs = 500;
+const stopping = new AbortController();
 
 function readArguments(): { readonly socket: string } {
   const { values } = parseArgs({ options: { socket: { type: 'string' } } });
@@ -39,9 +40,9 @@ async function serve(
   config: ParsedStartConfig,
   services: ReturnType<typeof loadDataplaneServices>,
   addon: Addon,
+  events: EventFanout,
   log: Logger,
 ): Promise<void> {
-  const events = new EventFanout();
   addon.onEvent((event) => events.publish(event));
   addEngineService(server, services.dataplane, addon, events, log);
   if (config.testing) addEngineService(server, services.test, addon, events, log);
@@ -51,12 +52,12 @@ async function serve(
 }
 
 /** Set before the engine starts, so that a signal meanwhile is handled as soon as it runs. */
-function stopOnSignal(server: Server, addon: Addon, log: Logger): void {
-  let stopping = false;
+function stopOnSignal(server: Server, addon: Addon, events: EventFanout, log: Logger): void {
   const stop = async (signal: NodeJS.Signals) => {
-    if (stopping) return;
-    stopping = true;
+    if (stopping.signal.aborted) return;
+    stopping.abort();
     log.info({ signal }, 'stopping');
+    events.end();
     await closeServer(server, stopGraceMs);
     addon.stop();
     log.info('stopped');
@@ -72,17 +73,20 @@ async function main(log: Logger): Promise<void> {
   const config = parseStartConfig(readFileSync(0, 'utf8'), services.definitions);
   const addon = loadAddon();
   const server = createServer();
-  stopOnSignal(server, addon, log);
+  const events = new EventFanout();
+  stopOnSignal(server, addon, events, log);
   // Neither process.exit() nor an uncaught exception runs N-API's clean-up hooks.
   process.on('exit', () => addon.stop());
   logEngine(addon, log);
   addon.start(config.bytes);
-  await serve(server, socket, config, services, addon, log);
+  await serve(server, socket, config, services, addon, events, log);
   log.info({ socket }, 'ready');
 }
 
 const log = createLogger('dataplane');
 main(log).catch((error: unknown) => {
+  // A signal came while it started: stopOnSignal() ends the process.
+  if (stopping.signal.aborted) return;
   const message = error instanceof FulcrumError ? error.describe() : (error as Error).message;
   log.fatal({ code: (error as NodeJS.ErrnoException).code }, message);
   process.stderr.write(`dataplane: ${message}\n`);

@@ -62,11 +62,6 @@ export class Broadcaster {
     return this.#read(reader, model, signal);
   }
 
-  /** Number of readers. */
-  get size(): number {
-    return this.#readers.size;
-  }
-
   #push(news: readonly Change[]): void {
     const weight = news.reduce((sum, change) => sum + change.weight, 0);
     for (const reader of this.#readers) {

@@ -60,6 +60,16 @@ test('a reader that leaves ends', async (t) => {
   t.deepEqual(await waiting, ['end']);
 });
 
+test('at the end readers get what is queued, then end, also those that come later', async (t) => {
+  const fanout = new EventFanout();
+  const { signal } = new AbortController();
+  const waiting = take(fanout.subscribe(signal)[Symbol.asyncIterator](), 2);
+  fanout.publish(event('last'));
+  fanout.end();
+  t.deepEqual(await waiting, ['last', 'end']);
+  t.deepEqual(await take(fanout.subscribe(signal)[Symbol.asyncIterator](), 1), ['end']);
+});
+
 test('lost counts of any size', (t) => {
   for (const count of [1, 127, 128, 300, 2 ** 32 + 5]) t.is(short(serializeLost(count)), `lost ${count}`);
 });
