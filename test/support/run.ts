@@ -81,7 +81,7 @@ async function engine(take: Take): Promise<void> {
 
 async function fuzz(take: Take): Promise<void> {
   const program = join(root, 'dataplane/build/Sanitized/dataplane_fuzz');
-  await check(take, `${fuzzFrames} frames under sanitizers`, [program, String(fuzzFrames)]);
+  await check(take, `${fuzzFrames} frames under sanitizers`, [program, '--frames', String(fuzzFrames)]);
 }
 
 async function ava(take: Take, patterns: readonly string[], options: readonly string[]): Promise<void> {
