@@ -133,7 +133,7 @@ const refused = [
   ],
   [
     'scheduler of LVS, not built',
-    { service: { key, spec: { scheduler: 'mh' } } },
+    { service: { key, spec: { scheduler: 'lblc' } } },
     'UNIMPLEMENTED REASON_SCHEDULER_NOT_FOUND service.spec.scheduler',
   ],
   [

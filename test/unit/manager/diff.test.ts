@@ -160,7 +160,7 @@ const wrong: readonly (readonly [string, Configuration__Output, string])[] = [
   ],
   [
     'a scheduler of the next issue',
-    configuration([{ key: web, spec: { scheduler: 'mh' } }]),
+    configuration([{ key: web, spec: { scheduler: 'lblc' } }]),
     'REASON_SCHEDULER_NOT_FOUND services[0].spec.scheduler',
   ],
   [
