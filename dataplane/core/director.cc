@@ -18,24 +18,21 @@ inline bool is_tcp(const FlowKey<Family::kIpv4>& key) { return key.protocol == I
 }  // namespace
 
 void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) {
-  Flow flows[kBurst];
   unsigned flow_count = 0;
-  PacketView other;
   const bool must_steer = shared_.workers > 1 && !handed_over;
 
   for (unsigned i = 0; i < count && i < kPrefetchAhead; ++i) rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));
   for (unsigned i = 0; i < count; ++i) {
     if (i + kPrefetchAhead < count) rte_prefetch0(rte_pktmbuf_mtod(packets[i + kPrefetchAhead], void*));
     rte_mbuf* packet = packets[i];
-    Flow& flow = flows[flow_count];
+    Flow& flow = flows_[flow_count];
     const uint64_t mac = shared_.ports[packet->port].mac;
     if (!parse_plain(packet, mac, flow.view)) [[unlikely]] {
-      parse_any(packet, mac, other);
-      if (other.kind != PacketKind::kFlow) {
-        handle_other(packet, other);
+      parse_any(packet, mac, flow.view);
+      if (flow.view.kind != PacketKind::kFlow) {
+        handle_other(packet, flow.view);
         continue;
       }
-      flow.view = other;
     }
     if (must_steer && steer(packet, flow.view)) continue;
     flow.packet = packet;
@@ -43,7 +40,7 @@ void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) 
     table_.prefetch_bucket(flow.hash);
     ++flow_count;
   }
-  handle_flows(flows, flow_count);
+  handle_flows(flow_count);
 }
 
 // Hands the packet to its owner if that is another worker.
@@ -64,10 +61,10 @@ bool Worker::steer(rte_mbuf* packet, const PacketView& view) {
   return true;
 }
 
-void Worker::handle_flows(Flow* flows, unsigned count) {
-  for (unsigned i = 0; i < count; ++i) flows[i].candidate = table_.candidate(flows[i].hash);
+void Worker::handle_flows(unsigned count) {
+  for (unsigned i = 0; i < count; ++i) flows_[i].candidate = table_.candidate(flows_[i].hash);
   for (unsigned i = 0; i < count; ++i) {
-    Flow& flow = flows[i];
+    Flow& flow = flows_[i];
     Table::Found found;
     if (flow.candidate != kNoConnection) [[likely]]
       found = table_.check(flow.candidate, flow.view.key);

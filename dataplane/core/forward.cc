@@ -20,30 +20,34 @@ constexpr unsigned kLeastMtu = 68;
 bool Worker::resolve(be32 destination, NextHop& hop) {
   const Route* route = snapshot_->network->find_route(destination);
   if (route == nullptr) return false;
-  hop.key = NeighborKey{};
-  hop.key.address = route->gateway.family == Family::kNone ? Address::from(destination) : route->gateway;
-  hop.key.interface = route->interface;
+  NeighborKey& key = hop.key.emplace();
+  key.address = route->gateway.family == Family::kNone ? Address::from(destination) : route->gateway;
+  key.interface = route->interface;
   hop.mtu = snapshot_->network->interface(route->interface).mtu;
-  hop.adjacency = neighbors_.find(hop.key);
+  const AdjacencyIndex bound = neighbors_.find(key);
+  hop.adjacency = bound == kNoAdjacency ? nullptr : &(*shared_.adjacencies)[bound];
   return true;
 }
 
 // Of a connection: remembered until a route or a neighbour goes.
 bool Worker::next_hop_of(Table::Entry& entry, bool to_client, NextHop& hop) {
-  if (entry.route_epoch != route_epoch_) [[unlikely]] {
+  const AdjacencyIndex remembered = to_client ? entry.client_adjacency : entry.server_adjacency;
+  if (entry.route_epoch != route_epoch_ || remembered == kNoAdjacency) [[unlikely]]
+    return resolve_for(entry, to_client, hop);
+  hop.adjacency = &(*shared_.adjacencies)[remembered];
+  hop.mtu = hop.adjacency->mtu;
+  return true;
+}
+
+bool Worker::resolve_for(Table::Entry& entry, bool to_client, NextHop& hop) {
+  if (entry.route_epoch != route_epoch_) {
     entry.server_adjacency = entry.client_adjacency = kNoAdjacency;
     entry.route_epoch = route_epoch_;
   }
-  AdjacencyIndex& remembered = to_client ? entry.client_adjacency : entry.server_adjacency;
-  if (remembered != kNoAdjacency) [[likely]] {
-    const Adjacency& adjacency = shared_.adjacencies->operator[](remembered);
-    hop.adjacency = remembered;
-    hop.mtu = adjacency.mtu;
-    return true;
-  }
   const be32 destination = to_client ? entry.reply.destination : shared_.servers[entry.server].address.v4();
   if (!resolve(destination, hop)) return false;
-  remembered = hop.adjacency;
+  if (hop.adjacency != nullptr)
+    (to_client ? entry.client_adjacency : entry.server_adjacency) = shared_.adjacencies->index_of(*hop.adjacency);
   return true;
 }
 
@@ -52,7 +56,7 @@ bool Worker::fits(const PacketView& view, unsigned limit) const {
   return view.total_length <= limit || (view.ipv4().fragment.host() & kIpv4DontFragment) == 0;
 }
 
-void Worker::forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry& entry) {
+[[gnu::flatten]] void Worker::forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry& entry) {
   Ipv4Header& ip = view.ipv4();
   NextHop hop;
   if (!next_hop_of(entry, false, hop)) [[unlikely]]
@@ -85,10 +89,10 @@ void Worker::forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry&
     rte_pktmbuf_trim(packet, static_cast<uint16_t>(rte_pktmbuf_pkt_len(packet) - wanted));
   const be32 server = shared_.servers[entry.server].address.v4();
   be32 source;
-  if (hop.adjacency != kNoAdjacency) [[likely]] {
-    source = (*shared_.adjacencies)[hop.adjacency].own_v4;
+  if (hop.adjacency != nullptr) [[likely]] {
+    source = hop.adjacency->own_v4;
   } else {
-    const auto own = snapshot_->network->interface(hop.key.interface).address_for(hop.key.address);
+    const auto own = snapshot_->network->interface(hop.key->interface).address_for(hop.key->address);
     if (own) source = own->v4();
   }
   uint8_t* outer = view.ip - kIpipBytes;
@@ -96,7 +100,7 @@ void Worker::forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry&
   send(packet, outer, hop, static_cast<uint8_t>(Verdict::kForwardedTun));
 }
 
-void Worker::forward_to_client(rte_mbuf* packet, PacketView& view, Table::Entry& entry) {
+[[gnu::flatten]] void Worker::forward_to_client(rte_mbuf* packet, PacketView& view, Table::Entry& entry) {
   NextHop hop;
   if (!next_hop_of(entry, true, hop)) [[unlikely]]
     return refuse(packet, view, kIcmpUnreachable, kUnreachableNet, 0, Verdict::kNetUnreachableSent);
@@ -128,9 +132,9 @@ void Worker::route(rte_mbuf* packet, PacketView& view) {
 void Worker::send(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
   if (reinterpret_cast<const Ipv4Header*>(ip)->total_length.host() > hop.mtu) [[unlikely]]
     return send_fragments(packet, ip, hop, verdict);
-  if (hop.adjacency == kNoAdjacency) [[unlikely]]
-    return park(packet, ip, hop.key, verdict);
-  Adjacency& adjacency = (*shared_.adjacencies)[hop.adjacency];
+  if (hop.adjacency == nullptr) [[unlikely]]
+    return park(packet, ip, *hop.key, verdict);
+  Adjacency& adjacency = *hop.adjacency;
   if (!adjacency.usable.load(std::memory_order_relaxed)) [[unlikely]]
     return park(packet, ip, NeighborKey{adjacency.address, 0, adjacency.interface}, verdict);
   send_by(packet, ip, adjacency, verdict);
@@ -222,10 +226,19 @@ void Worker::flush(PortId port) {
                                      count, nullptr);
   }
   counters_.tx_packets += sent;
-  for (unsigned i = 0; i < sent; ++i)
-    if (buffer.verdicts[i] != kNoVerdict) [[likely]]
-      ++counters_.verdicts[buffer.verdicts[i]];
+  count_sent(buffer.verdicts, sent);
   for (unsigned i = sent; i < count; ++i) lose(buffer.packets[i], buffer.verdicts[i], Verdict::kTransmitFull);
+}
+
+// A burst mostly leaves by one verdict.
+void Worker::count_sent(const uint8_t* verdicts, unsigned count) {
+  if (count == 0) return;
+  if (verdicts[0] != kNoVerdict && std::memcmp(verdicts, verdicts + 1, count - 1) == 0) {
+    counters_.verdicts[verdicts[0]] += count;
+    return;
+  }
+  for (unsigned i = 0; i < count; ++i)
+    if (verdicts[i] != kNoVerdict) ++counters_.verdicts[verdicts[i]];
 }
 
 void Worker::flush_all() {

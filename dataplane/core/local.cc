@@ -193,7 +193,7 @@ void Worker::refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint
   if (!may_be_answered(view) || !resolve(sender, hop)) return drop(packet, verdict);
   be32 own = view.key.tuple.destination;
   if (local(own) == nullptr) {
-    const auto address = snapshot_->network->interface(hop.key.interface).address_for(hop.key.address);
+    const auto address = snapshot_->network->interface(hop.key->interface).address_for(hop.key->address);
     if (!address) return drop(packet, verdict);
     own = address->v4();
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "conn/connection_table.h"
 #include "conn/timer_wheel.h"
@@ -66,11 +67,11 @@ class Worker {
     ConnectionIndex candidate;
     PacketView view;
   };
-  // Where a packet goes next: an adjacency if one is bound, in any case the neighbour's name and the link's MTU.
+  // Where a packet goes next: an adjacency if one is bound, and the neighbour's name where it was looked up just now.
   struct NextHop {
-    AdjacencyIndex adjacency = kNoAdjacency;
-    NeighborKey key;
+    Adjacency* adjacency = nullptr;
     uint16_t mtu = 0;
+    std::optional<NeighborKey> key;
   };
   struct TransmitBuffer {
     static constexpr unsigned kSize = 64;
@@ -93,7 +94,7 @@ class Worker {
   void idle();
 
   // director.cc: the packet's path
-  void handle_flows(Flow* flows, unsigned count);
+  void handle_flows(unsigned count);
   void handle_other(rte_mbuf* packet, PacketView& view);
   bool steer(rte_mbuf* packet, const PacketView& view);
   void handle_miss(rte_mbuf* packet, PacketView& view);
@@ -109,18 +110,20 @@ class Worker {
 
   // forward.cc: methods, routing, next hop, transmit
   bool next_hop_of(Table::Entry& entry, bool to_client, NextHop& hop);
+  [[gnu::noinline]] bool resolve_for(Table::Entry& entry, bool to_client, NextHop& hop);
   bool resolve(be32 destination, NextHop& hop);
   void forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry& entry);
   void forward_to_client(rte_mbuf* packet, PacketView& view, Table::Entry& entry);
   void route(rte_mbuf* packet, PacketView& view);
   // Sends the IP datagram at `ip`; parks it while the neighbour is unknown; cuts it where it is too long.
   void send(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
-  void send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
+  [[gnu::noinline]] void send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
   void send_by(rte_mbuf* packet, uint8_t* ip, Adjacency& adjacency, uint8_t verdict);
-  void park(rte_mbuf* packet, uint8_t* ip, const NeighborKey& key, uint8_t verdict);
+  [[gnu::noinline]] void park(rte_mbuf* packet, uint8_t* ip, const NeighborKey& key, uint8_t verdict);
   void push(rte_mbuf* packet, PortId port, uint8_t verdict);
-  void flush(PortId port);
+  [[gnu::noinline]] void flush(PortId port);
   void flush_all();
+  void count_sent(const uint8_t* verdicts, unsigned count);
   bool fits(const PacketView& view, unsigned limit) const;
 
   // local.cc: the director's own small stack
@@ -129,13 +132,14 @@ class Worker {
   void answer_echo(rte_mbuf* packet, PacketView& view);
   void answer_reset(rte_mbuf* packet, PacketView& view);
   // Answers `packet` by an ICMP error and frees it.
-  void refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint8_t code, uint16_t mtu, Verdict verdict);
+  [[gnu::noinline]] void refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint8_t code, uint16_t mtu,
+                                Verdict verdict);
   void originate(rte_mbuf* packet, be32 destination);
 
   void count(Verdict verdict) { ++counters_.verdicts[static_cast<size_t>(verdict)]; }
-  void drop(rte_mbuf* packet, Verdict verdict);
+  [[gnu::noinline]] void drop(rte_mbuf* packet, Verdict verdict);
   // A packet with this verdict to come cannot leave.
-  void lose(rte_mbuf* packet, uint8_t verdict, Verdict reason);
+  [[gnu::noinline]] void lose(rte_mbuf* packet, uint8_t verdict, Verdict reason);
   const LocalAddress* local(be32 address) const { return snapshot_->local->find(Address::from(address)); }
 
   Shared& shared_;
@@ -144,6 +148,8 @@ class Worker {
   Ticks now_ = 0;
   uint32_t now_s_ = 0;
   uint32_t route_epoch_ = 1;
+
+  Flow flows_[kBurst];  // of the burst in hand
 
   Arena arena_;
   Table table_;

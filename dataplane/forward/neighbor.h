@@ -45,6 +45,7 @@ class AdjacencyTable {
   explicit AdjacencyTable(uint32_t capacity) : entries_(std::make_unique<Adjacency[]>(capacity)), capacity_(capacity) {}
   Adjacency& operator[](AdjacencyIndex index) { return entries_[index]; }
   const Adjacency& operator[](AdjacencyIndex index) const { return entries_[index]; }
+  AdjacencyIndex index_of(const Adjacency& entry) const { return static_cast<AdjacencyIndex>(&entry - entries_.get()); }
   uint32_t capacity() const { return capacity_; }
 
  private:

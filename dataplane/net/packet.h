@@ -41,16 +41,14 @@ inline bool is_martian(be32 address) {
   return host >= 0xe0000000u || host >> 24 == 127 || host >> 24 == 0;
 }
 
-// A sum of all ones means the header is right (RFC 1071 section 1).
+// A sum of all ones means the header is right (RFC 1071 section 1). One's complement sums are sums modulo 2^16 - 1, and
+// this one is never zero, so all ones means divisible; for a constant divisor that is one multiplication.
 inline bool plain_ipv4_checksum_ok(const uint8_t* ip) {
-  // Two sums of 32-bit words cannot carry out of 64 bits: five words.
-  uint64_t sum = uint64_t{load_unaligned<uint32_t>(ip)} + load_unaligned<uint32_t>(ip + 4) +
-                 load_unaligned<uint32_t>(ip + 8) + load_unaligned<uint32_t>(ip + 12) +
-                 load_unaligned<uint32_t>(ip + 16);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return (sum & 0xffff) + (sum >> 16) == 0xffff;
+  // Five words of 32 bits cannot carry out of 64.
+  const uint64_t sum = uint64_t{load_unaligned<uint32_t>(ip)} + load_unaligned<uint32_t>(ip + 4) +
+                       load_unaligned<uint32_t>(ip + 8) + load_unaligned<uint32_t>(ip + 12) +
+                       load_unaligned<uint32_t>(ip + 16);
+  return sum % 0xffff == 0;
 }
 
 // The plain case; false: not plain, nothing decided. `mac` is the receiving port's own.
@@ -60,17 +58,17 @@ inline bool parse_plain(rte_mbuf* packet, uint64_t mac, PacketView& view) {
   if (length < kEthernetBytes + kIpv4Bytes + kUdpBytes || (packet->ol_flags & RTE_MBUF_F_RX_VLAN) != 0) [[unlikely]]
     return false;
   uint8_t* ip = frame + kEthernetBytes;
-  const uint64_t destination_mac = load_unaligned<uint64_t>(frame) & 0x0000ffffffffffff;
-  const uint16_t type = load_unaligned<uint16_t>(frame + 12);
-  const uint16_t fragment = load_unaligned<uint16_t>(ip + 6);
-  const uint8_t protocol = ip[9];
+  // One word each: EtherType, version and header length, TOS; fragment word, TTL, protocol. As they lie in memory.
+  constexpr uint32_t kTypeMask = 0x00ffffff, kPlainType = 0x00450008;
+  constexpr uint32_t kFragmentMask = 0x0000ffbf;  // every bit of the fragment word but DF
+  const uint64_t destination_mac = load_unaligned<uint64_t>(frame) << 16;
+  const uint32_t type = load_unaligned<uint32_t>(frame + 12) & kTypeMask;
+  const uint32_t fragment = load_unaligned<uint32_t>(ip + 6);
+  const auto protocol = static_cast<IpProtocol>(fragment >> 24);
   const unsigned total = load_unaligned<be16>(ip + 2).host();
-  const bool is_tcp = protocol == static_cast<uint8_t>(IpProtocol::kTcp);
-  const unsigned least = kIpv4Bytes + (is_tcp ? kTcpBytes : kUdpBytes);
-  // Every bit of the fragment word but DF must be clear.
-  if (destination_mac != mac || type != be16::from_host(kEtherTypeIpv4).raw || ip[0] != 0x45 ||
-      (fragment & be16::from_host(0xbfff).raw) != 0 ||
-      !(is_tcp || protocol == static_cast<uint8_t>(IpProtocol::kUdp)) || total < least ||
+  const bool is_tcp = protocol == IpProtocol::kTcp;
+  if (destination_mac != mac << 16 || type != kPlainType || (fragment & kFragmentMask) != 0 ||
+      !(is_tcp || protocol == IpProtocol::kUdp) || total < kIpv4Bytes + (is_tcp ? kTcpBytes : kUdpBytes) ||
       total + kEthernetBytes > length || !plain_ipv4_checksum_ok(ip)) [[unlikely]]
     return false;
   view.ip = ip;
@@ -82,7 +80,7 @@ inline bool parse_plain(rte_mbuf* packet, uint64_t mac, PacketView& view) {
   view.tcp_flags = is_tcp ? ip[kIpv4Bytes + 13] : 0;
   std::memcpy(&view.key.tuple.source, ip + 12, 8);
   std::memcpy(&view.key.tuple.source_port, ip + kIpv4Bytes, 4);
-  view.key.protocol = static_cast<IpProtocol>(protocol);
+  view.key.protocol = protocol;
   return true;
 }
 
