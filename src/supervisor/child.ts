@@ -51,10 +51,14 @@ export class Child {
       void this.ended.then(() => resolve(false));
     });
     readLines(child.stderr, (line) => {
-      // The host repeats its fatal line here for those who run it by hand.
-      if (line !== `${spec.name}: ${this.lastWords}`) output(spec.name, line);
+      if (!this.#saidAlready(line)) output(spec.name, line);
       if (this.lastWords === '') this.lastWords = line;
     });
+  }
+
+  /** The hosts repeat their fatal message here for those who run them by hand. */
+  #saidAlready(line: string): boolean {
+    return this.lastWords.split('\n').includes(line.replace(`${this.name}: `, ''));
   }
 
   /** SIGTERM, and SIGKILL when it still runs after the grace. */
