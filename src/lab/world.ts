@@ -181,8 +181,10 @@ function readRecord(path: string): Record | undefined {
 async function remove(what: Pick<Record, 'namespaces' | 'directories'>): Promise<void> {
   const existing = what.namespaces.filter((name) => readdirNames(namespaceDirectory).includes(name));
   await endProcesses(processesIn(existing), endGraceMs);
-  for (const name of existing) await run(['ip', 'netns', 'delete', name]);
   for (const directory of what.directories) rmSync(directory, { recursive: true, force: true });
+  const deletions = await Promise.allSettled(existing.map((name) => run(['ip', 'netns', 'delete', name])));
+  const failed = deletions.find((deletion) => deletion.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 function readdirNames(path: string): readonly string[] {
