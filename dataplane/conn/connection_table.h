@@ -96,6 +96,7 @@ class ConnectionTable {
   ConnectionRecord& record(ConnectionIndex index) { return records_[index]; }
   const ConnectionRecord& record(ConnectionIndex index) const { return records_[index]; }
 
+  bool is_full() const { return free_ == kNoConnection && fresh_ == capacity_; }
   uint32_t size() const { return used_; }
   uint32_t capacity() const { return capacity_; }
   // Entries with an index below this have been in use at some time: the end of a listing.

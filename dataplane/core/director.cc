@@ -194,6 +194,7 @@ void Worker::handle_miss(rte_mbuf* packet, PacketView& view) {
   if (service == nullptr || tuple.source_port == kFtpDataPort) return handle_local(packet, view);
   if (is_tcp(view.key) && (view.tcp_flags & (kTcpSyn | kTcpRst)) != kTcpSyn) return handle_local(packet, view);
 
+  if (table_.is_full()) return drop(packet, Verdict::kTableFull);
   const RealServer* server = schedule(*service, view);
   if (server == nullptr) return refuse(packet, view, kIcmpUnreachable, kUnreachablePort, 0, Verdict::kNoServer);
   const Table::Found made = create_connection(*service, *server, view);
@@ -206,8 +207,16 @@ const RealServer* Worker::schedule(const VirtualService& service, const PacketVi
   const auto& tuple = view.key.tuple;
   const ScheduleRequest request{Address::from(tuple.source), Address::from(tuple.destination),
                                 tuple.source_port.host()};
-  const int chosen = service.rules->choose(scheduler_states_[service.slot], service, LoadView(shared_.totals), request);
-  return chosen < 0 ? nullptr : &service.servers[static_cast<size_t>(chosen)];
+  for (;;) {
+    const int chosen =
+        service.rules->choose(scheduler_states_[service.slot], service, LoadView(shared_.totals), request);
+    if (chosen < 0) return nullptr;
+    const RealServer& server = service.servers[static_cast<size_t>(chosen)];
+    // Another worker may have taken the last place: the server is overloaded now, and another is chosen.
+    if (!server_counters_[server.slot].in_totals ||
+        take_place(shared_.totals[server.slot], shared_.servers[server.slot].thresholds()))
+      return &server;
+  }
 }
 
 Worker::Table::Found Worker::create_connection(const VirtualService& service, const RealServer& server,
@@ -230,6 +239,8 @@ Worker::Table::Found Worker::create_connection(const VirtualService& service, co
   entry.route_epoch = route_epoch_ - 1;
   if (!table_.insert(index)) {
     table_.release(index);
+    if (server_counters_[server.slot].in_totals)
+      leave_place(shared_.totals[server.slot], shared_.servers[server.slot].thresholds());
     return {};
   }
   ConnectionRecord& record = table_.record(index);
@@ -253,6 +264,7 @@ void Worker::end_connection(ConnectionIndex index) {
   if (counters.in_totals) {
     LoadView::Line& totals = shared_.totals[entry.server];
     __atomic_fetch_sub(active ? &totals.active : &totals.inactive, 1, __ATOMIC_RELAXED);
+    leave_place(totals, shared_.servers[entry.server].thresholds());
   }
   wheel_->disarm(index);
   table_.remove(index);

@@ -103,9 +103,10 @@ uint64_t steady_ms() {
 
 Engine::Engine(StartConfig config) : config_(std::move(config)) {
   check();
-  std::vector<std::string> interfaces;
+  std::vector<KernelSilence::Wanted> interfaces;
   for (const PortConfig& port : config_.ports)
-    if (const std::string name = kernel_interface(port.device); !name.empty()) interfaces.push_back(name);
+    if (const std::string name = kernel_interface(port.device); !name.empty())
+      interfaces.push_back({"ports." + port.name + ".device", name});
   silence_.impose(interfaces);
 
   const uint32_t buffers = estimate_buffers(config_);

@@ -96,9 +96,10 @@ std::string kernel_interface(const std::string& device) {
   return "";
 }
 
-void KernelSilence::impose(const std::vector<std::string>& interfaces) {
-  for (const std::string& interface : interfaces) {
-    if (if_nametoindex(interface.c_str()) == 0) throw StartError("there is no network interface \"" + interface + "\"");
+void KernelSilence::impose(const std::vector<Wanted>& wanted) {
+  for (const auto& [field, interface] : wanted) {
+    if (if_nametoindex(interface.c_str()) == 0)
+      throw StartError(field + ": there is no network interface \"" + interface + "\"");
     // A predecessor that was killed left its table, and in a chain's name what IPv6 was before.
     const bool was_off = run_nft("list chain " + table_of(interface) + " ipv6_was_off\n").status == 0;
     const bool was_on = run_nft("list chain " + table_of(interface) + " ipv6_was_on\n").status == 0;
@@ -109,7 +110,8 @@ void KernelSilence::impose(const std::vector<std::string>& interfaces) {
                               "  chain silence {\n    type filter hook ingress device \"" + interface +
                               "\" priority -500;\n    drop\n  }\n  chain ipv6_was_" + (before == "1" ? "off" : "on") +
                               " {\n  }\n}\n");
-    if (said.status != 0) throw StartError("the kernel cannot be silenced on \"" + interface + "\": " + said.text);
+    if (said.status != 0)
+      throw StartError(field + ": the kernel cannot be silenced on \"" + interface + "\": " + said.text);
     silenced_.push_back({interface, before});
     if (!now.empty()) std::ofstream(ipv6_switch(interface)) << "1";
   }

@@ -17,8 +17,12 @@ std::string kernel_interface(const std::string& device);
 class KernelSilence {
  public:
   ~KernelSilence() { lift(); }
-  // Throws StartError naming the interface.
-  void impose(const std::vector<std::string>& interfaces);
+  struct Wanted {
+    std::string field;  // where the configuration names it
+    std::string interface;
+  };
+  // Throws StartError naming field and interface.
+  void impose(const std::vector<Wanted>& wanted);
   void lift();
 
  private:

@@ -250,8 +250,6 @@ OperationResult Publisher::edit_server(Draft& draft, const Operation& operation)
     return refused(Reason::kFamilyMismatch, "key.address", "another address family than the service's");
   if (operation.server.lower_threshold > operation.server.upper_threshold)
     return refused(Reason::kOutOfRange, "spec.lower_threshold", "above spec.upper_threshold");
-  if (operation.server.upper_threshold != 0)
-    return refused(Reason::kNotSupported, "spec.upper_threshold", "thresholds are not built yet");
   RealServer server = operation.server;
   if (operation.kind == Operation::Kind::kEditServer) {
     // A changed method may change what steering must know.
@@ -400,6 +398,10 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
       if (!slot.live) change.servers_added.push_back(server.key.address);
       ServerLine& line = shared_.servers[server.slot];
       line.weight.store(server.weight, std::memory_order_relaxed);
+      edit_upper_threshold(shared_.totals[server.slot], line.upper.load(std::memory_order_relaxed),
+                           server.upper_threshold);
+      line.upper.store(server.upper_threshold, std::memory_order_relaxed);
+      line.lower.store(server.lower_threshold, std::memory_order_relaxed);
       line.available.store(true, std::memory_order_relaxed);
     }
   }

@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "core/messages.h"
 #include "service/snapshot.h"
+#include "service/threshold.h"
 
 struct rte_mempool;
 
@@ -24,6 +25,13 @@ struct alignas(64) ServerLine {
   std::atomic<bool> available{false};
   std::atomic<uint32_t> weight{0};
   ServiceSlot service = 0;
+  // Thresholds of active + inactive connections.
+  std::atomic<uint32_t> upper{0};
+  std::atomic<uint32_t> lower{0};
+
+  Thresholds thresholds() const {
+    return {upper.load(std::memory_order_relaxed), lower.load(std::memory_order_relaxed)};
+  }
 };
 static_assert(sizeof(ServerLine) == 64);
 

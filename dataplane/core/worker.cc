@@ -252,14 +252,17 @@ void Worker::adopt(const Snapshot& snapshot) {
     if (scheduler_states_.size() <= service->slot) scheduler_states_.resize(service->slot + 64);
     if (service->rules != nullptr)
       catch_up(scheduler_states_[service->slot], *service->rules, *service, id_, shared_.workers);
-    const bool wanted = service->rules != nullptr && service->rules->counts_connections;
+    const bool counted = service->rules != nullptr && service->rules->counts_connections;
     for (const RealServer& server : service->servers) {
+      const bool wanted = counted || server.upper_threshold != 0;
       ServerCounters& counters = server_counters_[server.slot];
       if (counters.in_totals == wanted) continue;
       counters.in_totals = wanted;
       LoadView::Line& totals = shared_.totals[server.slot];
       __atomic_fetch_add(&totals.active, wanted ? counters.active : 0u - counters.active, __ATOMIC_RELAXED);
       __atomic_fetch_add(&totals.inactive, wanted ? counters.inactive : 0u - counters.inactive, __ATOMIC_RELAXED);
+      const uint64_t all = uint64_t{counters.active} + counters.inactive;
+      __atomic_fetch_add(&totals.occupancy, wanted ? all : 0u - all, __ATOMIC_RELAXED);
     }
   }
   adopted_.store(snapshot.version, std::memory_order_release);
@@ -289,6 +292,9 @@ bool Worker::preload(const VirtualService& service, const RealServer& server, co
   view.key = key;
   now_ = shared_.clock.now();
   if (const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire); current != snapshot_) adopt(*current);
+  if (server_counters_[server.slot].in_totals &&
+      !take_place(shared_.totals[server.slot], shared_.servers[server.slot].thresholds()))
+    return false;
   const Table::Found made = create_connection(service, server, view);
   if (!made) return false;
   if (key.protocol == IpProtocol::kTcp) change_state(*made.entry, TcpState::kEstablished);

@@ -46,7 +46,6 @@ export const engineCapabilities: Capabilities = {
   checkServer(_service, key, spec, path) {
     if (familyOf(key.address) === 6) throw notBuilt(path, 'key.address', 'a real server on an IPv6 address');
     if (key.port === 0) throw notBuilt(path, 'key.port', 'a real server that keeps the port of the packet (port 0)');
-    if (spec.upperThreshold !== 0) throw notBuilt(path, 'spec.upper_threshold', 'a connection threshold');
     if (spec.tunnelType === 'TUNNEL_TYPE_GUE' || spec.tunnelType === 'TUNNEL_TYPE_GRE') {
       throw notBuilt(path, 'spec.tunnel_type', 'a tunnel other than IPIP');
     }

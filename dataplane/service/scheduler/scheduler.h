@@ -26,6 +26,7 @@ class LoadView {
     uint32_t active = 0;
     uint32_t inactive = 0;
     uint32_t overloaded = 0;
+    uint64_t occupancy = 0;  // active + inactive, and the flag: see service/threshold.h
   };
   LoadView() = default;
   explicit LoadView(const Line* lines) : lines_(lines) {}

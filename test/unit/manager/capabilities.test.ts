@@ -14,7 +14,6 @@ const notBuilt: readonly (readonly [string, readonly Operation__Output[], string
   ['persistence', [addService(web, { persistenceTimeoutS: 60 })], 'spec.persistence_timeout_s'],
   ['a persistence engine', [addService(web, { persistenceEngine: 'sip' })], 'spec.persistence_engine'],
   ['one-packet scheduling', [addService('udp 192.0.2.1:80', { onePacket: true })], 'spec.one_packet'],
-  ['thresholds', [addService(web), addServer(web, '10.0.0.1:80', { upperThreshold: 5 })], 'spec.upper_threshold'],
   [
     'GRE',
     [
