@@ -94,6 +94,6 @@ TEST_CASE("twos: every worker and every service draws its own sequence") {
   const std::string sequence = one.choose(60);
   CHECK(other.choose(60) != sequence);
   ScheduleStory third("twos", 0, 2);
-  third.add(11).add(12).add(13).use("twos");
+  third.use("twos").add(11).add(12).add(13);
   CHECK(third.choose(60) != sequence);
 }
