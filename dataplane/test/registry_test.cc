@@ -144,3 +144,19 @@ TEST_CASE("hash schedulers choose the same on every worker, whatever each has sc
     CHECK(first.choose(300, clients) == last.choose(300, clients));
   }
 }
+
+// The director refuses the place and asks again: whoever kept choosing that server would never end.
+TEST_CASE("schedulers that count heed OVERLOAD of a server whose threshold the service does not show yet") {
+  for (const Scheduler* scheduler : all_schedulers()) {
+    if (!scheduler->counts_connections) continue;
+    ScheduleStory story(scheduler->name);
+    story.add(11).add(12);
+    VirtualService service = story.service();
+    for (RealServer& each : service.servers) each.upper_threshold = 0;
+    story.set_overloaded(12, true);
+    SchedulerState state = story.state();
+    CHECK_MESSAGE(scheduler->choose(state, service, story.loads(), {}) == 0, scheduler->name);
+    story.set_overloaded(11, true);
+    CHECK_MESSAGE(scheduler->choose(state, service, story.loads(), {}) == -1, scheduler->name);
+  }
+}

@@ -27,10 +27,15 @@ void start(SchedulerState& state, const SchedulerStart& figures) {
   state.random = next_random(state.random) ^ figures.sequence ^ uint64_t { state.phase } << 32;
 }
 
+// By the flag alone, as all that look at counts do: a threshold may be in force before this service says so.
+bool may_be_drawn(const RealServer& server, const LoadView& loads) {
+  return server.weight != 0 && !loads.overloaded(server.slot);
+}
+
 int64_t total_weight(const VirtualService& service, const LoadView& loads) {
   int64_t total = 0;
   for (const RealServer& server : service.servers)
-    if (is_usable(server, loads)) total += server.weight;
+    if (may_be_drawn(server, loads)) total += server.weight;
   return total;
 }
 
@@ -53,7 +58,7 @@ int choose(SchedulerState& state, const VirtualService& service, const LoadView&
   Draw first{draw(state.random, total)}, second{draw(state.random, total)};
   for (size_t index = service.servers.size(); index-- > 0 && (first.rest > 0 || second.rest > 0 || first.index < 0);) {
     const RealServer& server = service.servers[index];
-    if (!is_usable(server, loads)) continue;
+    if (!may_be_drawn(server, loads)) continue;
     first.pass(static_cast<int>(index), server.weight);
     second.pass(static_cast<int>(index), server.weight);
   }
