@@ -3,7 +3,7 @@
 
 import test from 'ava';
 import { builtProgram } from '../../src/lab/director.js';
-import { servers, vipOf } from '../../src/lab/plan.js';
+import { client, servers, vipOf } from '../../src/lab/plan.js';
 import { Capture } from '../support/capture.js';
 import { Scene } from '../support/scene.js';
 
@@ -17,9 +17,9 @@ test('10,000 connections by NAT, none lost, every checksum right on both sides',
     ['wan-director', 'lan-director'].map((device) => Capture.start(scene, 'net', device, 'tcp or udp or icmp')),
   );
 
-  const client = `'${process.execPath}' ${builtProgram('lab/client')} ${connections / clients} 0 nat=${vip}`;
+  const program = `'${process.execPath}' ${builtProgram('lab/client')} ${connections / clients} 0 nat=${vip}`;
   const options = { timeoutMs: 300_000 };
-  const answers = await Promise.all(Array.from({ length: clients }, () => scene.sh('client', client, options)));
+  const answers = await Promise.all(Array.from({ length: clients }, () => scene.sh('client', program, options)));
   const results = answers.flatMap((text) => text.split('\n')).map((line) => JSON.parse(line) as { error?: string });
 
   t.is(results.length, connections);
@@ -54,7 +54,7 @@ test('10,000 connections by NAT, none lost, every checksum right on both sides',
 
   for (const capture of captures) {
     await capture.stop();
-    const { packets, wrong } = await capture.checksums();
+    const { packets, wrong } = await capture.checksums(client, ...servers.map(({ lan }) => lan));
     t.true(packets > 8 * connections, `${packets} packets`);
     t.deepEqual(wrong.slice(0, 10), []);
   }
