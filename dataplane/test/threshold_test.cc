@@ -78,7 +78,10 @@ TEST_CASE("threshold: never more than u at once, however many workers take and l
           leave_place(line, hundred);
         }
       }
-      for (; mine > 0; --mine) leave_place(line, hundred);
+      for (; mine > 0; --mine) {
+        --inside;
+        leave_place(line, hundred);
+      }
     });
   }
   for (std::thread& worker : workers) worker.join();
