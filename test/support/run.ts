@@ -3,7 +3,7 @@
 // `npm test -- NAME…` runs only these steps; names are those printed at the beginning of each.
 
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { filesBelow, root } from '../../src/build/step.js';
@@ -24,6 +24,7 @@ const steps: readonly Step[] = [
   { name: 'engine', run: engine },
   { name: 'fuzz', run: fuzz },
   { name: 'unit', run: (take) => ava(take, ['test/unit/**/*.test.ts', 'test/grpc/**/*.test.ts'], ['--concurrency=2']) },
+  { name: 'conformance', run: conformance },
   // Each story has the CPUs and the machine's network for itself.
   { name: 'e2e', run: (take) => ava(take, ['test/e2e/**/*.test.ts'], ['--serial', '--concurrency=1']) },
 ];
@@ -82,6 +83,22 @@ async function engine(take: Take): Promise<void> {
 async function fuzz(take: Take): Promise<void> {
   const program = join(root, 'dataplane/build/Sanitized/dataplane_fuzz');
   await check(take, `${fuzzFrames} frames under sanitizers`, [program, '--frames', String(fuzzFrames)]);
+}
+
+/** Every recorded scenario: the expected ones must pass, and one that passes must be expected, so that the list grows. */
+async function conformance(take: Take): Promise<void> {
+  const directory = join(root, 'test/conformance');
+  const expected = new Set(JSON.parse(readFileSync(join(directory, 'expected.json'), 'utf8')) as readonly string[]);
+  const main = join(root, 'dist/test/conformance/main.js');
+  const { stdout, output } = await run([process.execPath, main, directory]);
+  const lines = [...stdout.matchAll(/^(ok|FAIL) ([^\s:]+)(.*)$/gm)];
+  for (const [line, word, name = ''] of lines) {
+    const passed = word === 'ok';
+    const title = passed && !expected.has(name) ? `${name} passes now: it belongs into expected.json` : name;
+    if (passed || expected.has(name)) take({ title, passed: passed && expected.has(name), detail: line });
+    expected.delete(name);
+  }
+  for (const name of expected) take({ title: `${name} was not played`, passed: false, detail: output.trim() });
 }
 
 async function ava(take: Take, patterns: readonly string[], options: readonly string[]): Promise<void> {
