@@ -358,6 +358,7 @@ void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message) 
     write_counters(server.counters, one->mutable_counters());
     one->set_active_connections(server.active);
     one->set_inactive_connections(server.inactive);
+    one->set_persistent_connections(server.persistent);
   }
 }
 
@@ -388,7 +389,8 @@ void write(const ConnectionInfo& connection, v1::Connection* message) {
   message->set_virtual_port(connection.virtual_port);
   message->set_server_address(connection.server.text());
   message->set_server_port(connection.server_port);
-  message->set_state(std::string(connection.protocol == IpProtocol::kTcp
+  message->set_state(std::string(connection.is_template ? (connection.state != 0 ? "ASSURED" : "NONE")
+                                 : connection.protocol == IpProtocol::kTcp
                                      ? tcp_state_name(static_cast<TcpState>(connection.state))
                                      : kUdpStateName));
   message->set_expires_ms(connection.expires_ms);

@@ -17,9 +17,11 @@ inline constexpr AdjacencyIndex kNoAdjacency = 0xffffffff;
 
 // The low bits are those of LVS's synchronisation protocol (semantics: "Flags sent").
 inline constexpr uint32_t kFlagMethodMask = 0x0007;
-inline constexpr uint32_t kFlagNoOutput = 0x0080;  // no packet of the server has been seen
-inline constexpr uint32_t kFlagInactive = 0x0100;  // counted as inactive
-inline constexpr uint32_t kFlagUsed = 0x80000000;  // ours: the record is in use
+inline constexpr uint32_t kFlagNoOutput = 0x0080;        // no packet of the server has been seen
+inline constexpr uint32_t kFlagInactive = 0x0100;        // counted as inactive
+inline constexpr uint32_t kFlagControlled = 0x20000000;  // ours: by a persistence template
+inline constexpr uint32_t kFlagAssured = 0x40000000;     // ours: the template has been told that it is in use
+inline constexpr uint32_t kFlagUsed = 0x80000000;        // ours: the record is in use
 
 template <Family F>
 struct alignas(64) Connection {
@@ -48,7 +50,7 @@ struct ConnectionRecord {
   ConnectionIndex next = kNoConnection;      // wheel list, or free list
   ConnectionIndex previous = kNoConnection;  // wheel list; kInSlot | slot at the list's head
   Ticks timeout = 0;                         // of templates; other entries take their state's
-  ConnectionIndex controlling = kNoConnection;
+  uint32_t controlling = 0xffffffff;         // the persistence template that controls it
   uint32_t fwmark = 0;
   uint32_t extension = 0xffffffff;  // sequence deltas and the like
   ServiceSlot service = 0;

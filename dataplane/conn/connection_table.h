@@ -93,6 +93,7 @@ class ConnectionTable {
 
   Entry& entry(ConnectionIndex index) { return entries_[index]; }
   const Entry& entry(ConnectionIndex index) const { return entries_[index]; }
+  ConnectionIndex index_of(const Entry& entry) const { return static_cast<ConnectionIndex>(&entry - entries_); }
   ConnectionRecord& record(ConnectionIndex index) { return records_[index]; }
   const ConnectionRecord& record(ConnectionIndex index) const { return records_[index]; }
 

@@ -11,9 +11,6 @@ namespace fulcrum {
 namespace {
 constexpr unsigned kPrefetchAhead = 4;
 
-// LVS never schedules what comes from FTP's data port, whatever the service.
-constexpr be16 kFtpDataPort = be16::from_host(20);
-
 inline bool is_tcp(const FlowKey<Family::kIpv4>& key) { return key.protocol == IpProtocol::kTcp; }
 }  // namespace
 
@@ -102,6 +99,8 @@ void Worker::handle_other(rte_mbuf* packet, PacketView& view) {
 bool Worker::starts_anew(const Table::Entry& entry, const PacketView& view) const {
   if (is_due(entry.deadline, now_)) return true;
   if ((view.tcp_flags & kTcpSyn) == 0 || !is_tcp(view.key)) return false;
+  // A persistent client's goes on: its server stays the same anyway.
+  if ((entry.flags & kFlagControlled) != 0) return false;
   const auto state = static_cast<TcpState>(entry.state);
   return state == TcpState::kTimeWait || state == TcpState::kClose;
 }
@@ -124,6 +123,8 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found) 
       ++counters.out_packets;
       counters.out_bytes += view.total_length;
     }
+    if ((entry.flags & (kFlagControlled | kFlagAssured)) == kFlagControlled && !is_tcp(view.key)) [[unlikely]]
+      assure_template(entry);
     advance<true>(entry, found.index, view);
     return forward_to_client(packet, view, entry);
   }
@@ -168,6 +169,7 @@ void Worker::advance(Table::Entry& entry, ConnectionIndex index, const PacketVie
 
 void Worker::change_state(Table::Entry& entry, TcpState next) {
   entry.state = static_cast<uint8_t>(next);
+  if (next == TcpState::kEstablished && (entry.flags & kFlagControlled) != 0) assure_template(entry);
   const bool active = is_active(next);
   if (active == entry.is_active()) return;
   entry.flags ^= kFlagInactive;
@@ -191,85 +193,23 @@ void Worker::handle_miss(rte_mbuf* packet, PacketView& view) {
 
   const VirtualService* service =
       snapshot_->find_service(Address::from(tuple.destination), view.key.protocol, tuple.destination_port.host());
-  if (service == nullptr || tuple.source_port == kFtpDataPort) return handle_local(packet, view);
+  // LVS never schedules what comes from FTP's data port, whatever the service.
+  if (service == nullptr || tuple.source_port.host() == kFtpDataPort) return handle_local(packet, view);
   if (is_tcp(view.key) && (view.tcp_flags & (kTcpSyn | kTcpRst)) != kTcpSyn) return handle_local(packet, view);
 
   if (table_.is_full()) return drop(packet, Verdict::kTableFull);
-  const RealServer* server = schedule(*service, view);
-  if (server == nullptr) return refuse(packet, view, kIcmpUnreachable, kUnreachablePort, 0, Verdict::kNoServer);
-  const Table::Found made = create_connection(*service, *server, view);
+  const Choice choice = choose_server(*service, view);
+  if (choice.full) return drop(packet, Verdict::kTableFull);
+  if (choice.server == nullptr) {
+    // Found by its FTP control port only: not a service of this port.
+    if (service->key.port == kFtpControlPort && tuple.destination_port.host() != kFtpControlPort)
+      return handle_local(packet, view);
+    return refuse(packet, view, kIcmpUnreachable, kUnreachablePort, 0, Verdict::kNoServer);
+  }
+  if (service->one_packet && view.key.protocol == IpProtocol::kUdp) return forward_once(packet, view, choice);
+  const Table::Found made = create_connection(*service, choice, view);
   if (!made) return drop(packet, Verdict::kTableFull);
   handle_hit<false>(packet, view, made);
-}
-
-const RealServer* Worker::schedule(const VirtualService& service, const PacketView& view) {
-  if (service.rules == nullptr) return nullptr;
-  const auto& tuple = view.key.tuple;
-  const ScheduleRequest request{Address::from(tuple.source), Address::from(tuple.destination),
-                                tuple.source_port.host()};
-  for (;;) {
-    const int chosen =
-        service.rules->choose(scheduler_states_[service.slot], service, LoadView(shared_.totals), request);
-    if (chosen < 0) return nullptr;
-    const RealServer& server = service.servers[static_cast<size_t>(chosen)];
-    // Another worker may have taken the last place: the server is overloaded now, and another is chosen.
-    if (!server_counters_[server.slot].in_totals ||
-        take_place(shared_.totals[server.slot], shared_.servers[server.slot].thresholds()))
-      return &server;
-  }
-}
-
-Worker::Table::Found Worker::create_connection(const VirtualService& service, const RealServer& server,
-                                               const PacketView& view) {
-  const ConnectionIndex index = table_.allocate();
-  if (index == kNoConnection) return {};
-  Table::Entry& entry = table_.entry(index);
-  entry.forward = view.key.tuple;
-  entry.reply = view.key.tuple.reversed();
-  entry.protocol = view.key.protocol;
-  entry.server = server.slot;
-  entry.flags |= static_cast<uint32_t>(server.method) | kFlagInactive;
-  if (server.method == ForwardingMethod::kNat) {
-    entry.reply.source = server.key.address.v4();
-    if (server.key.port != 0) entry.reply.source_port = be16::from_host(server.key.port);
-  } else {
-    entry.flags |= kFlagNoOutput;
-  }
-  entry.deadline = now_ + seconds_to_ticks(kFreshTimeoutSeconds);
-  entry.route_epoch = route_epoch_ - 1;
-  if (!table_.insert(index)) {
-    table_.release(index);
-    if (server_counters_[server.slot].in_totals)
-      leave_place(shared_.totals[server.slot], shared_.servers[server.slot].thresholds());
-    return {};
-  }
-  ConnectionRecord& record = table_.record(index);
-  record.service = service.slot;
-  record.created = now_;
-  wheel_->arm(index, entry.deadline);
-  __atomic_store_n(&live_connections_, table_.size(), __ATOMIC_RELAXED);
-
-  ServerCounters& counters = server_counters_[server.slot];
-  ++counters.connections;
-  ++counters.inactive;
-  if (counters.in_totals) __atomic_fetch_add(&shared_.totals[server.slot].inactive, 1, __ATOMIC_RELAXED);
-  return {&entry, index, false};
-}
-
-void Worker::end_connection(ConnectionIndex index) {
-  Table::Entry& entry = table_.entry(index);
-  ServerCounters& counters = server_counters_[entry.server];
-  const bool active = entry.is_active();
-  --(active ? counters.active : counters.inactive);
-  if (counters.in_totals) {
-    LoadView::Line& totals = shared_.totals[entry.server];
-    __atomic_fetch_sub(active ? &totals.active : &totals.inactive, 1, __ATOMIC_RELAXED);
-    leave_place(totals, shared_.servers[entry.server].thresholds());
-  }
-  wheel_->disarm(index);
-  table_.remove(index);
-  table_.release(index);
-  __atomic_store_n(&live_connections_, table_.size(), __ATOMIC_RELAXED);
 }
 
 }  // namespace fulcrum

@@ -31,6 +31,7 @@ constexpr uint32_t kNeighbors = 16384;
 constexpr uint32_t kBuffersPerWorker = 8192;  // parked, handed over, waiting to be sent
 constexpr uint32_t kBaseMemoryMb = 192;       // routes (70 MB), rings, hashes
 constexpr uint32_t kMostWorkers = 128;
+constexpr uint32_t kMostTemplates = 1u << 24;
 constexpr unsigned kBufferOverhead = 5 * RTE_CACHE_LINE_SIZE;  // rte_mbuf, and mempool's own per object
 // The owner hash spreads connections unevenly; a worker's table has so much more than its share.
 constexpr uint64_t kShareHeadroomPercent = 10;
@@ -155,6 +156,9 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
     shared_.totals = map_array<LoadView::Line>(Shared::kServerSlots);
     adjacencies_ = std::make_unique<AdjacencyTable>(kNeighbors);
     shared_.adjacencies = adjacencies_.get();
+    templates_ =
+        std::make_unique<TemplateTable>(static_cast<uint32_t>(std::min<uint64_t>(config_.connections, kMostTemplates)));
+    shared_.templates = templates_.get();
     const size_t bytes = rte_rcu_qsbr_get_memsize(shared_.workers);
     shared_.quiescence = static_cast<rte_rcu_qsbr*>(rte_zmalloc("fulcrum_rcu", bytes, RTE_CACHE_LINE_SIZE));
     if (shared_.quiescence == nullptr || rte_rcu_qsbr_init(shared_.quiescence, shared_.workers) != 0)
@@ -291,6 +295,9 @@ void Engine::launch() {
     // An apply that is under way empties the trash a second later.
     if (const std::unique_lock lock(apply_mutex_, std::try_to_lock); lock.owns_lock()) publisher_->empty_trash(now_ms);
     watch_links();
+    templates_->expire(shared_.clock.now(), [this](const Template& gone) {
+      shared_.servers[gone.server].persistent.fetch_sub(1, std::memory_order_relaxed);
+    });
   });
   control_->start();
 }
@@ -466,7 +473,41 @@ uint64_t Engine::list_connections(const ConnectionFilter& filter, uint64_t curso
     page.insert(page.end(), request.connections.begin(), request.connections.end());
     if (!request.exhausted) return uint64_t{worker} << 32 | request.cursor;
   }
-  return worker < shared_.workers ? uint64_t{worker} << 32 : 0;
+  if (worker < shared_.workers || page.size() == limit) return uint64_t{worker} << 32;
+  return list_templates(filter, from, limit, page);
+}
+
+// Templates come last, behind the workers' connections.
+uint64_t Engine::list_templates(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
+                                std::vector<ConnectionInfo>& page) const {
+  const Ticks now = shared_.clock.now();
+  const uint64_t next = shared_.templates->list(cursor, [&](const Template& at) {
+    const TemplateKey& key = at.key;
+    if (filter.by_service && !(filter.service.address == key.vip && filter.service.protocol == key.protocol &&
+                               filter.service.port == key.port))
+      return true;
+    if (at.controlled == 0 && is_due(at.deadline, now)) return true;
+    const ServerLine& server = shared_.servers[at.server];
+    if (filter.server.family != Family::kNone && !(filter.server == server.address)) return true;
+    if (filter.client.family != Family::kNone && !(filter.client == key.client)) return true;
+    if (page.size() == limit) return false;
+    ConnectionInfo info;
+    info.protocol = key.protocol;
+    info.is_template = true;
+    info.state = at.assured;
+    info.method = at.method;
+    // LVS renames one whose server went, so that nobody finds it.
+    info.client_port = at.invalid ? 0xffff : 0;
+    info.virtual_port = at.invalid ? 0xffff : key.port;
+    info.server_port = at.server_port;
+    info.expires_ms = ticks_until(at.deadline, now) * (1000 / kTicksPerSecond);
+    info.client = key.client;
+    info.vip = key.vip;
+    info.server = server.address;
+    page.push_back(info);
+    return true;
+  });
+  return next == 0 ? 0 : uint64_t{shared_.workers} << 32 | next;
 }
 
 std::optional<unsigned> Engine::inject(const std::string& name, uint16_t queue,

@@ -90,6 +90,8 @@ class Engine {
   void check() const;
   void build_network();
   void make_rings();
+  uint64_t list_templates(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
+                          std::vector<ConnectionInfo>& page) const;
   void barrier();
   void watch_links();
   void publish_announcements(const AnnouncementChange& change);
@@ -101,6 +103,7 @@ class Engine {
   Shared shared_;
   rte_mempool* control_buffers_ = nullptr;
   std::unique_ptr<AdjacencyTable> adjacencies_;
+  std::unique_ptr<TemplateTable> templates_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Control> control_;
   mutable std::mutex apply_mutex_;

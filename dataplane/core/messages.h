@@ -32,6 +32,7 @@ struct ConnectionInfo {
   uint8_t state = 0;
   ForwardingMethod method{};
   bool active = false;
+  bool is_template = false;  // of persistence; state: 1 if assured
   uint16_t client_port = 0, virtual_port = 0, server_port = 0;
   uint32_t worker = 0;
   uint32_t expires_ms = 0;

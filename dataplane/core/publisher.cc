@@ -52,13 +52,8 @@ std::optional<OperationResult> unsupported(const Operation& operation) {
       return refused(Reason::kNotSupported, "key.address", "IPv6 services are not built yet");
     if (key.protocol != IpProtocol::kTcp && key.protocol != IpProtocol::kUdp)
       return refused(Reason::kNotSupported, "key.protocol", "only TCP and UDP services are built yet");
-    if (key.port == 0) return refused(Reason::kNotSupported, "key.port", "port 0 services are not built yet");
-  }
-  if (operation.kind == Operation::Kind::kAddService || operation.kind == Operation::Kind::kEditService) {
-    if (operation.settings.persistence_timeout_s != 0)
-      return refused(Reason::kNotSupported, "spec.persistence_timeout_s", "persistence is not built yet");
-    if (operation.settings.one_packet)
-      return refused(Reason::kNotSupported, "spec.one_packet", "one-packet scheduling is not built yet");
+    if (key.port == 0 && operation.settings.persistence_timeout_s == 0)
+      return refused(Reason::kInvalid, "key.port", "port 0 needs persistence");
   }
   return std::nullopt;
 }
@@ -338,6 +333,11 @@ void Publisher::rebuild_tables(Snapshot& next, bool services_changed, bool serve
     by_key->reserve(next.services.size());
     for (uint32_t i = 0; i < next.services.size(); ++i) by_key->at(next.services[i]->key) = i;
     next.by_key = std::move(by_key);
+    next.any_ftp_service = next.any_port_service = false;
+    for (const auto& service : next.services) {
+      next.any_ftp_service |= service->key.port == kFtpControlPort;
+      next.any_port_service |= service->key.port == 0;
+    }
 
     auto local = std::make_shared<FrozenMap<Address, LocalAddress, AddressHash>>();
     size_t addresses = next.services.size() + vips_.size();
@@ -377,6 +377,8 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
   next->version = current_->version + 1;
   next->network = current_->network;
   next->by_key = current_->by_key;
+  next->any_ftp_service = current_->any_ftp_service;
+  next->any_port_service = current_->any_port_service;
   next->local = current_->local;
   next->nat_endpoints = current_->nat_endpoints;
   next->nat_endpoints_any_port = current_->nat_endpoints_any_port;
@@ -464,6 +466,7 @@ std::vector<ServiceStatistics> Publisher::statistics(const ServiceKey* only) con
       one.key = server->key;
       one.counters = raw(server->slot);
       one.counters -= slots_[server->slot].zero;
+      one.persistent = shared_.servers[server->slot].persistent.load(std::memory_order_relaxed);
       for (const auto& worker : workers_) {
         const ServerCounters& counters = worker->server_counters(server->slot);
         one.active += __atomic_load_n(&counters.active, __ATOMIC_RELAXED);
@@ -480,7 +483,7 @@ void Publisher::empty_trash(uint64_t now_ms) {
   for (ServerSlot slot = 0; slot < slots_.size(); ++slot) {
     SlotRecord& record = slots_[slot];
     if (!record.used || record.live) continue;
-    uint64_t connections = 0;
+    uint64_t connections = shared_.servers[slot].persistent.load(std::memory_order_relaxed);
     for (const auto& worker : workers_) {
       const ServerCounters& counters = worker->server_counters(slot);
       connections +=

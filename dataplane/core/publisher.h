@@ -24,7 +24,7 @@ struct CounterValues {
 struct ServerStatistics {
   ServerKey key;
   CounterValues counters;
-  uint64_t active = 0, inactive = 0;
+  uint64_t active = 0, inactive = 0, persistent = 0;
 };
 
 struct ServiceStatistics {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <vector>
 
+#include "conn/template_table.h"
 #include "core/clock.h"
 #include "core/messages.h"
 #include "service/snapshot.h"
@@ -28,6 +29,7 @@ struct alignas(64) ServerLine {
   // Thresholds of active + inactive connections.
   std::atomic<uint32_t> upper{0};
   std::atomic<uint32_t> lower{0};
+  std::atomic<uint32_t> persistent{0};  // templates that name it
 
   Thresholds thresholds() const {
     return {upper.load(std::memory_order_relaxed), lower.load(std::memory_order_relaxed)};
@@ -78,7 +80,8 @@ struct Shared {
   AdjacencyTable* adjacencies = nullptr;
   ServerLine* servers = nullptr;     // kServerSlots, control side writes
   LoadView::Line* totals = nullptr;  // kServerSlots, workers add, relaxed
-  rte_ring* to_control = nullptr;    // ControlMessage, many producers
+  TemplateTable* templates = nullptr;
+  rte_ring* to_control = nullptr;  // ControlMessage, many producers
   // [from * workers + to]: packets for their owner, and packets for the worker that has the port's queue.
   std::vector<rte_ring*> handover;
   std::vector<rte_ring*> transmit;

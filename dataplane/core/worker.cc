@@ -292,10 +292,12 @@ bool Worker::preload(const VirtualService& service, const RealServer& server, co
   view.key = key;
   now_ = shared_.clock.now();
   if (const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire); current != snapshot_) adopt(*current);
-  if (server_counters_[server.slot].in_totals &&
-      !take_place(shared_.totals[server.slot], shared_.servers[server.slot].thresholds()))
-    return false;
-  const Table::Found made = create_connection(service, server, view);
+  if (server_counters_[server.slot].in_totals)
+    take_place_anyway(shared_.totals[server.slot], shared_.servers[server.slot].thresholds());
+  Choice choice;
+  choice.server = &server;
+  choice.port = server.key.port != 0 ? be16::from_host(server.key.port) : key.tuple.destination_port;
+  const Table::Found made = create_connection(service, choice, view);
   if (!made) return false;
   if (key.protocol == IpProtocol::kTcp) change_state(*made.entry, TcpState::kEstablished);
   made.entry->deadline = now_ + snapshot_->timeouts.of(key.protocol == IpProtocol::kTcp, made.entry->state);

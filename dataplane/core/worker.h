@@ -98,15 +98,28 @@ class Worker {
   void handle_other(rte_mbuf* packet, PacketView& view);
   bool steer(rte_mbuf* packet, const PacketView& view);
   void handle_miss(rte_mbuf* packet, PacketView& view);
-  const RealServer* schedule(const VirtualService& service, const PacketView& view);
   template <bool kIsReply>
   void handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found);
   bool starts_anew(const Table::Entry& entry, const PacketView& view) const;
   template <bool kIsReply>
   void advance(Table::Entry& entry, ConnectionIndex index, const PacketView& view);
   void change_state(Table::Entry& entry, TcpState next);
-  Table::Found create_connection(const VirtualService& service, const RealServer& server, const PacketView& view);
+
+  // schedule.cc: the first packet of a connection, and its end
+  struct Choice {
+    const RealServer* server = nullptr;  // null: none
+    be16 port;                           // the server's, for NAT
+    TemplateIndex controlling = kNoTemplate;
+    bool full = false;  // no room for another template
+  };
+  Choice choose_server(const VirtualService& service, const PacketView& view);
+  const RealServer* schedule(const VirtualService& service, const PacketView& view);
+  void fill(Table::Entry& entry, const Choice& choice, const PacketView& view) const;
+  Table::Found create_connection(const VirtualService& service, const Choice& choice, const PacketView& view);
+  void forward_once(rte_mbuf* packet, PacketView& view, const Choice& choice);
   void end_connection(ConnectionIndex index);
+  void give_back(ServerSlot slot, TemplateIndex controlling);
+  void assure_template(Table::Entry& entry);
 
   // forward.cc: methods, routing, next hop, transmit
   bool next_hop_of(Table::Entry& entry, bool to_client, NextHop& hop);

@@ -67,6 +67,9 @@ struct ServiceKeyHash {
   }
 };
 
+inline constexpr uint16_t kFtpDataPort = 20;
+inline constexpr uint16_t kFtpControlPort = 21;
+
 enum class Announce : uint8_t { kArp, kRoute, kNone };
 
 // An address that packets may be addressed to: a VIP, an interface's own, or both.
@@ -110,9 +113,19 @@ struct Snapshot {
   std::shared_ptr<const Network> network;
   TimeoutTable timeouts;
 
-  // LVS order of service lookup on a miss; fwmark, port 21 and port 0 services join here.
+  // There is a TCP service on port 21, or one on port 0: else nobody need look for them.
+  bool any_ftp_service = false;
+  bool any_port_service = false;
+
+  // LVS's order on a miss: the very port; FTP's data by its control port; every port.
   const VirtualService* find_service(const Address& vip, IpProtocol protocol, uint16_t port) const {
-    const uint32_t* found = by_key->find({vip, protocol, port, 0});
+    if (const VirtualService* exact = find_exactly({vip, protocol, port, 0})) return exact;
+    if (any_ftp_service && protocol == IpProtocol::kTcp && (port == kFtpDataPort || port >= 1024))
+      if (const VirtualService* control = find_exactly({vip, protocol, kFtpControlPort, 0})) return control;
+    return any_port_service ? find_exactly({vip, protocol, 0, 0}) : nullptr;
+  }
+  const VirtualService* find_exactly(const ServiceKey& key) const {
+    const uint32_t* found = by_key->find(key);
     return found == nullptr ? nullptr : services[*found].get();
   }
   bool is_nat_endpoint(const Address& address, uint16_t port) const {

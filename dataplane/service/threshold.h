@@ -37,6 +37,13 @@ inline bool take_place(LoadView::Line& line, const Thresholds& thresholds) {
   }
 }
 
+// One connection more, whatever the flag says: persistent clients, and what was there before.
+inline void take_place_anyway(LoadView::Line& line, const Thresholds& thresholds) {
+  const uint64_t occupancy = __atomic_add_fetch(&line.occupancy, 1, __ATOMIC_RELAXED);
+  if (thresholds.upper == 0 || (occupancy & ~kOverloadFlag) < thresholds.upper) return;
+  mirror_overload(line, __atomic_or_fetch(&line.occupancy, kOverloadFlag, __ATOMIC_RELAXED));
+}
+
 // One connection less. The flag goes when the total is below l; without l, when below three quarters of u.
 inline void leave_place(LoadView::Line& line, const Thresholds& thresholds) {
   uint64_t occupancy = __atomic_load_n(&line.occupancy, __ATOMIC_RELAXED);

@@ -37,15 +37,11 @@ export const engineCapabilities: Capabilities = {
     if (key.fwmark !== 0) throw notBuilt(path, 'key.fwmark', 'a service by fwmark');
     if (key.protocol === 'PROTOCOL_SCTP') throw notBuilt(path, 'key.protocol', 'SCTP');
     if (serviceFamily(key) === 6) throw notBuilt(path, 'key.address', 'a service on an IPv6 address');
-    if (key.port === 0) throw notBuilt(path, 'key.port', 'a service of every port (port 0)');
     checkScheduler(spec.scheduler, path);
-    if (spec.persistenceTimeoutS !== 0) throw notBuilt(path, 'spec.persistence_timeout_s', 'persistence');
     if (spec.persistenceEngine !== '') throw notBuilt(path, 'spec.persistence_engine', 'a persistence engine');
-    if (spec.onePacket) throw notBuilt(path, 'spec.one_packet', 'one-packet scheduling');
   },
   checkServer(_service, key, spec, path) {
     if (familyOf(key.address) === 6) throw notBuilt(path, 'key.address', 'a real server on an IPv6 address');
-    if (key.port === 0) throw notBuilt(path, 'key.port', 'a real server that keeps the port of the packet (port 0)');
     if (spec.tunnelType === 'TUNNEL_TYPE_GUE' || spec.tunnelType === 'TUNNEL_TYPE_GRE') {
       throw notBuilt(path, 'spec.tunnel_type', 'a tunnel other than IPIP');
     }

@@ -10,10 +10,7 @@ const notBuilt: readonly (readonly [string, readonly Operation__Output[], string
   ['fwmark', [addService('fwm 7')], 'key.fwmark'],
   ['SCTP', [addService('sctp 192.0.2.1:80')], 'key.protocol'],
   ['IPv6', [addService('tcp [2001:db8::1]:80')], 'key.address'],
-  ['port 0', [addService('tcp 192.0.2.1:0', { persistenceTimeoutS: 60 })], 'key.port'],
-  ['persistence', [addService(web, { persistenceTimeoutS: 60 })], 'spec.persistence_timeout_s'],
   ['a persistence engine', [addService(web, { persistenceEngine: 'sip' })], 'spec.persistence_engine'],
-  ['one-packet scheduling', [addService('udp 192.0.2.1:80', { onePacket: true })], 'spec.one_packet'],
   [
     'GRE',
     [

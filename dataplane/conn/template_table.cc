@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "conn/template_table.h"
+
+namespace fulcrum {
+
+namespace {
+constexpr unsigned kPlaceBits = 24;
+constexpr uint32_t kPlaceMask = (1u << kPlaceBits) - 1;
+}  // namespace
+
+TemplateTable::Stick TemplateTable::stick(const TemplateKey& key, Ticks timeout, Ticks now,
+                                          const std::function<bool(ServerSlot)>& is_usable,
+                                          const std::function<Choice()>& choose) {
+  const uint32_t number = shard_of(key);
+  Shard& shard = shards_[number];
+  const std::lock_guard lock(shard.mutex);
+  if (const auto found = shard.by_key.find(key); found != shard.by_key.end()) {
+    Template& known = shard.templates[found->second];
+    const bool expired = known.controlled == 0 && is_due(known.deadline, now);
+    if (!expired && is_usable(known.server)) {
+      ++known.controlled;
+      known.deadline = now + known.timeout;
+      return {number << kPlaceBits | found->second, known.server, known.server_port, false, false};
+    }
+    known.invalid = true;
+    shard.by_key.erase(found);
+  }
+  if (shard.free.empty() && shard.templates.size() >= capacity_ / kShards + 1) return {.full = true};
+  const Choice choice = choose();
+  if (choice.server == kNoSlot) return {};
+  uint32_t place;
+  if (shard.free.empty()) {
+    place = static_cast<uint32_t>(shard.templates.size());
+    shard.templates.emplace_back();
+  } else {
+    place = shard.free.back();
+    shard.free.pop_back();
+  }
+  Template& made = shard.templates[place];
+  made = Template{};
+  made.key = key;
+  made.server = choice.server;
+  made.server_port = choice.port;
+  made.method = choice.method;
+  made.used = true;
+  made.controlled = 1;
+  made.timeout = timeout;
+  made.deadline = now + timeout;
+  shard.by_key.emplace(key, place);
+  return {number << kPlaceBits | place, choice.server, choice.port, true, false};
+}
+
+void TemplateTable::let_go(TemplateIndex index) {
+  Shard& shard = shards_[index >> kPlaceBits];
+  const std::lock_guard lock(shard.mutex);
+  --shard.templates[index & kPlaceMask].controlled;
+}
+
+void TemplateTable::assure(TemplateIndex index) {
+  Shard& shard = shards_[index >> kPlaceBits];
+  const std::lock_guard lock(shard.mutex);
+  shard.templates[index & kPlaceMask].assured = true;
+}
+
+void TemplateTable::expire(Ticks now, const std::function<void(const Template&)>& gone) {
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (uint32_t place = 0; place < shard.templates.size(); ++place) {
+      Template& at = shard.templates[place];
+      if (!at.used || !is_due(at.deadline, now)) continue;
+      if (at.controlled != 0) {
+        // LVS: re-armed with 60 s, and from then on its timeout is 60 s, whatever the service says.
+        at.timeout = kControllingTimeout;
+        at.deadline = now + at.timeout;
+        continue;
+      }
+      gone(at);
+      if (!at.invalid) shard.by_key.erase(at.key);
+      at = Template{};
+      shard.free.push_back(place);
+    }
+  }
+}
+
+uint64_t TemplateTable::list(uint64_t cursor, const std::function<bool(const Template&)>& take) const {
+  auto number = static_cast<uint32_t>(cursor >> kPlaceBits);
+  auto place = static_cast<uint32_t>(cursor & kPlaceMask);
+  for (; number < kShards; ++number, place = 0) {
+    const Shard& shard = shards_[number];
+    const std::lock_guard lock(shard.mutex);
+    for (; place < shard.templates.size(); ++place)
+      if (shard.templates[place].used && !take(shard.templates[place])) return uint64_t{number} << kPlaceBits | place;
+  }
+  return 0;
+}
+
+}  // namespace fulcrum
