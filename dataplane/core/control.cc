@@ -87,8 +87,7 @@ void Control::work() {
   run_timers();
   const uint64_t now = shared_.clock.now_ms();
   if (now - last_second_ms_ < 1000) return;
-  last_second_ms_ = now;
-  if (every_second_) every_second_(now);
+  if (!every_second_ || every_second_(now)) last_second_ms_ = now;
 }
 
 bool Control::drain() {

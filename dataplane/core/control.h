@@ -48,8 +48,8 @@ class Control {
   void stop();
   // Called on the control thread; never by a worker.
   void on_event(EventHandler handler);
-  // Work to do about once a second.
-  void every_second(std::function<void(uint64_t now_ms)> work) { every_second_ = std::move(work); }
+  // Work to do about once a second; false: not everything could be done, again soon.
+  void every_second(std::function<bool(uint64_t now_ms)> work) { every_second_ = std::move(work); }
 
   // From any thread but workers'. Waits while a worker's mailbox is full.
   void post(uint32_t worker, Command command);
@@ -104,7 +104,7 @@ class Control {
   std::shared_ptr<const Network> network_;
   rte_mempool* buffers_;
   std::vector<StaticNeighbor> fixed_;
-  std::function<void(uint64_t)> every_second_;
+  std::function<bool(uint64_t)> every_second_;
   EventHandler event_handler_;
 
   std::mutex mutex_;  // neighbours, announcements

@@ -12,6 +12,9 @@ namespace {
 constexpr unsigned kPrefetchAhead = 4;
 
 inline bool is_tcp(const FlowKey<Family::kIpv4>& key) { return key.protocol == IpProtocol::kTcp; }
+
+// LVS takes its hooks away with the last service: what is left of its connections meets a host and a router again.
+inline bool balances_nothing(const Snapshot& snapshot) { return snapshot.services.empty(); }
 }  // namespace
 
 void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) {
@@ -111,6 +114,10 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found) 
   ServerCounters& counters = server_counters_[entry.server];
   const bool available = shared_.servers[entry.server].available.load(std::memory_order_relaxed);
 
+  // LVS lets go of all packets when the last service is gone, of living connections too.
+  if (!available && snapshot_->services.empty()) [[unlikely]]
+    return local(view.key.tuple.destination) != nullptr ? handle_local(packet, view) : route(packet, view);
+
   if constexpr (kIsReply) {
     if (is_due(entry.deadline, now_)) [[unlikely]] {
       end_connection(found.index);
@@ -122,6 +129,8 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found) 
     if (available) [[likely]] {
       ++counters.out_packets;
       counters.out_bytes += view.total_length;
+    } else if (balances_nothing(*snapshot_)) {
+      return handle_miss(packet, view);
     }
     if ((entry.flags & (kFlagControlled | kFlagAssured)) == kFlagControlled && !is_tcp(view.key)) [[unlikely]]
       assure_template(entry);
@@ -133,8 +142,10 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found) 
     end_connection(found.index);
     return handle_miss(packet, view);
   }
-  if (!available) [[unlikely]]
+  if (!available) [[unlikely]] {
+    if (balances_nothing(*snapshot_)) return handle_miss(packet, view);
     return drop(packet, Verdict::kServerGone);  // LVS, expire_nodest_conn = 0: silent, and its timer runs on
+  }
   ++counters.in_packets;
   counters.in_bytes += view.total_length;
   ++entry.in_packets;

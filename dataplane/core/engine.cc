@@ -295,9 +295,7 @@ void Engine::launch() {
     // An apply that is under way empties the trash a second later.
     if (const std::unique_lock lock(apply_mutex_, std::try_to_lock); lock.owns_lock()) publisher_->empty_trash(now_ms);
     watch_links();
-    templates_->expire(shared_.clock.now(), [this](const Template& gone) {
-      shared_.servers[gone.server].persistent.fetch_sub(1, std::memory_order_relaxed);
-    });
+    return expire_templates();
   });
   control_->start();
 }
@@ -320,6 +318,19 @@ void Engine::stop() {
   if (eal_started_) stop_eal();
   eal_started_ = false;
   silence_.lift();
+}
+
+// A template outlives the connections that it controls, so it must not be looked at before they are: workers first. One
+// that is busy may lag by a second.
+bool Engine::expire_templates() {
+  const Ticks now = shared_.clock.now();
+  Ticks reached = now;
+  for (const auto& worker : workers_)
+    if (static_cast<int32_t>(worker->timers_at() - reached) < 0) reached = worker->timers_at();
+  templates_->expire(reached, [this](const Template& gone) {
+    shared_.servers[gone.server].persistent.fetch_sub(1, std::memory_order_relaxed);
+  });
+  return now - reached <= kTicksPerSecond;
 }
 
 void Engine::watch_links() {

@@ -94,6 +94,7 @@ class Engine {
                           std::vector<ConnectionInfo>& page) const;
   void barrier();
   void watch_links();
+  bool expire_templates();
   void publish_announcements(const AnnouncementChange& change);
 
   StartConfig config_;

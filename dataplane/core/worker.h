@@ -53,6 +53,7 @@ class Worker {
   uint32_t connection_capacity() const { return table_.capacity(); }
   uint64_t adopted_version() const { return adopted_.load(std::memory_order_acquire); }
   bool timers_caught_up(Ticks now) const { return timers_at_.load(std::memory_order_acquire) == now; }
+  Ticks timers_at() const { return timers_at_.load(std::memory_order_acquire); }
   bool huge_tables() const { return arena_.huge(); }
   const std::string& error() const { return error_; }
   uint64_t activity() const { return __atomic_load_n(&activity_, __ATOMIC_RELAXED); }
