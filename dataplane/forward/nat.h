@@ -3,8 +3,9 @@
 // follow by difference, so that what was wrong stays wrong by the same amount and the receiver finds out.
 #pragma once
 
-#include <rte_ip.h>
 #include <rte_mbuf.h>
+
+#include <algorithm>
 
 #include "net/checksum.h"
 #include "net/headers.h"
@@ -16,6 +17,20 @@ namespace fulcrum {
 inline void decrement_ttl(Ipv4Header& ip) {
   --ip.ttl;
   ip.checksum = checksum_after_ttl_decrement(ip.checksum);
+}
+
+// The sum of `size` bytes that begin `offset` bytes into the packet's first buffer. What begins at an odd place has its
+// bytes in the other halves of the words (RFC 1071 section 2(B)); rte_raw_cksum_mbuf of DPDK 22.11 loses carries there.
+inline uint64_t sum_of_data(const rte_mbuf* packet, uint32_t offset, uint32_t size) {
+  uint64_t sum = 0;
+  for (bool odd = false; packet != nullptr && size != 0; packet = packet->next, offset = 0) {
+    const uint32_t part = std::min(packet->data_len - offset, size);
+    const uint16_t folded = fold_sum(add_to_sum(0, rte_pktmbuf_mtod_offset(packet, const uint8_t*, offset), part));
+    sum += odd ? swap_bytes(folded) : folded;
+    odd ^= (part & 1) != 0;
+    size -= part;
+  }
+  return sum;
 }
 
 // One text for both ways: kReply translates the source, otherwise the destination is translated.
@@ -47,10 +62,8 @@ void translate(rte_mbuf* packet, const PacketView& view, be32 address, be16 port
   // LVS: "no checksum" is replaced by a computed one, in both directions.
   const auto offset = static_cast<uint16_t>(transport - rte_pktmbuf_mtod(packet, uint8_t*));
   const uint32_t size = view.total_length - view.transport_offset;
-  uint16_t data_sum = 0;
-  rte_raw_cksum_mbuf(packet, offset, size, &data_sum);
-  const uint64_t sum = pseudo_header_sum(ip.source, ip.destination, IpProtocol::kUdp, size) + data_sum;
-  udp.checksum = udp_on_wire(complement_sum(sum));
+  const uint64_t sum = pseudo_header_sum(ip.source, ip.destination, IpProtocol::kUdp, size);
+  udp.checksum = udp_on_wire(complement_sum(sum + sum_of_data(packet, offset, size)));
 }
 
 }  // namespace fulcrum
