@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The network that the recordings were made in: the director between client gateway and real servers. Everything here
 // is a fact of the scenario format, none of it is known to the product.
+import { thisMachine } from '../../src/config/machine.js';
 
 /** Virtual addresses that are local to the director. */
 export const virtualAddresses: readonly string[] = Array.from({ length: 9 }, (_, index) => `192.0.2.${index + 1}`);
@@ -39,6 +40,14 @@ export interface PlanOptions {
   readonly mtu: Readonly<Record<'cl' | 'rs', number>>;
 }
 
+const { cpus } = thisMachine();
+let nextCpu = 0;
+
+/** Directors that run at the same time get different CPUs, as far as there are. */
+function workerCpus(count: number): readonly number[] {
+  return Array.from({ length: count }, () => cpus[nextCpu++ % cpus.length] ?? 0);
+}
+
 /** The StartConfig of the director in this network, as proto3 JSON. */
 export function startConfig({ ipv6, workers, mtu }: PlanOptions): object {
   const addresses = {
@@ -58,10 +67,11 @@ export function startConfig({ ipv6, workers, mtu }: PlanOptions): object {
     mtu: Math.max(1500, mtu[name]),
   });
   return {
-    housekeepingCpus: [0],
-    workerCpus: Array.from({ length: workers }, () => 0),
+    housekeepingCpus: cpus,
+    workerCpus: workerCpus(workers),
     hugepages: 'HUGEPAGES_OFF',
-    connections: 20_000,
+    connections: 5_000,
+    packetBuffers: 4_096,
     idle: 'IDLE_POLICY_SLEEP',
     testing: true,
     ports: [portOf('cl'), portOf('rs')],
