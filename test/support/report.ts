@@ -39,15 +39,19 @@ export class TapReader {
 
 /** Every testcase of a JUnit document, with the text of its failures. */
 export function readJunit(xml: string): readonly Outcome[] {
-  const cases = xml.matchAll(/<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g);
+  const cases = xml.matchAll(element('testcase'));
   return [...cases].map(([, attributes = '', body = '']) => {
-    const failures = [...body.matchAll(/<(?:failure|error)\b([^>]*?)(?:\/>|>([\s\S]*?)<\/(?:failure|error)>)/g)];
+    const failures = [...body.matchAll(element('failure')), ...body.matchAll(element('error'))];
     const detail = failures.map(([, named = '', text = '']) => decodeText(text.trim() || attribute(named, 'message')));
     const file = attribute(attributes, 'classname').split('/').at(-1);
     const title = `${file} › ${decodeText(attribute(attributes, 'name'))}`;
     return { title, passed: failures.length === 0, ...(failures.length > 0 && { detail: detail.join('\n') }) };
   });
 }
+
+/** Matches an element; its attributes, which may have ">" in them, and its content are the two groups. */
+const element = (name: string): RegExp =>
+  new RegExp(`<${name}\\b((?:[^>"]|"[^"]*")*?)(?:/>|>([\\s\\S]*?)</${name}>)`, 'g');
 
 const attribute = (text: string, name: string): string => new RegExp(`\\b${name}="([^"]*)"`).exec(text)?.[1] ?? '';
 

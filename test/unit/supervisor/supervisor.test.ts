@@ -9,8 +9,8 @@ import { StartError, Supervisor } from '../../../src/supervisor/supervisor.js';
 
 /** A process that says it is ready, then waits for a signal and says goodbye. */
 const obedient = `
-console.log(JSON.stringify({ level: 'info', msg: 'ready' }));
 process.on('SIGTERM', () => { console.log('bye'); process.exit(0); });
+console.log(JSON.stringify({ level: 'info', msg: 'ready' }));
 setInterval(() => {}, 1000);`;
 
 const spec = (name: string, script: string, input = ''): ChildSpec => ({

@@ -49,6 +49,8 @@ test('JUnit: cases of doctest, with the text of failures', (t) => {
 <testsuites>
   <testsuite name="dataplane_test" errors="0" failures="1" tests="2">
     <testcase classname="../test/checksum_test.cc" name="sum of &quot;nothing&quot; &lt;0&gt;" status="run"/>
+    <testcase classname="../test/table_test.cc" name="a table&lt;V4>" time="0" status="run"/>
+    <testcase classname="../test/table_test.cc" name="a table&lt;V6>" time="0" status="run"/>
     <testcase classname="../test/nat_test.cc" name="rewrites" time="0.000001" status="run">
       <failure message="1 == 2" type="CHECK"><![CDATA[nat_test.cc:7: CHECK( a == b )]]></failure>
       <failure message="x &lt; y" type="CHECK"/>
@@ -57,6 +59,8 @@ test('JUnit: cases of doctest, with the text of failures', (t) => {
 </testsuites>`);
   t.deepEqual(outcomes, [
     { title: 'checksum_test.cc › sum of "nothing" <0>', passed: true },
+    { title: 'table_test.cc › a table<V4>', passed: true },
+    { title: 'table_test.cc › a table<V6>', passed: true },
     { title: 'nat_test.cc › rewrites', passed: false, detail: 'nat_test.cc:7: CHECK( a == b )\nx < y' },
   ]);
 });
