@@ -30,11 +30,11 @@ void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) 
     if (!parse_plain(packet, mac, flow.view)) [[unlikely]] {
       parse_any(packet, mac, flow.view);
       if (flow.view.kind != PacketKind::kFlow) {
-        handle_other(packet, flow.view);
+        handle_other(packet, flow.view, must_steer);
         continue;
       }
     }
-    if (must_steer && steer(packet, flow.view)) continue;
+    if (must_steer && steer(packet, flow.view.key.tuple)) continue;
     flow.packet = packet;
     flow.hash = table_.hash(flow.view.key);
     table_.prefetch_bucket(flow.hash);
@@ -44,8 +44,7 @@ void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) 
 }
 
 // Hands the packet to its owner if that is another worker.
-bool Worker::steer(rte_mbuf* packet, const PacketView& view) {
-  const auto& tuple = view.key.tuple;
+bool Worker::steer(rte_mbuf* packet, const Tuple<Family::kIpv4>& tuple) {
   uint32_t hash;
   if (local(tuple.destination) != nullptr) {
     hash = owner_hash(tuple.source, tuple.source_port);
@@ -81,7 +80,7 @@ void Worker::handle_flows(unsigned count) {
   }
 }
 
-void Worker::handle_other(rte_mbuf* packet, PacketView& view) {
+void Worker::handle_other(rte_mbuf* packet, PacketView& view, bool must_steer) {
   switch (view.kind) {
     case PacketKind::kArp:
       return handle_arp(packet, view);
@@ -90,6 +89,9 @@ void Worker::handle_other(rte_mbuf* packet, PacketView& view) {
     case PacketKind::kFragment:
       if (snapshot_->network->interface_of(packet->port, view.vlan) == kNoInterface)
         return drop(packet, Verdict::kUnknownVlan);
+      // An error follows the connection that it quotes a packet of, to that one's owner.
+      if (FlowKey<Family::kIpv4> quoted; view.kind == PacketKind::kIcmp && read_quote(packet, view, quoted))
+        if ((must_steer && steer(packet, quoted.tuple)) || handle_icmp_error(packet, view, quoted)) return;
       if (local(view.key.tuple.destination) == nullptr) return route(packet, view);
       if (view.kind == PacketKind::kFragment) return drop(packet, Verdict::kFragmentUnsupported);
       return handle_local(packet, view);

@@ -96,8 +96,8 @@ class Worker {
 
   // director.cc: the packet's path
   void handle_flows(unsigned count);
-  void handle_other(rte_mbuf* packet, PacketView& view);
-  bool steer(rte_mbuf* packet, const PacketView& view);
+  void handle_other(rte_mbuf* packet, PacketView& view, bool must_steer);
+  bool steer(rte_mbuf* packet, const Tuple<Family::kIpv4>& tuple);
   void handle_miss(rte_mbuf* packet, PacketView& view);
   template <bool kIsReply>
   void handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found);
@@ -139,6 +139,10 @@ class Worker {
   void flush_all();
   void count_sent(const uint8_t* verdicts, unsigned count);
   bool fits(const PacketView& view, unsigned limit) const;
+
+  // icmp.cc: errors about balanced connections
+  bool read_quote(const rte_mbuf* packet, const PacketView& view, FlowKey<Family::kIpv4>& key) const;
+  bool handle_icmp_error(rte_mbuf* packet, PacketView& view, const FlowKey<Family::kIpv4>& key);
 
   // local.cc: the director's own small stack
   void handle_arp(rte_mbuf* packet, PacketView& view);

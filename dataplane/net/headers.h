@@ -69,7 +69,8 @@ struct IcmpHeader {
 };
 static_assert(sizeof(IcmpHeader) == kIcmpBytes);
 
-inline constexpr uint8_t kIcmpEchoReply = 0, kIcmpUnreachable = 3, kIcmpEchoRequest = 8, kIcmpTimeExceeded = 11;
+inline constexpr uint8_t kIcmpEchoReply = 0, kIcmpUnreachable = 3, kIcmpSourceQuench = 4, kIcmpEchoRequest = 8,
+                         kIcmpTimeExceeded = 11;
 inline constexpr uint8_t kUnreachableHost = 1, kUnreachableProtocol = 2, kUnreachablePort = 3,
                          kUnreachableFragmentation = 4, kUnreachableNet = 0;
 
