@@ -75,7 +75,7 @@ const RealServer* Worker::schedule(const VirtualService& service, const PacketVi
   const auto& tuple = view.key.tuple;
   const ScheduleRequest request{Address::from(tuple.source), Address::from(tuple.destination),
                                 tuple.source_port.host()};
-  for (;;) {
+  for (size_t tries = 0; tries <= service.servers.size(); ++tries) {
     const int chosen =
         service.rules->choose(scheduler_states_[service.slot], service, LoadView(shared_.totals), request);
     if (chosen < 0) return nullptr;
@@ -85,6 +85,7 @@ const RealServer* Worker::schedule(const VirtualService& service, const PacketVi
         take_place(shared_.totals[server.slot], shared_.servers[server.slot].thresholds()))
       return &server;
   }
+  return nullptr;
 }
 
 // The place that was taken for a connection, and its hold on a template, are given back.
