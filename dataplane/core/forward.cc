@@ -1,117 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a decided packet to the wire: next hop, TTL and MTU rules, the forwarding methods, parking, transmit buffers.
+// From a decided packet to the wire, what not every packet needs (forward.h has the rest): routes, fragments, parking,
+// and transmit buffers a burst at a time.
+#include "core/forward.h"
+
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
 
 #include "core/fragment.h"
-#include "core/worker.h"
-#include "forward/nat.h"
-#include "forward/tunnel.h"
 
 namespace fulcrum {
 
-namespace {
-// RFC 791: every link carries 68 bytes; LVS drops what a tunnel would leave less for.
-constexpr unsigned kLeastMtu = 68;
-}  // namespace
-
-// The route, and the neighbour's adjacency if one is bound. False: no route.
-bool Worker::resolve(be32 destination, NextHop& hop) {
+// The route, and the neighbour's adjacency if one is bound. False when there is no route.
+Worker::NextHop Worker::resolve(be32 destination) {
   const Route* route = snapshot_->network->find_route(destination);
-  if (route == nullptr) return false;
-  NeighborKey& key = hop.key.emplace();
-  key.address = route->gateway.family == Family::kNone ? Address::from(destination) : route->gateway;
-  key.interface = route->interface;
+  if (route == nullptr) return {};
+  NextHop hop;
+  sought_.address = route->gateway.family == Family::kNone ? Address::from(destination) : route->gateway;
+  sought_.interface = route->interface;
   hop.mtu = snapshot_->network->interface(route->interface).mtu;
-  const AdjacencyIndex bound = neighbors_.find(key);
-  hop.adjacency = bound == kNoAdjacency ? nullptr : &(*shared_.adjacencies)[bound];
-  return true;
+  const AdjacencyIndex bound = neighbors_.find(sought_);
+  if (bound != kNoAdjacency) hop.adjacency = &(*shared_.adjacencies)[bound];
+  return hop;
 }
 
-// Of a connection: remembered until a route or a neighbour goes.
-bool Worker::next_hop_of(Table::Entry& entry, bool to_client, NextHop& hop) {
-  const AdjacencyIndex remembered = to_client ? entry.client_adjacency : entry.server_adjacency;
-  if (entry.route_epoch != route_epoch_ || remembered == kNoAdjacency) [[unlikely]]
-    return resolve_for(entry, to_client, hop);
-  hop.adjacency = &(*shared_.adjacencies)[remembered];
-  hop.mtu = hop.adjacency->mtu;
-  return true;
-}
-
-bool Worker::resolve_for(Table::Entry& entry, bool to_client, NextHop& hop) {
+Worker::NextHop Worker::resolve_for(Table::Entry& entry, bool to_client) {
   if (entry.route_epoch != route_epoch_) {
     entry.server_adjacency = entry.client_adjacency = kNoAdjacency;
     entry.route_epoch = route_epoch_;
   }
-  const be32 destination = to_client ? entry.reply.destination : shared_.servers[entry.server].address.v4();
-  if (!resolve(destination, hop)) return false;
+  const NextHop hop = resolve(to_client ? entry.reply.destination : shared_.servers[entry.server].address.v4());
   if (hop.adjacency != nullptr)
     (to_client ? entry.client_adjacency : entry.server_adjacency) = shared_.adjacencies->index_of(*hop.adjacency);
-  return true;
-}
-
-// LVS: what has DF set and is longer than the limit is refused, what has not is cut.
-bool Worker::fits(const PacketView& view, unsigned limit) const {
-  return view.total_length <= limit || (view.ipv4().fragment.host() & kIpv4DontFragment) == 0;
-}
-
-[[gnu::flatten]] void Worker::forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry& entry) {
-  Ipv4Header& ip = view.ipv4();
-  NextHop hop;
-  if (!next_hop_of(entry, false, hop)) [[unlikely]]
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableHost, 0, Verdict::kHostUnreachableSent);
-  if (ip.ttl <= 1) [[unlikely]]
-    return refuse(packet, view, kIcmpTimeExceeded, 0, 0, Verdict::kTimeExceededSent);
-  decrement_ttl(ip);
-
-  const ForwardingMethod method = entry.method();
-  const unsigned limit = hop.mtu - (method == ForwardingMethod::kTun ? kIpipBytes : 0);
-  if (!fits(view, limit)) [[unlikely]]
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableFragmentation, static_cast<uint16_t>(limit),
-                  Verdict::kFragmentationNeededSent);
-  switch (method) {
-    case ForwardingMethod::kDr:
-      return send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kForwardedDr));
-    case ForwardingMethod::kNat:
-      translate<false>(packet, view, entry.reply.source, entry.reply.source_port);
-      return send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kForwardedNat));
-    case ForwardingMethod::kTun:
-      break;
-  }
-  const uint8_t* start = rte_pktmbuf_mtod(packet, uint8_t*);
-  if (limit < kLeastMtu || static_cast<size_t>(view.ip - start) + rte_pktmbuf_headroom(packet) <
-                               kIpipBytes + kEthernetBytes + kVlanBytes) [[unlikely]]
-    return drop(packet, Verdict::kNoHeadroom);
-  // Padding of a short frame must not end up behind the tunnelled packet.
-  const uint32_t wanted = static_cast<uint32_t>(view.ip - start) + view.total_length;
-  if (rte_pktmbuf_pkt_len(packet) > wanted)
-    rte_pktmbuf_trim(packet, static_cast<uint16_t>(rte_pktmbuf_pkt_len(packet) - wanted));
-  const be32 server = shared_.servers[entry.server].address.v4();
-  be32 source;
-  if (hop.adjacency != nullptr) [[likely]] {
-    source = hop.adjacency->own_v4;
-  } else {
-    const auto own = snapshot_->network->interface(hop.key->interface).address_for(hop.key->address);
-    if (own) source = own->v4();
-  }
-  uint8_t* outer = view.ip - kIpipBytes;
-  write_ipip(*reinterpret_cast<Ipv4Header*>(outer), ip, source, server, be16{static_cast<uint16_t>(rte_rdtsc())});
-  send(packet, outer, hop, static_cast<uint8_t>(Verdict::kForwardedTun));
-}
-
-[[gnu::flatten]] void Worker::forward_to_client(rte_mbuf* packet, PacketView& view, Table::Entry& entry) {
-  NextHop hop;
-  if (!next_hop_of(entry, true, hop)) [[unlikely]]
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableNet, 0, Verdict::kNetUnreachableSent);
-  if (!fits(view, hop.mtu)) [[unlikely]]
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableFragmentation, hop.mtu,
-                  Verdict::kFragmentationNeededSent);
-  decrement_ttl(view.ipv4());
-  if (entry.method() != ForwardingMethod::kNat)
-    return send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kForwardedReply));
-  translate<true>(packet, view, entry.forward.destination, entry.forward.destination_port);
-  send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kForwardedNatReply));
+  return hop;
 }
 
 // What is neither balanced nor ours goes from interface to interface: NAT servers' own traffic must pass.
@@ -119,25 +40,17 @@ void Worker::route(rte_mbuf* packet, PacketView& view) {
   if (!shared_.forwarding) return drop(packet, Verdict::kForwardingOff);
   Ipv4Header& ip = view.ipv4();
   if (ip.ttl <= 1) return refuse(packet, view, kIcmpTimeExceeded, 0, 0, Verdict::kTimeExceededSent);
-  NextHop hop;
-  if (!resolve(ip.destination, hop))
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableNet, 0, Verdict::kNetUnreachableSent);
+  const NextHop hop = resolve(ip.destination);
+  if (!hop) return refuse(packet, view, kIcmpUnreachable, kUnreachableNet, 0, Verdict::kNetUnreachableSent);
   if (!fits(view, hop.mtu))
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableFragmentation, hop.mtu,
+    return refuse(packet, view, kIcmpUnreachable, kUnreachableFragmentation, static_cast<uint16_t>(hop.mtu),
                   Verdict::kFragmentationNeededSent);
   decrement_ttl(ip);
   send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kRouted));
 }
 
 void Worker::send(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
-  if (reinterpret_cast<const Ipv4Header*>(ip)->total_length.host() > hop.mtu) [[unlikely]]
-    return send_fragments(packet, ip, hop, verdict);
-  if (hop.adjacency == nullptr) [[unlikely]]
-    return park(packet, ip, *hop.key, verdict);
-  Adjacency& adjacency = *hop.adjacency;
-  if (!adjacency.usable.load(std::memory_order_relaxed)) [[unlikely]]
-    return park(packet, ip, NeighborKey{adjacency.address, 0, adjacency.interface}, verdict);
-  send_by(packet, ip, adjacency, verdict);
+  send(packet, ip, reinterpret_cast<const Ipv4Header*>(ip)->total_length.host(), hop, verdict);
 }
 
 void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
@@ -150,31 +63,6 @@ void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, u
     // One datagram, one verdict.
     send(pieces[i], rte_pktmbuf_mtod(pieces[i], uint8_t*), hop, i == 0 ? verdict : kNoVerdict);
   }
-}
-
-// Puts the Ethernet header before the datagram and queues the frame.
-void Worker::send_by(rte_mbuf* packet, uint8_t* ip, Adjacency& adjacency, uint8_t verdict) {
-  uint8_t* frame = ip - adjacency.header_bytes;
-  uint8_t* old = rte_pktmbuf_mtod(packet, uint8_t*);
-  const auto grown = static_cast<int>(old - frame);
-  if (grown > packet->data_off) [[unlikely]]
-    return lose(packet, verdict, Verdict::kNoHeadroom);
-  packet->data_off = static_cast<uint16_t>(packet->data_off - grown);
-  packet->data_len = static_cast<uint16_t>(packet->data_len + grown);
-  packet->pkt_len = static_cast<uint32_t>(static_cast<int>(packet->pkt_len) + grown);
-  packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-
-  store_unaligned(frame, adjacency.head.load(std::memory_order_relaxed));
-  if (adjacency.header_bytes == kEthernetBytes) [[likely]] {
-    store_unaligned(frame + 8, static_cast<uint32_t>(adjacency.tail));
-    store_unaligned(frame + 12, static_cast<uint16_t>(adjacency.tail >> 32));
-  } else {
-    store_unaligned(frame + 8, adjacency.tail);
-    store_unaligned(frame + 16, adjacency.tail_more);
-  }
-  if (adjacency.last_used_s.load(std::memory_order_relaxed) != now_s_) [[unlikely]]
-    adjacency.last_used_s.store(now_s_, std::memory_order_relaxed);
-  push(packet, adjacency.port, verdict);
 }
 
 // Waits, as a bare datagram, for the neighbour's address. Its verdict is counted when it leaves at last.
@@ -196,15 +84,6 @@ void Worker::park(rte_mbuf* packet, uint8_t* ip, const NeighborKey& key, uint8_t
     case NeighborCache::Park::kTableFull:
       return lose(packet, verdict, Verdict::kNeighborTableFull);
   }
-}
-
-void Worker::push(rte_mbuf* packet, PortId port, uint8_t verdict) {
-  TransmitBuffer& buffer = transmit_[port];
-  if (buffer.count == TransmitBuffer::kSize) [[unlikely]]
-    flush(port);
-  buffer.packets[buffer.count] = packet;
-  buffer.verdicts[buffer.count] = verdict;
-  ++buffer.count;
 }
 
 void Worker::flush(PortId port) {

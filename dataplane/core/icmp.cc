@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "core/worker.h"
+#include "core/forward.h"
 #include "forward/nat.h"
 
 namespace fulcrum {
@@ -90,9 +90,9 @@ bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView& view, const FlowKey
   ServerCounters& counters = server_counters_[entry.server];
   const bool available = shared_.servers[entry.server].available.load(std::memory_order_relaxed);
   const bool is_nat = entry.method() == ForwardingMethod::kNat;
-  NextHop hop;
   if (found.is_reply) {
-    if (view.ipv4().ttl <= 1 || !next_hop_of(entry, true, hop)) {
+    const NextHop hop = next_hop_of(entry, true);
+    if (view.ipv4().ttl <= 1 || !hop) {
       drop(packet, Verdict::kIcmpErrorLost);  // no error about an error
       return true;
     }
@@ -115,7 +115,8 @@ bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView& view, const FlowKey
     forward_to_server(packet, view, entry);
     return true;
   }
-  if (view.ipv4().ttl <= 1 || !next_hop_of(entry, false, hop)) {
+  const NextHop hop = next_hop_of(entry, false);
+  if (view.ipv4().ttl <= 1 || !hop) {
     drop(packet, Verdict::kIcmpErrorLost);
     return true;
   }

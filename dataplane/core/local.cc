@@ -8,8 +8,8 @@
 
 #include <algorithm>
 
+#include "core/forward.h"
 #include "core/fragment.h"
-#include "core/worker.h"
 #include "net/checksum.h"
 
 namespace fulcrum {
@@ -147,8 +147,8 @@ void Worker::answer_echo(rte_mbuf* packet, PacketView& view) {
   ip.fragment = be16{};
   ip.checksum = be16{};
   ip.checksum = internet_checksum(&ip, ip.header_bytes());
-  NextHop hop;
-  if (is_martian(ip.destination) || !resolve(ip.destination, hop)) return drop(packet, Verdict::kLocalIgnored);
+  const NextHop hop = resolve(ip.destination);
+  if (is_martian(ip.destination) || !hop) return drop(packet, Verdict::kLocalIgnored);
   send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kEchoAnswered));
 }
 
@@ -189,11 +189,11 @@ void Worker::answer_reset(rte_mbuf* packet, PacketView& view) {
 void Worker::refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint8_t code, uint16_t mtu,
                     Verdict verdict) {
   const be32 sender = view.key.tuple.source;
-  NextHop hop;
-  if (!may_be_answered(view) || !resolve(sender, hop)) return drop(packet, verdict);
+  const NextHop hop = resolve(sender);
+  if (!may_be_answered(view) || !hop) return drop(packet, verdict);
   be32 own = view.key.tuple.destination;
   if (local(own) == nullptr) {
-    const auto address = snapshot_->network->interface(hop.key->interface).address_for(hop.key->address);
+    const auto address = snapshot_->network->interface(sought_.interface).address_for(sought_.address);
     if (!address) return drop(packet, verdict);
     own = address->v4();
   }
@@ -215,8 +215,8 @@ void Worker::refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint
 }
 
 void Worker::originate(rte_mbuf* packet, be32 destination) {
-  NextHop hop;
-  if (!resolve(destination, hop)) {
+  const NextHop hop = resolve(destination);
+  if (!hop) {
     rte_pktmbuf_free(packet);  // the packet that it answers has been counted
     return;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first packet of a connection: which server, by persistence or by the scheduler, and the making and ending of the
 // entry with all that is counted of it.
-#include "core/worker.h"
+#include "core/forward.h"
 
 namespace fulcrum {
 

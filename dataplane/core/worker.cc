@@ -17,6 +17,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/forward.h"
+
 namespace fulcrum {
 
 namespace {

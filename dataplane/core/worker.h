@@ -4,7 +4,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "conn/connection_table.h"
 #include "conn/timer_wheel.h"
@@ -68,11 +67,12 @@ class Worker {
     ConnectionIndex candidate;
     PacketView view;
   };
-  // Where a packet goes next: an adjacency if one is bound, and the neighbour's name where it was looked up just now.
+  // Where a packet goes next: an adjacency if one is bound; otherwise resolve() has just left the neighbour's name in
+  // sought_. Small enough to stay in registers. False: there is no route.
   struct NextHop {
     Adjacency* adjacency = nullptr;
-    uint16_t mtu = 0;
-    std::optional<NeighborKey> key;
+    uint32_t mtu = 0;
+    explicit operator bool() const { return mtu != 0; }
   };
   struct TransmitBuffer {
     static constexpr unsigned kSize = 64;
@@ -98,7 +98,7 @@ class Worker {
   void handle_flows(unsigned count);
   void handle_other(rte_mbuf* packet, PacketView& view, bool must_steer);
   bool steer(rte_mbuf* packet, const Tuple<Family::kIpv4>& tuple);
-  void handle_miss(rte_mbuf* packet, PacketView& view);
+  [[gnu::noinline]] void handle_miss(rte_mbuf* packet, PacketView& view);
   template <bool kIsReply>
   void handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found);
   bool starts_anew(const Table::Entry& entry, const PacketView& view) const;
@@ -122,23 +122,27 @@ class Worker {
   void give_back(ServerSlot slot, TemplateIndex controlling);
   void assure_template(Table::Entry& entry);
 
-  // forward.cc: methods, routing, next hop, transmit
-  bool next_hop_of(Table::Entry& entry, bool to_client, NextHop& hop);
-  [[gnu::noinline]] bool resolve_for(Table::Entry& entry, bool to_client, NextHop& hop);
-  bool resolve(be32 destination, NextHop& hop);
+  // forward.h: what every balanced packet goes through
+  NextHop next_hop_of(Table::Entry& entry, bool to_client);
   void forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry& entry);
   void forward_to_client(rte_mbuf* packet, PacketView& view, Table::Entry& entry);
-  void route(rte_mbuf* packet, PacketView& view);
+  bool encapsulate(rte_mbuf* packet, const PacketView& view, const Table::Entry& entry, const NextHop& hop);
   // Sends the IP datagram at `ip`; parks it while the neighbour is unknown; cuts it where it is too long.
-  void send(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
-  [[gnu::noinline]] void send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
+  void send(rte_mbuf* packet, uint8_t* ip, unsigned length, const NextHop& hop, uint8_t verdict);
   void send_by(rte_mbuf* packet, uint8_t* ip, Adjacency& adjacency, uint8_t verdict);
-  [[gnu::noinline]] void park(rte_mbuf* packet, uint8_t* ip, const NeighborKey& key, uint8_t verdict);
   void push(rte_mbuf* packet, PortId port, uint8_t verdict);
-  [[gnu::noinline]] void flush(PortId port);
+  bool fits(const PacketView& view, unsigned limit) const;
+
+  // forward.cc: what only some need
+  NextHop resolve_for(Table::Entry& entry, bool to_client);
+  NextHop resolve(be32 destination);
+  void route(rte_mbuf* packet, PacketView& view);
+  void send(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
+  void send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
+  void park(rte_mbuf* packet, uint8_t* ip, const NeighborKey& key, uint8_t verdict);
+  void flush(PortId port);
   void flush_all();
   void count_sent(const uint8_t* verdicts, unsigned count);
-  bool fits(const PacketView& view, unsigned limit) const;
 
   // icmp.cc: errors about balanced connections
   bool read_quote(const rte_mbuf* packet, const PacketView& view, FlowKey<Family::kIpv4>& key) const;
@@ -150,14 +154,13 @@ class Worker {
   void answer_echo(rte_mbuf* packet, PacketView& view);
   void answer_reset(rte_mbuf* packet, PacketView& view);
   // Answers `packet` by an ICMP error and frees it.
-  [[gnu::noinline]] void refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint8_t code, uint16_t mtu,
-                                Verdict verdict);
+  void refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint8_t code, uint16_t mtu, Verdict verdict);
   void originate(rte_mbuf* packet, be32 destination);
 
   void count(Verdict verdict) { ++counters_.verdicts[static_cast<size_t>(verdict)]; }
-  [[gnu::noinline]] void drop(rte_mbuf* packet, Verdict verdict);
+  void drop(rte_mbuf* packet, Verdict verdict);
   // A packet with this verdict to come cannot leave.
-  [[gnu::noinline]] void lose(rte_mbuf* packet, uint8_t verdict, Verdict reason);
+  void lose(rte_mbuf* packet, uint8_t verdict, Verdict reason);
   const LocalAddress* local(be32 address) const { return snapshot_->local->find(Address::from(address)); }
 
   Shared& shared_;
@@ -173,6 +176,7 @@ class Worker {
   Table table_;
   std::unique_ptr<TimerWheel<Family::kIpv4>> wheel_;
   NeighborCache neighbors_;
+  NeighborKey sought_;  // by the last resolve()
   ServerCounters* server_counters_ = nullptr;
   std::vector<SchedulerState> scheduler_states_;  // by service slot
 

@@ -16,17 +16,22 @@ inline void write_ipip(Ipv4Header& outer, const Ipv4Header& inner, be32 source, 
   constexpr uint8_t kEcnMask = 0x03, kEcnCe = 0x03, kEcnEct0 = 0x02;
   const bool dont_fragment = (inner.fragment.host() & kIpv4DontFragment) != 0;
   const uint8_t ecn = inner.tos & kEcnMask;
-  outer.version_ihl = 0x45;
-  outer.tos = static_cast<uint8_t>((inner.tos & ~kEcnMask) | (ecn == kEcnCe ? kEcnEct0 : ecn));
-  outer.total_length = be16::from_host(static_cast<uint16_t>(inner.total_length.host() + kIpipBytes));
-  outer.id = dont_fragment ? be16{} : id;
-  outer.fragment = be16::from_host(dont_fragment ? kIpv4DontFragment : 0);
-  outer.ttl = inner.ttl;
-  outer.protocol = static_cast<uint8_t>(IpProtocol::kIpip);
-  outer.checksum = be16{};
-  outer.source = source;
-  outer.destination = destination;
-  outer.checksum = internet_checksum(&outer, sizeof outer);
+  Ipv4Header header;
+  header.version_ihl = 0x45;
+  header.tos = static_cast<uint8_t>((inner.tos & ~kEcnMask) | (ecn == kEcnCe ? kEcnEct0 : ecn));
+  header.total_length = be16::from_host(static_cast<uint16_t>(inner.total_length.host() + kIpipBytes));
+  header.id = dont_fragment ? be16{} : id;
+  header.fragment = be16::from_host(dont_fragment ? kIpv4DontFragment : 0);
+  header.ttl = inner.ttl;
+  header.protocol = static_cast<uint8_t>(IpProtocol::kIpip);
+  header.source = source;
+  header.destination = destination;
+  // From the values, not from memory that was written in other pieces a moment ago. First byte of a word: low.
+  const uint64_t sum = uint64_t{header.version_ihl} + (uint64_t{header.tos} << 8) + header.total_length.raw +
+                       header.id.raw + header.fragment.raw + header.ttl + (uint64_t{header.protocol} << 8) +
+                       header.source.raw + header.destination.raw;
+  header.checksum = complement_sum(sum);
+  outer = header;
 }
 
 }  // namespace fulcrum
