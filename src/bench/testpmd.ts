@@ -5,7 +5,7 @@
 import { type Command, run, type Task } from '../lab/command.js';
 import { bytesNeeded, spareBuffers } from './machine.js';
 import { type Setup, withTask } from './setup.js';
-import { measure, type WindowPlan, workerSchedstat } from './windows.js';
+import { measure, readBorder, type WindowPlan, workerSchedstat } from './windows.js';
 
 const answerMs = 60_000;
 
@@ -52,7 +52,7 @@ export async function measureTestpmd(
     const windows: Record<ForwardMode, readonly number[]> = { io: [], macswap: [] };
     for (const mode of forwardModes) {
       task.write(`set fwd ${mode}\nstart\n`);
-      windows[mode] = await measure(schedstat, plan, sample);
+      windows[mode] = await measure(() => readBorder(schedstat), plan, sample);
       task.write('stop\n');
       await sample();
     }

@@ -27,29 +27,30 @@ export function workerSchedstat(pid: number): string {
   throw new Error(`process ${pid} has no thread with the name that EAL gives to its first worker`);
 }
 
-interface Border {
+export interface Border {
   readonly wallNs: bigint;
+  /** For how long the thread had a CPU. */
   readonly cpuNs: bigint;
 }
 
-function border(schedstat: string): Border {
+export function readBorder(schedstat: string): Border {
   const cpuNs = BigInt(readFileSync(schedstat, 'utf8').split(' ')[0] ?? '0');
   return { wallNs: process.hrtime.bigint(), cpuNs };
 }
 
 /** Nanoseconds per packet of each window that counts; `sample` gives those since it was called before. */
 export async function measure(
-  schedstat: string,
+  border: () => Border,
   plan: WindowPlan,
   sample: () => Promise<number>,
 ): Promise<readonly number[]> {
   const windows: number[] = [];
   let tried = 0;
   await sample();
-  for (let from = border(schedstat); tried < plan.tries && windows.length < plan.wanted; tried++) {
+  for (let from = border(); tried < plan.tries && windows.length < plan.wanted; tried++) {
     await pass(plan.milliseconds);
     const ns = await sample();
-    const to = border(schedstat);
+    const to = border();
     if (Number(to.cpuNs - from.cpuNs) >= leastCpuShare * Number(to.wallNs - from.wallNs)) windows.push(ns);
     from = to;
   }
