@@ -61,7 +61,7 @@ class Worker {
 
  private:
   friend struct WorkerInspector;  // tests: is what lies inside consistent?
-  struct Flow {
+  struct alignas(64) Flow {
     rte_mbuf* packet;
     uint64_t hash;
     ConnectionIndex candidate;
