@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replays scenarios, each in a director of its own, a few at a time; results come in the order of the names.
 import { compareOutcome, type Difference } from './compare.js';
-import { mtuAtStart } from './environment.js';
+import { mtuAtStart, NotAvailable } from './environment.js';
 import { Player } from './events.js';
 import { readScenario, type Scenario } from './scenario.js';
 import { World } from './world.js';
@@ -88,14 +88,20 @@ async function play(scenario: Scenario, world: World, differences: Difference[],
   const player = new Player(scenario, world);
   for (const line of scenario.config) await player.configure(line);
   for (const [index, event] of scenario.events.entries()) {
-    const found = await outcomeOf(player, scenario, index);
+    const found = await outcomeOf(player, world, scenario, index);
     if (event.quirk !== undefined)
       quirks.push({ event: index, quirk: event.quirk, ...(found && { difference: found }) });
     else if (found !== undefined) differences.push(found);
   }
 }
 
-async function outcomeOf(player: Player, scenario: Scenario, index: number): Promise<Difference | undefined> {
+/** Undefined if it is as recorded. Fails when the dataplane has ended: nothing can be played any more. */
+async function outcomeOf(
+  player: Player,
+  world: World,
+  scenario: Scenario,
+  index: number,
+): Promise<Difference | undefined> {
   const event = scenario.events[index];
   const recorded = scenario.golden[index];
   if (event === undefined || recorded === undefined) throw new Error(`event ${index} is missing`);
@@ -103,6 +109,8 @@ async function outcomeOf(player: Player, scenario: Scenario, index: number): Pro
     const difference = compareOutcome(recorded, await player.play(event, index));
     return difference && { event: index, ...difference };
   } catch (error) {
+    const ending = error instanceof NotAvailable ? undefined : await world.ending();
+    if (ending !== undefined) throw new Error(`event ${index} (${event.op}): the dataplane ended: ${ending}`);
     return { event: index, expected: `${event.op} to be carried out`, got: (error as Error).message };
   }
 }

@@ -34,6 +34,8 @@ export interface CommandResult {
 }
 
 const stopGraceMs = 5_000;
+/** A call fails a little before the end of the process is known. */
+const endingGraceMs = 300;
 const portNames = systemPortNames();
 const running = new Set<Child>();
 
@@ -56,6 +58,7 @@ export class World {
   readonly #manager: Manager;
   readonly #frames: DataplaneTestClient;
   readonly #socket: string;
+  #ending: string | undefined;
 
   private constructor(directory: string, child: Child, manager: Manager, socket: string) {
     this.#directory = directory;
@@ -63,6 +66,16 @@ export class World {
     this.#manager = manager;
     this.#socket = socket;
     this.#frames = connectDataplaneTest(join(directory, 'dataplane.sock'));
+    void child.ended.then((ending) => {
+      this.#ending = ending;
+    });
+  }
+
+  /** "signal SIGSEGV: its last words", if the dataplane ended, or does so right now; undefined while it lives. */
+  async ending(): Promise<string | undefined> {
+    const timer = new Promise<void>((done) => setTimeout(done, endingGraceMs).unref());
+    await Promise.race([this.#child.ended, timer]);
+    return this.#ending === undefined ? undefined : `${this.#ending}: ${this.#child.lastWords}`;
   }
 
   static async start(options: PlanOptions): Promise<World> {
