@@ -554,7 +554,7 @@ void Engine::settle() {
     for (const auto& worker : workers_) sum += worker->activity();
     return sum;
   };
-  for (uint64_t before = activity() + 1; shared_.running.load();) {
+  for (uint64_t before = ~uint64_t{0}; shared_.running.load();) {
     const bool pending =
         std::any_of(ports_.begin(), ports_.end(), [](const auto& port) { return port->has_pending(); });
     const uint64_t now = activity();

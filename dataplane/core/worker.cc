@@ -92,8 +92,9 @@ void Worker::run() {
 }
 
 bool Worker::poll() {
-  now_ = shared_.clock.now();
-  now_s_ = now_ / kTicksPerSecond;
+  const uint64_t now_ms = shared_.clock.now_ms();
+  now_ = static_cast<Ticks>(now_ms * kTicksPerSecond / 1000);
+  now_s_ = static_cast<uint32_t>(now_ms / 1000);  // ticks wrap around earlier
   const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire);
   if (current != snapshot_) adopt(*current);
 

@@ -597,3 +597,21 @@ TEST_CASE("director: a connection as it is listed") {
   CHECK(at.in_packets == 2);
   CHECK(at.expires_ms == 898'500);
 }
+
+TEST_CASE("director: after 497 days, when ticks wrap around, timers and the use of neighbours go on") {
+  constexpr uint64_t kWrapMs = (uint64_t{1} << 32) * 1000 / kTicksPerSecond;
+  Story story(kNat, {.clock_ms = kWrapMs - 2000});
+  CHECK(story.connections(1, client(1000), kVip, "est") == "11");
+  CHECK(story.connections(1, client(1001), kVip, "rst") == "11");
+  story.advance_ms(4000);
+  CHECK(story.table() ==
+        "TCP 198.51.100.1:1000 192.0.2.1:80 10.0.2.11:8080 ESTABLISHED 896\n"
+        "TCP 198.51.100.1:1001 192.0.2.1:80 10.0.2.11:8080 CLOSE 6");
+  CHECK(story.connections(1, client(1000), kVip) == "11");
+  uint32_t last_used_s = 0;
+  for (AdjacencyIndex at = 0; at < 23; ++at)
+    last_used_s = std::max(last_used_s, (*story.shared().adjacencies)[at].last_used_s.load());
+  CHECK(last_used_s == (kWrapMs + 2000) / 1000);
+  story.advance_ms(6000);
+  CHECK(story.table() == "TCP 198.51.100.1:1000 192.0.2.1:80 10.0.2.11:8080 ESTABLISHED 894");
+}

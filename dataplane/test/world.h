@@ -43,6 +43,7 @@ struct WorldOptions {
   uint32_t workers = 1;
   uint16_t server_mtu = 1500;
   uint32_t connections = 4096;  // a worker's
+  uint64_t clock_ms = 1'000'000;
 };
 
 class World {
@@ -54,7 +55,7 @@ class World {
     shared_.ports.resize(static_cast<size_t>(std::max(devices.ports[0]->id(), devices.ports[1]->id())) + 1);
     for (const auto& port : devices.ports)
       shared_.ports[port->id()] = {port->id(), port->rx_queues(), port->tx_queues(), mac_value(port->mac())};
-    shared_.clock.set_ms(1'000'000);
+    shared_.clock.set_ms(options.clock_ms);
     shared_.servers = map_array<ServerLine>();
     shared_.totals = map_array<LoadView::Line>();
     shared_.adjacencies = &adjacencies_;
