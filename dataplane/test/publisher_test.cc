@@ -338,6 +338,20 @@ TEST_CASE("publisher: many edits of one service in one call keep LVS's order") {
   CHECK(story.connections(11, "198.51.100.1:1000", "192.0.2.1:80") == "15 20 19 18 17 16 14 13 12 11 15");
 }
 
+TEST_CASE("publisher: without any service, packets of known connections meet a host and a router") {
+  Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:8080 -m"});
+  CHECK(story.connections(1, "198.51.100.1:1000", "192.0.2.1:80", "est") == "11");
+  story.configure({"-D -t 192.0.2.1:80"});
+  story.client(tcp("198.51.100.1:1000", "192.0.2.1:80", "A").acknowledgement(7), Verdict::kResetSent,
+               {to_client(tcp("192.0.2.1:80", "198.51.100.1:1000", "R").id(0).sequence(7).window(0).packet())});
+  story.server(tcp("10.0.2.11:8080", "198.51.100.1:1000", "A"), Verdict::kRouted,
+               {to_client(tcp("10.0.2.11:8080", "198.51.100.1:1000", "A").ttl(63).packet())});
+  CHECK(story.table() == "TCP 198.51.100.1:1000 192.0.2.1:80 10.0.2.11:8080 ESTABLISHED 900");
+  // Another service brings LVS back, and with it the silence about deleted servers.
+  story.configure({"-A -t 192.0.2.2:80 -s rr"});
+  story.client(tcp("198.51.100.1:1000", "192.0.2.1:80", "A"), Verdict::kServerGone);
+}
+
 TEST_CASE("publisher: a flush forgets services, not connections") {
   Story story(kTwoServers);
   CHECK(story.connections(1, "198.51.100.1:1000", "192.0.2.1:80", "est") == "12");
