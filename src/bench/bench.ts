@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Case } from './cases.js';
-import { checkEngine, measureEngine, writeCapture } from './engine.js';
+import { checkEngine, countInstructions, measureEngine, writeCapture } from './engine.js';
 import { bytesNeeded, describeMachine, HugePages } from './machine.js';
 import type { CaseResult, Report } from './report.js';
 import type { Setup } from './setup.js';
@@ -15,6 +15,8 @@ import { median, type WindowPlan } from './windows.js';
 export interface BenchOptions {
   readonly cases: readonly Case[];
   readonly rounds: number;
+  /** Also count instructions, under valgrind. */
+  readonly instructions: boolean;
   /** Of each of the three measurements of a round. */
   readonly plan: WindowPlan;
   readonly workerCpu: number;
@@ -62,6 +64,8 @@ async function measureCase(setup: Setup, one: Case, options: BenchOptions, direc
     windows.engine.push(...engine.windows);
     discarded += engine.discarded;
   }
+  if (options.instructions) options.say(`${one.name}: instructions`);
+  const instructions = options.instructions ? await countInstructions(setup, one.name, capture) : undefined;
   rmSync(capture);
   const ns = median(windows.engine);
   const macswapNs = median(windows.macswap);
@@ -75,6 +79,7 @@ async function measureCase(setup: Setup, one: Case, options: BenchOptions, direc
     windows: windows.engine.map(round2),
     macswapWindows: windows.macswap.map(round2),
     discarded,
+    ...(instructions === undefined ? {} : { instructions: round2(instructions) }),
   };
 }
 

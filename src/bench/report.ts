@@ -18,6 +18,8 @@ export interface CaseResult {
   readonly macswapWindows: readonly number[];
   /** Windows of the engine that did not count. */
   readonly discarded: number;
+  /** Per packet, receiving and sending included; with --instructions. */
+  readonly instructions?: number;
 }
 
 export interface Report {
@@ -37,6 +39,10 @@ export function readReport(path: string): Report {
     throw new ReportError(`${path}: ${error instanceof Error ? error.message : error}`);
   }
 }
+
+/** One of a table's columns that is there only if a result has it. */
+const instructionCells = (result: CaseResult): readonly string[] =>
+  result.instructions === undefined ? [] : [result.instructions.toFixed(0)];
 
 const heading = ['case', 'ns', 'macswap', 'io', 'ratio', 'spread', 'Mpps', 'windows'] as const;
 
@@ -61,10 +67,13 @@ const change = (from: number, to: number): string => `${to >= from ? '+' : ''}${
 export function table(results: readonly CaseResult[], older?: Report): readonly string[] {
   const rows = results.map((result) => {
     const old = older?.cases.find(({ name }) => name === result.name);
-    if (older === undefined) return row(result);
-    return [...row(result), ...(old ? [old.ratio.toFixed(2), change(old.ratio, result.ratio)] : ['-', '-'])];
+    const cells = [...row(result), ...instructionCells(result)];
+    if (older === undefined) return cells;
+    return [...cells, ...(old ? [old.ratio.toFixed(2), change(old.ratio, result.ratio)] : ['-', '-'])];
   });
-  return align([older === undefined ? heading : [...heading, 'old ratio', 'change'], ...rows]);
+  const counted = results.some(({ instructions }) => instructions !== undefined) ? ['instructions'] : [];
+  const compared = older === undefined ? [] : ['old ratio', 'change'];
+  return align([[...heading, ...counted, ...compared], ...rows]);
 }
 
 function align(rows: readonly (readonly string[])[]): readonly string[] {

@@ -14,6 +14,7 @@ interface Options {
   readonly all?: boolean;
   readonly case: readonly Case[];
   readonly rounds: number;
+  readonly instructions?: boolean;
   readonly windows: number;
   readonly windowMs: number;
   readonly workerCpu: number;
@@ -41,6 +42,7 @@ export function register(program: Command, cli: Cli): void {
     .option('--rounds <number>', 'rounds of testpmd and engine in turn', wholeNumber(1, 100), 3)
     .option('--windows <number>', 'windows of each in a round', wholeNumber(1, 1000), 3)
     .option('--window-ms <milliseconds>', 'how long each is', wholeNumber(50, 60_000), 300)
+    .option('--instructions', 'also count instructions per packet (valgrind)')
     .option('--worker-cpu <number>', 'CPU that is measured', wholeNumber(0, 1023), lastCpu)
     .option('--housekeeping-cpu <number>', 'CPU for everything else', wholeNumber(0, 1023), 0)
     .option('--compare <file>', 'beside an older run that --json wrote')
@@ -64,6 +66,7 @@ async function runBench(cli: Cli, options: Options): Promise<void> {
   const settings: BenchOptions = {
     cases: options.case.length > 0 ? options.case : standardCases(options.all === true),
     rounds: options.rounds,
+    instructions: options.instructions === true,
     plan: { wanted: options.windows, milliseconds: options.windowMs, tries: triesPerWindow * options.windows },
     workerCpu: options.workerCpu,
     housekeepingCpu: options.housekeepingCpu,
