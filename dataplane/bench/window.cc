@@ -69,10 +69,10 @@ std::string other_verdict(const Sample& from, const Sample& to, Verdict expected
 void check_verdicts(const Sample& from, const Sample& to, Verdict expected) {
   if (const std::string other = other_verdict(from, to, expected); !other.empty())
     throw BenchError(other + ", none should");
-  // The counters are read while the worker is between receiving and sending.
+  // The counters are read one after another while the worker goes on, and the reader may be interrupted between them.
   const auto received = static_cast<int64_t>(to.counters.rx_packets - from.counters.rx_packets);
   const auto forwarded = static_cast<int64_t>(left_by(from, to, expected));
-  if (received == 0 || std::abs(received - forwarded) > 4 * static_cast<int64_t>(Worker::kBurst))
+  if (received == 0 || std::abs(received - forwarded) > received / 100 + 4 * static_cast<int64_t>(Worker::kBurst))
     throw BenchError(std::to_string(received) + " packets received, " + std::to_string(forwarded) + " left by " +
                      std::string(verdict_name(expected)));
 }
