@@ -59,6 +59,7 @@ class World {
     shared_.servers = map_array<ServerLine>();
     shared_.totals = map_array<LoadView::Line>();
     shared_.adjacencies = &adjacencies_;
+    shared_.templates = &templates_;
     make_rings();
     quiescence_.resize(rte_rcu_qsbr_get_memsize(options.workers) + 64);
     auto at = reinterpret_cast<uintptr_t>(quiescence_.data());
@@ -133,13 +134,16 @@ class World {
     return first;
   }
 
-  // Every worker in turn, until nothing moves any more and all timers are done.
+  // Every worker in turn, until nothing moves any more and all timers are done; templates last, as the engine does it.
   void run() {
     const Ticks now = shared_.clock.now();
     for (bool worked = true; worked;) {
       worked = false;
       for (const auto& worker : workers_) worked |= worker->poll() || !worker->timers_caught_up(now);
     }
+    templates_.expire(now, [this](const Template& gone) {
+      shared_.servers[gone.server].persistent.fetch_sub(1, std::memory_order_relaxed);
+    });
   }
   // What has left since the last call, the clients' port first.
   std::vector<Frame> collect() {
@@ -277,6 +281,15 @@ class World {
         operation.server.key = {at.address, static_cast<uint16_t>(at.port != 0 ? at.port : operation.service.port)};
       } else if (word == "-w") {
         operation.server.weight = static_cast<uint32_t>(std::stoul(next()));
+      } else if (word == "-p") {
+        operation.settings.persistence_timeout_s = static_cast<uint32_t>(std::stoul(next()));
+        operation.settings.persistence_prefix = 32;
+      } else if (word == "-o") {
+        operation.settings.one_packet = true;
+      } else if (word == "-x") {
+        operation.server.upper_threshold = static_cast<uint32_t>(std::stoul(next()));
+      } else if (word == "-y") {
+        operation.server.lower_threshold = static_cast<uint32_t>(std::stoul(next()));
       } else if (word == "-g" || word == "-i" || word == "-m") {
         operation.server.method = word == "-g"   ? ForwardingMethod::kDr
                                   : word == "-i" ? ForwardingMethod::kTun
@@ -390,6 +403,7 @@ class World {
   WorldOptions options_;
   Shared shared_;
   AdjacencyTable adjacencies_{kNeighbors};
+  TemplateTable templates_{options_.connections};
   AdjacencyIndex fresh_adjacency_ = 0;
   std::vector<std::byte> quiescence_;
   std::vector<std::unique_ptr<Worker>> workers_;
