@@ -117,9 +117,8 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found) 
   ServerCounters& counters = server_counters_[entry.server];
   const bool available = shared_.servers[entry.server].available.load(std::memory_order_relaxed);
 
-  // LVS lets go of all packets when the last service is gone, of living connections too.
-  if (!available && snapshot_->services.empty()) [[unlikely]]
-    return local(view.key.tuple.destination) != nullptr ? handle_local(packet, view) : route(packet, view);
+  if (!available && balances_nothing(*snapshot_)) [[unlikely]]
+    return handle_miss(packet, view);
 
   if constexpr (kIsReply) {
     if (is_due(entry.deadline, now_)) [[unlikely]] {
@@ -132,8 +131,6 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found) 
     if (available) [[likely]] {
       ++counters.out_packets;
       counters.out_bytes += view.total_length;
-    } else if (balances_nothing(*snapshot_)) {
-      return handle_miss(packet, view);
     }
     if ((entry.flags & (kFlagControlled | kFlagAssured)) == kFlagControlled && !is_tcp(view.key)) [[unlikely]]
       assure_template(entry);
@@ -145,10 +142,8 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found) 
     end_connection(found.index);
     return handle_miss(packet, view);
   }
-  if (!available) [[unlikely]] {
-    if (balances_nothing(*snapshot_)) return handle_miss(packet, view);
+  if (!available) [[unlikely]]
     return drop(packet, Verdict::kServerGone);  // LVS, expire_nodest_conn = 0: silent, and its timer runs on
-  }
   ++counters.in_packets;
   counters.in_bytes += view.total_length;
   ++entry.in_packets;
