@@ -93,7 +93,7 @@ bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView& view, const FlowKey
   if (found.is_reply) {
     const NextHop hop = next_hop_of(entry, true);
     if (view.ipv4().ttl <= 1 || !hop) {
-      drop(packet, Verdict::kIcmpErrorLost);  // no error about an error
+      drop(packet, Verdict::kErrorWithheld);  // no error about an error
       return true;
     }
     if (available) {
@@ -117,7 +117,7 @@ bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView& view, const FlowKey
   }
   const NextHop hop = next_hop_of(entry, false);
   if (view.ipv4().ttl <= 1 || !hop) {
-    drop(packet, Verdict::kIcmpErrorLost);
+    drop(packet, Verdict::kErrorWithheld);
     return true;
   }
   decrement_ttl(view.ipv4());

@@ -190,11 +190,11 @@ void Worker::refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint
                     Verdict verdict) {
   const be32 sender = view.key.tuple.source;
   const NextHop hop = resolve(sender);
-  if (!may_be_answered(view) || !hop) return drop(packet, verdict);
+  if (!may_be_answered(view) || !hop) return drop(packet, Verdict::kErrorWithheld);
   be32 own = view.key.tuple.destination;
   if (local(own) == nullptr) {
     const auto address = snapshot_->network->interface(sought_.interface).address_for(sought_.address);
-    if (!address) return drop(packet, verdict);
+    if (!address) return drop(packet, Verdict::kErrorWithheld);
     own = address->v4();
   }
   rte_mbuf* error = rte_pktmbuf_alloc(shared_.buffers);

@@ -49,7 +49,7 @@ namespace fulcrum {
   /* Dropped by a rule of LVS. */                                                                         \
   X(kServerGone, "server_gone", true) /* connection of a deleted real server (expire_nodest_conn = 0) */  \
   X(kFragmentUnsupported, "fragment_unsupported", true)                                                   \
-  X(kIcmpErrorLost, "icmp_error_lost", true) /* an ICMP error that cannot go on; none is sent about it */ \
+  X(kErrorWithheld, "error_withheld", true) /* cannot go on, and no error may or can be sent about it */  \
   X(kForwardingOff, "forwarding_off", true)                                                               \
   /* Dropped for want of something. */                                                                    \
   X(kTableFull, "connection_table_full", true)                                                            \
