@@ -379,6 +379,11 @@ void write(const WorkerReport& report, v1::WorkerStatistics* message) {
     verdict->set_packets(report.counters.verdicts[i]);
     verdict->set_drop(verdict_is_loss(static_cast<Verdict>(i)));
   }
+  // Not a packet that was received: an answer or a fragment of the director's own that could not leave.
+  auto* own = message->add_verdicts();
+  own->set_verdict("own_packet_lost");
+  own->set_packets(report.counters.unnamed_lost);
+  own->set_drop(true);
 }
 
 void write(const ConnectionInfo& connection, v1::Connection* message) {
