@@ -96,10 +96,12 @@ std::string_view tcp_state_name(TcpState state) {
   return number < kNames.size() ? kNames[number] : "?";
 }
 
-void Timeouts::set(uint32_t tcp_established, uint32_t tcp_fin_wait, uint32_t udp_normal) {
-  if (tcp_established != 0) tcp[static_cast<unsigned>(TcpState::kEstablished)] = tcp_established;
-  if (tcp_fin_wait != 0) tcp[static_cast<unsigned>(TcpState::kFinWait)] = tcp_fin_wait;
-  if (udp_normal != 0) udp = udp_normal;
+void Timeouts::set(const Timeouts& edit) {
+  for (unsigned state = 0; state < kTcpStateRoom; ++state) {
+    if (edit.tcp[state] != 0) tcp[state] = edit.tcp[state];
+    if (edit.sctp[state] != 0) sctp[state] = edit.sctp[state];
+  }
+  if (edit.udp != 0) udp = edit.udp;
 }
 
 }  // namespace fulcrum

@@ -80,10 +80,20 @@ struct Timeouts {
   // By TcpState. What is no state gets the shortest.
   std::array<uint32_t, kTcpStateRoom> tcp = {2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 2, 2, 2, 2, 2};
   uint32_t udp = kUdpTimeoutSeconds;
+  // By SctpState, likewise.
+  std::array<uint32_t, kTcpStateRoom> sctp = {2, 4, 61, 61, 61, 61, 61, 61, 900, 61, 61, 61, 4, 61, 2, 2};
 
   constexpr uint32_t of(TcpState state) const { return tcp[static_cast<unsigned>(state) & (kTcpStateRoom - 1)]; }
-  // LVS's "--set tcp tcpfin udp": these three and no others; 0 leaves a value as it is.
-  void set(uint32_t tcp_established, uint32_t tcp_fin_wait, uint32_t udp_normal);
+  // What is 0 in `edit` stays as it is, as in LVS's "--set tcp tcpfin udp".
+  void set(const Timeouts& edit);
+  // An edit that changes nothing.
+  static constexpr Timeouts keep() {
+    Timeouts edit;
+    edit.tcp.fill(0);
+    edit.sctp.fill(0);
+    edit.udp = 0;
+    return edit;
+  }
   bool operator==(const Timeouts&) const = default;
 };
 

@@ -9,7 +9,9 @@
 
 #include "conn/tcp_state.h"
 #include "core/shared.h"
+#include "service/mark_rule.h"
 #include "service/service.h"
+#include "service/tunables.h"
 
 namespace fulcrum {
 
@@ -73,8 +75,13 @@ enum class VipState : uint8_t { kActive, kStandby };
 
 struct VipSettings {
   Address address;
+  uint8_t prefix_length = 0;  // of a VIP range; 0: this address alone
   std::optional<Announce> announce;
   std::optional<VipState> state;
+
+  std::string text() const {
+    return prefix_length == 0 ? address.text() : address.text() + "/" + std::to_string(prefix_length);
+  }
 };
 
 struct ServiceSettings {
@@ -98,15 +105,19 @@ struct Operation {
     kZero,
     kSetTimeouts,
     kSetVip,
-    kDeleteVip
+    kDeleteVip,
+    kSetTunables,
+    kSetMarkRules
   };
   Kind kind{};
   ServiceKey service;
   bool all_services = false;  // kZero
   ServiceSettings settings;
   RealServer server;  // key, method, weight, thresholds
-  uint32_t tcp_s = 0, tcp_fin_s = 0, udp_s = 0;
+  Timeouts timeouts = Timeouts::keep();  // kSetTimeouts
   VipSettings vip;
+  TunablesEdit tunables;
+  std::vector<MarkRule> marks;  // kSetMarkRules: all of them
 };
 
 enum class Reason : uint8_t {

@@ -17,12 +17,17 @@ namespace fulcrum {
   X(kForwardedDr, "forwarded_dr", false)                                                                  \
   X(kForwardedTun, "forwarded_tun", false)                                                                \
   X(kForwardedReply, "forwarded_reply", false) /* reply of a DR or TUN server that passes the director */ \
+  X(kForwardedBypass, "forwarded_bypass", false) /* cache_bypass: on to its own destination */            \
+  X(kReassembled, "fragment_reassembled", false) /* became part of a datagram, which has its own verdict */ \
   /* Not balanced, not ours. */                                                                           \
   X(kRouted, "routed", false)                                                                             \
   /* Ours: the director's own small stack. */                                                             \
   X(kArpAnswered, "arp_answered", false)                                                                  \
   X(kArpTaken, "arp_taken", false)                                                                        \
   X(kArpIgnored, "arp_ignored", false)                                                                    \
+  X(kNeighborAnswered, "nd_answered", false)                                                              \
+  X(kNeighborTaken, "nd_taken", false)                                                                    \
+  X(kNeighborIgnored, "nd_ignored", false)                                                                \
   X(kEchoAnswered, "icmp_echo_answered", false)                                                           \
   X(kResetSent, "tcp_reset_sent", false)                                                                  \
   X(kPortUnreachableSent, "port_unreachable_sent", false)                                                 \
@@ -38,24 +43,29 @@ namespace fulcrum {
   X(kUnknownVlan, "unknown_vlan", false)                                                                  \
   X(kMulticast, "multicast_ignored", false)                                                               \
   X(kUnknownEtherType, "unknown_ether_type", false)                                                       \
-  X(kIpv6Ignored, "ipv6_ignored", false)                                                                  \
   /* Malformed. */                                                                                        \
   X(kTruncated, "malformed_truncated", true)                                                              \
   X(kBadIpHeader, "malformed_ip_header", true)                                                            \
   X(kBadIpChecksum, "malformed_ip_checksum", true)                                                        \
   X(kBadTransport, "malformed_transport", true)                                                           \
   X(kBadArp, "malformed_arp", true)                                                                       \
+  X(kBadNeighborDiscovery, "malformed_nd", true)                                                          \
+  X(kFragmentMalformed, "fragment_malformed", true)                                                       \
+  X(kFragmentOverlap, "fragment_overlap", true)                                                           \
   X(kMartian, "martian_address", true)                                                                    \
   /* Dropped by a rule of LVS. */                                                                         \
   X(kServerGone, "server_gone", true) /* connection of a deleted real server (expire_nodest_conn = 0) */  \
-  X(kFragmentUnsupported, "fragment_unsupported", true)                                                   \
+  X(kDropPacket, "drop_packet", true) /* every n-th first packet while drop_packet is in force */         \
+  X(kFragmentTimeout, "fragment_timeout", true)                                                           \
   X(kErrorWithheld, "error_withheld", true) /* cannot go on, and no error may or can be sent about it */  \
+  X(kErrorRateLimited, "error_rate_limited", true) /* icmp_msgs_per_sec */                                 \
   X(kForwardingOff, "forwarding_off", true)                                                               \
   /* Dropped for want of something. */                                                                    \
   X(kTableFull, "connection_table_full", true)                                                            \
   X(kHandoverFull, "handover_full", true)                                                                 \
   X(kTransmitFull, "transmit_full", true)                                                                 \
   X(kNoBuffer, "no_buffer", true)                                                                         \
+  X(kFragmentMemory, "fragment_memory", true)                                                             \
   X(kNeighborQueueFull, "neighbor_queue_full", true)                                                      \
   X(kNeighborFailed, "neighbor_failed", true)                                                             \
   X(kNeighborTableFull, "neighbor_table_full", true)                                                      \

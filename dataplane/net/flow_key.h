@@ -10,7 +10,18 @@
 
 namespace fulcrum {
 
-enum class IpProtocol : uint8_t { kIcmp = 1, kIpip = 4, kTcp = 6, kUdp = 17, kIpv6 = 41, kIcmpv6 = 58, kSctp = 132 };
+enum class IpProtocol : uint8_t {
+  kIcmp = 1,
+  kIpip = 4,
+  kTcp = 6,
+  kUdp = 17,
+  kIpv6 = 41,
+  kGre = 47,
+  kEsp = 50,
+  kAh = 51,
+  kIcmpv6 = 58,
+  kSctp = 132
+};
 
 template <Family F>
 struct Tuple {

@@ -14,9 +14,11 @@ inline constexpr uint16_t kEtherTypeIpv6 = 0x86dd;
 inline constexpr unsigned kEthernetBytes = 14;
 inline constexpr unsigned kVlanBytes = 4;
 inline constexpr unsigned kIpv4Bytes = 20;
+inline constexpr unsigned kIpv6Bytes = 40;
 inline constexpr unsigned kTcpBytes = 20;
 inline constexpr unsigned kUdpBytes = 8;
 inline constexpr unsigned kIcmpBytes = 8;
+inline constexpr unsigned kSctpBytes = 12;
 
 #pragma pack(push, 1)
 struct Ipv4Header {
@@ -39,6 +41,34 @@ inline constexpr uint16_t kIpv4DontFragment = 0x4000;
 inline constexpr uint16_t kIpv4MoreFragments = 0x2000;
 inline constexpr uint16_t kIpv4OffsetMask = 0x1fff;
 
+// RFC 8200 section 3.
+struct Ipv6Header {
+  be32 version_class_flow;
+  be16 payload_length;
+  uint8_t next_header;
+  uint8_t hop_limit;
+  Ipv6Address source;
+  Ipv6Address destination;
+
+  uint8_t traffic_class() const { return static_cast<uint8_t>(version_class_flow.host() >> 20); }
+};
+static_assert(sizeof(Ipv6Header) == kIpv6Bytes);
+
+// RFC 8200 section 4.5.
+struct Ipv6FragmentHeader {
+  uint8_t next_header;
+  uint8_t reserved;
+  be16 offset_flags;  // offset in units of 8 bytes << 3, and the M flag
+  be32 id;
+};
+static_assert(sizeof(Ipv6FragmentHeader) == 8);
+inline constexpr uint16_t kIpv6MoreFragments = 0x0001;
+inline constexpr uint16_t kIpv6OffsetMask = 0xfff8;
+
+// Extension headers (RFC 8200 section 4.1, RFC 4302).
+inline constexpr uint8_t kIpv6HopByHop = 0, kIpv6Routing = 43, kIpv6Fragment = 44, kIpv6Authentication = 51,
+                         kIpv6DestinationOptions = 60;
+
 struct TcpHeader {
   be16 source_port;
   be16 destination_port;
@@ -60,6 +90,15 @@ struct UdpHeader {
 };
 static_assert(sizeof(UdpHeader) == kUdpBytes);
 
+// RFC 9260 section 3.1; the checksum is CRC32c, least significant byte first.
+struct SctpHeader {
+  be16 source_port;
+  be16 destination_port;
+  be32 verification_tag;
+  uint32_t checksum;
+};
+static_assert(sizeof(SctpHeader) == kSctpBytes);
+
 struct IcmpHeader {
   uint8_t type;
   uint8_t code;
@@ -73,6 +112,11 @@ inline constexpr uint8_t kIcmpEchoReply = 0, kIcmpUnreachable = 3, kIcmpSourceQu
                          kIcmpTimeExceeded = 11;
 inline constexpr uint8_t kUnreachableHost = 1, kUnreachableProtocol = 2, kUnreachablePort = 3,
                          kUnreachableFragmentation = 4, kUnreachableNet = 0;
+
+// RFC 4443 and RFC 4861.
+inline constexpr uint8_t kIcmpv6Unreachable = 1, kIcmpv6TooBig = 2, kIcmpv6TimeExceeded = 3,
+                         kIcmpv6ParameterProblem = 4, kIcmpv6EchoRequest = 128, kIcmpv6EchoReply = 129,
+                         kIcmpv6NeighborSolicitation = 135, kIcmpv6NeighborAdvertisement = 136;
 
 // RFC 826, for IPv4 over Ethernet.
 struct ArpPacket {

@@ -12,7 +12,8 @@
 
 namespace fulcrum {
 
-enum class ForwardingMethod : uint8_t { kNat = 0, kTun = 2, kDr = 3 };  // the numbers of LVS's connection flags
+// The numbers of LVS's connection flags. kBypass: on to the packet's own destination, without a real server.
+enum class ForwardingMethod : uint8_t { kNat = 0, kTun = 2, kDr = 3, kBypass = 4 };
 
 // Names (service key, server key) for as long as anything refers to it; survives delete and add (LVS's trash).
 using ServerSlot = uint32_t;
@@ -21,11 +22,18 @@ inline constexpr ServerSlot kNoSlot = 0xffffffff;
 using ServiceSlot = uint32_t;
 
 struct ServiceKey {
-  Address address;  // family only, for a fwmark service
+  Address address;  // family only, for a fwmark service: see of_mark()
   IpProtocol protocol{};
   uint16_t port = 0;
   uint32_t fwmark = 0;
   bool operator==(const ServiceKey&) const = default;
+  // LVS: one service a mark and family.
+  static ServiceKey of_mark(Family family, uint32_t mark) {
+    ServiceKey key;
+    key.address.family = family;
+    key.fwmark = mark;
+    return key;
+  }
 };
 
 struct ServerKey {

@@ -9,9 +9,12 @@
 #include "conn/tcp_state.h"
 #include "core/clock.h"
 #include "forward/network.h"
+#include "conn/sctp_state.h"
 #include "service/edit_list.h"
+#include "service/mark_rule.h"
 #include "service/scheduler/scheduler.h"
 #include "service/service.h"
+#include "service/tunables.h"
 
 namespace fulcrum {
 
@@ -85,14 +88,25 @@ struct LocalAddress {
 
 // How long a connection lives after a packet, in ticks, by protocol and state.
 struct TimeoutTable {
+  enum Row : unsigned { kUdp, kTcp, kSctp, kRows };
   explicit TimeoutTable(const Timeouts& seconds = {}) {
     for (unsigned state = 0; state < kTcpStateRoom; ++state) {
-      ticks[0][state] = seconds_to_ticks(seconds.udp);
-      ticks[1][state] = seconds_to_ticks(seconds.tcp[state]);
+      ticks[kUdp][state] = seconds_to_ticks(seconds.udp);
+      ticks[kTcp][state] = seconds_to_ticks(seconds.tcp[state]);
+      ticks[kSctp][state] = seconds_to_ticks(seconds.sctp[state]);
     }
   }
-  Ticks of(bool is_tcp, uint8_t state) const { return ticks[is_tcp][state & (kTcpStateRoom - 1)]; }
-  Ticks ticks[2][kTcpStateRoom];
+  static Row row_of(IpProtocol protocol) {
+    return protocol == IpProtocol::kTcp ? kTcp : protocol == IpProtocol::kSctp ? kSctp : kUdp;
+  }
+  Ticks of(Row row, uint8_t state) const { return ticks[row][state & (kTcpStateRoom - 1)]; }
+  Ticks ticks[kRows][kTcpStateRoom];
+};
+
+// A VIP range: every address of it is local.
+struct LocalPrefix {
+  Prefix prefix;
+  LocalAddress what;
 };
 
 // A table that snapshots share while it does not change.
@@ -107,18 +121,37 @@ struct Snapshot {
   std::vector<std::shared_ptr<const VirtualService>> changed;
   SharedMap<ServiceKey, uint32_t, ServiceKeyHash> by_key;  // to a position in `services`
   SharedMap<Address, LocalAddress, AddressHash> local;
+  std::shared_ptr<const std::vector<LocalPrefix>> local_prefixes;  // the longest first
+  std::shared_ptr<const std::vector<MarkRule>> marks;
   // NAT server endpoints, live or retired: what replies come from. Port 0 stands for every port.
   SharedMap<ServerKey, bool, ServerKeyHash> nat_endpoints;
   bool nat_endpoints_any_port = false;
   std::shared_ptr<const Network> network;
   TimeoutTable timeouts;
+  Tunables tunables;
 
   // There is a TCP service on port 21, or one on port 0: else nobody need look for them.
   bool any_ftp_service = false;
   bool any_port_service = false;
+  // LVS takes its hooks away with a family's last service: what is left of its connections meets a host and a router.
+  bool balances_v4 = false;
+  bool balances_v6 = false;
 
-  // LVS's order on a miss: the very port; FTP's data by its control port; every port.
-  const VirtualService* find_service(const Address& vip, IpProtocol protocol, uint16_t port) const {
+  template <Family F>
+  bool balances() const {
+    return F == Family::kIpv4 ? balances_v4 : balances_v6;
+  }
+  // What an address is to the director; null: not its own.
+  const LocalAddress* find_local(const Address& address) const {
+    if (const LocalAddress* exact = local->find(address)) return exact;
+    for (const LocalPrefix& at : *local_prefixes)
+      if (at.prefix.contains(address)) return &at.what;
+    return nullptr;
+  }
+  // LVS's order on a miss: the mark; the very port; FTP's data by its control port; every port.
+  const VirtualService* find_service(const Address& vip, IpProtocol protocol, uint16_t port, uint32_t mark) const {
+    if (mark != 0)
+      if (const VirtualService* marked = find_exactly(ServiceKey::of_mark(vip.family, mark))) return marked;
     if (const VirtualService* exact = find_exactly({vip, protocol, port, 0})) return exact;
     if (any_ftp_service && protocol == IpProtocol::kTcp && (port == kFtpDataPort || port >= 1024))
       if (const VirtualService* control = find_exactly({vip, protocol, kFtpControlPort, 0})) return control;
