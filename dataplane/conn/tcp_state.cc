@@ -96,12 +96,4 @@ std::string_view tcp_state_name(TcpState state) {
   return number < kNames.size() ? kNames[number] : "?";
 }
 
-void Timeouts::set(const Timeouts& edit) {
-  for (unsigned state = 0; state < kTcpStateRoom; ++state) {
-    if (edit.tcp[state] != 0) tcp[state] = edit.tcp[state];
-    if (edit.sctp[state] != 0) sctp[state] = edit.sctp[state];
-  }
-  if (edit.udp != 0) udp = edit.udp;
-}
-
 }  // namespace fulcrum

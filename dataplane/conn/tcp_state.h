@@ -7,8 +7,6 @@
 #include <cstdint>
 #include <string_view>
 
-#include "conn/udp_state.h"
-
 namespace fulcrum {
 
 // LVS's numbers, also those of the synchronisation protocol.
@@ -74,28 +72,6 @@ inline TcpState next_tcp_state(TcpTable table, Direction direction, TcpState sta
   const unsigned row = tcp_tables::row(table, direction, tcp_tables::kEvents[flags & 0x1f]);
   return tcp_tables::kTransitions[row + (static_cast<unsigned>(state) & (kTcpStateRoom - 1))];
 }
-
-// How long a connection lives after a packet, in seconds.
-struct Timeouts {
-  // By TcpState. What is no state gets the shortest.
-  std::array<uint32_t, kTcpStateRoom> tcp = {2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 2, 2, 2, 2, 2};
-  uint32_t udp = kUdpTimeoutSeconds;
-  // By SctpState, likewise.
-  std::array<uint32_t, kTcpStateRoom> sctp = {2, 4, 61, 61, 61, 61, 61, 61, 900, 61, 61, 61, 4, 61, 2, 2};
-
-  constexpr uint32_t of(TcpState state) const { return tcp[static_cast<unsigned>(state) & (kTcpStateRoom - 1)]; }
-  // What is 0 in `edit` stays as it is, as in LVS's "--set tcp tcpfin udp".
-  void set(const Timeouts& edit);
-  // An edit that changes nothing.
-  static constexpr Timeouts keep() {
-    Timeouts edit;
-    edit.tcp.fill(0);
-    edit.sctp.fill(0);
-    edit.udp = 0;
-    return edit;
-  }
-  bool operator==(const Timeouts&) const = default;
-};
 
 // A new connection's, until its first change of state.
 inline constexpr uint32_t kFreshTimeoutSeconds = 3;

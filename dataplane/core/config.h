@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "conn/tcp_state.h"
+#include "conn/timeouts.h"
 #include "core/shared.h"
 #include "service/mark_rule.h"
 #include "service/service.h"

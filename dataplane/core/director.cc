@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The packet's life from top to bottom, a burst at a time: parse, steer, find, classify, schedule, advance, forward.
+// One text for both address families.
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
@@ -11,49 +12,98 @@ namespace fulcrum {
 namespace {
 constexpr unsigned kPrefetchAhead = 4;
 
-inline bool is_tcp(const FlowKey<Family::kIpv4>& key) { return key.protocol == IpProtocol::kTcp; }
+template <Family F>
+bool is_tcp(const FlowKey<F>& key) {
+  return key.protocol == IpProtocol::kTcp;
+}
 
-// LVS takes its hooks away with the last service: what is left of its connections meets a host and a router again.
-inline bool balances_nothing(const Snapshot& snapshot) { return snapshot.services.empty(); }
+// The chunks of an SCTP packet, as far as they lie in its first buffer.
+template <Family F>
+std::span<const uint8_t> chunks_of(const rte_mbuf* packet, const PacketView<F>& view) {
+  const auto* end = rte_pktmbuf_mtod(packet, const uint8_t*) + rte_pktmbuf_data_len(packet);
+  const uint8_t* first = view.transport() + kSctpBytes;
+  const uint8_t* last = std::min<const uint8_t*>(end, view.ip + view.total_length);
+  return first < last ? std::span<const uint8_t>(first, last) : std::span<const uint8_t>();
+}
 }  // namespace
 
 void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) {
-  unsigned flow_count = 0;
   const bool must_steer = shared_.workers > 1 && !handed_over;
 
   for (unsigned i = 0; i < count && i < kPrefetchAhead; ++i) rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));
   for (unsigned i = 0; i < count; ++i) {
     if (i + kPrefetchAhead < count) rte_prefetch0(rte_pktmbuf_mtod(packets[i + kPrefetchAhead], void*));
     rte_mbuf* packet = packets[i];
-    Flow& flow = flows_[flow_count];
     const uint64_t mac = shared_.ports[packet->port].mac;
-    if (!parse_plain(packet, mac, flow.view)) [[unlikely]] {
-      parse_any(packet, mac, flow.view);
-      if (flow.view.kind != PacketKind::kFlow) {
-        handle_other(packet, flow.view, must_steer);
-        continue;
-      }
+    if (auto& flow = lane4_.flows[lane4_.flow_count]; parse_plain(packet, mac, flow.view)) [[likely]] {
+      if (must_steer && steer(packet, flow.view.key)) continue;
+      enqueue(packet, flow);
+    } else if (auto& flow6 = lane6_.flows[lane6_.flow_count]; parse_plain(packet, mac, flow6.view)) {
+      if (must_steer && steer(packet, flow6.view.key)) continue;
+      enqueue(packet, flow6);
+    } else {
+      handle_unusual(packet, mac, must_steer, handed_over);
     }
-    if (must_steer && steer(packet, flow.view.key.tuple)) continue;
-    flow.packet = packet;
-    flow.hash = table_.hash(flow.view.key);
-    table_.prefetch_bucket(flow.hash);
-    ++flow_count;
   }
-  handle_flows(flow_count);
+  if (lane4_.flow_count != 0) handle_flows<Family::kIpv4>();
+  if (lane6_.flow_count != 0) handle_flows<Family::kIpv6>();
+  if (again_.empty()) [[likely]]
+    return;
+  // Datagrams that this burst has completed belong to a flow now, and that may be another worker's.
+  const std::vector<rte_mbuf*> whole = std::move(again_);
+  again_.clear();
+  for (size_t at = 0; at < whole.size(); at += kBurst)
+    handle_burst(const_cast<rte_mbuf**>(whole.data()) + at,
+                 static_cast<unsigned>(std::min<size_t>(kBurst, whole.size() - at)), false);
 }
 
-// Hands the packet to its owner if that is another worker.
-bool Worker::steer(rte_mbuf* packet, const Tuple<Family::kIpv4>& tuple) {
-  uint32_t hash;
-  if (local(tuple.destination) != nullptr) {
-    hash = owner_hash(tuple.source, tuple.source_port);
-  } else if (local(tuple.source) != nullptr ||
-             snapshot_->is_nat_endpoint(Address::from(tuple.source), tuple.source_port.host())) {
-    hash = owner_hash(tuple.destination, tuple.destination_port);
-  } else {
-    return false;  // routed, no connection: any worker will do
+template <Family F>
+void Worker::enqueue(rte_mbuf* packet, Flow<F>& flow) {
+  flow.packet = packet;
+  flow.hash = lane<F>().table.hash(flow.view.key);
+  lane<F>().table.prefetch_bucket(flow.hash);
+  ++lane<F>().flow_count;
+}
+
+// Tags, options, extension headers, fragments, ICMP, ARP, and what is malformed.
+void Worker::handle_unusual(rte_mbuf* packet, uint64_t mac, bool must_steer, bool handed_over) {
+  const auto handle = [&]<Family F>(Flow<F>& flow, const PacketFacts& facts) {
+    static_cast<PacketFacts&>(flow.view) = facts;
+    parse_network(packet, flow.view);
+    if (flow.view.kind != PacketKind::kFlow) return handle_other(packet, flow.view, must_steer, handed_over);
+    if (must_steer && steer(packet, flow.view.key)) return;
+    enqueue(packet, flow);
+  };
+  PacketFacts facts;
+  switch (parse_link(packet, mac, facts)) {
+    case Family::kIpv4:
+      return handle(lane4_.flows[lane4_.flow_count], facts);
+    case Family::kIpv6:
+      return handle(lane6_.flows[lane6_.flow_count], facts);
+    case Family::kNone:
+      if (facts.kind == PacketKind::kArp) return handle_arp(packet, facts);
+      return drop(packet, facts.verdict);
   }
+}
+
+// Hands the packet to its owner if that is another worker. By the client: design, "one owner per flow".
+template <Family F>
+bool Worker::steer(rte_mbuf* packet, const FlowKey<F>& key) {
+  const auto& tuple = key.tuple;
+  if (local(tuple.destination) != nullptr) return hand_over(packet, owner_hash(tuple.source, tuple.source_port));
+  if (local(tuple.source) != nullptr ||
+      snapshot_->is_nat_endpoint(Address::from(tuple.source), tuple.source_port.host()))
+    return hand_over(packet, owner_hash(tuple.destination, tuple.destination_port));
+  if (!snapshot_->marks->empty()) {
+    if (mark_of(*snapshot_->marks, key).value != 0)
+      return hand_over(packet, owner_hash(tuple.source, tuple.source_port));
+    if (mark_of(*snapshot_->marks, FlowKey<F>{tuple.reversed(), key.protocol}).value != 0)
+      return hand_over(packet, owner_hash(tuple.destination, tuple.destination_port));
+  }
+  return false;  // routed, no connection: any worker will do
+}
+
+bool Worker::hand_over(rte_mbuf* packet, uint32_t hash) {
   const uint32_t owner = owner_of(hash, shared_.workers);
   if (owner == id_) return false;
   handover_[owner].push_back(packet);
@@ -61,101 +111,140 @@ bool Worker::steer(rte_mbuf* packet, const Tuple<Family::kIpv4>& tuple) {
 }
 
 // One function from lookup to transmit buffer: `flatten` spares every packet the calls.
-[[gnu::flatten]] void Worker::handle_flows(unsigned count) {
-  for (unsigned i = 0; i < count; ++i) flows_[i].candidate = table_.candidate(flows_[i].hash);
+template <Family F>
+[[gnu::flatten]] void Worker::handle_flows() {
+  Lane<F>& lane = this->lane<F>();
+  const unsigned count = lane.flow_count;
+  lane.flow_count = 0;
+  for (unsigned i = 0; i < count; ++i) lane.flows[i].candidate = lane.table.candidate(lane.flows[i].hash);
   for (unsigned i = 0; i < count; ++i) {
-    Flow& flow = flows_[i];
-    Table::Found found;
+    Flow<F>& flow = lane.flows[i];
+    Found<F> found;
     if (flow.candidate != kNoConnection) [[likely]]
-      found = table_.check(flow.candidate, flow.view.key);
+      found = lane.table.check(flow.candidate, flow.view.key);
     // A second candidate, a chained bucket, or an entry that an earlier packet of this burst made.
     if (!found) [[unlikely]]
-      found = table_.find(flow.view.key, flow.hash);
+      found = lane.table.find(flow.view.key, flow.hash);
     if (!found) [[unlikely]] {
       handle_miss(flow.packet, flow.view);
     } else if (found.is_reply) {
-      handle_hit<true>(flow.packet, flow.view, found);
+      handle_hit<F, true>(flow.packet, flow.view, found);
     } else {
-      handle_hit<false>(flow.packet, flow.view, found);
+      handle_hit<F, false>(flow.packet, flow.view, found);
     }
   }
 }
 
-void Worker::handle_other(rte_mbuf* packet, PacketView& view, bool must_steer) {
-  switch (view.kind) {
-    case PacketKind::kArp:
-      return handle_arp(packet, view);
-    case PacketKind::kIcmp:
-    case PacketKind::kOtherIp:
-    case PacketKind::kFragment:
-      if (snapshot_->network->interface_of(packet->port, view.vlan) == kNoInterface)
-        return drop(packet, Verdict::kUnknownVlan);
-      // An error follows the connection that it quotes a packet of, to that one's owner.
-      if (FlowKey<Family::kIpv4> quoted; view.kind == PacketKind::kIcmp && read_quote(packet, view, quoted))
-        if ((must_steer && steer(packet, quoted.tuple)) || handle_icmp_error(packet, view, quoted)) return;
-      if (local(view.key.tuple.destination) == nullptr) return route(packet, view);
-      if (view.kind == PacketKind::kFragment) return drop(packet, Verdict::kFragmentUnsupported);
-      return handle_local(packet, view);
-    default:
-      return drop(packet, view.verdict);
+template <Family F>
+void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer, bool handed_over) {
+  if (view.kind == PacketKind::kRejected) return drop(packet, view.verdict);
+  if (snapshot_->network->interface_of(packet->port, view.vlan) == kNoInterface)
+    return drop(packet, Verdict::kUnknownVlan);
+  if (view.kind == PacketKind::kFragment) return handle_fragment(packet, view, handed_over);
+  if constexpr (F == Family::kIpv6) {
+    if (view.kind == PacketKind::kIcmp && is_neighbor_discovery(view)) return handle_neighbor_discovery(packet, view);
+    if (is_multicast(view.key.tuple.destination) || !view.to_our_mac) return drop(packet, Verdict::kMulticast);
+    if (is_martian(view.key.tuple.source)) return drop(packet, Verdict::kMartian);
   }
+  if (view.kind == PacketKind::kIcmp) {
+    // An error follows the connection that it quotes a packet of, to that one's owner.
+    if (FlowKey<F> quoted; read_quote(packet, view, quoted)) {
+      if (must_steer && steer(packet, quoted)) return;
+      if (handle_icmp_error(packet, view, quoted)) return;
+    } else if (handle_tunnel_error(packet, view, must_steer)) {
+      return;
+    }
+  } else if (follow_security(packet, view, must_steer)) {
+    return;
+  }
+  if (local(view.key.tuple.destination) == nullptr) return route(packet, view);
+  handle_local(packet, view);
 }
 
-// LVS: a SYN that meets the remains of an old connection is a new connection (conn_reuse_mode = 1).
-bool Worker::starts_anew(const Table::Entry& entry, const PacketView& view) const {
+// LVS: a SYN (or an INIT) that meets the remains of an old connection may be a new one.
+template <Family F>
+bool Worker::starts_anew(const Connection<F>& entry, const rte_mbuf* packet, const PacketView<F>& view) const {
   if (is_due(entry.deadline, now_)) return true;
-  if ((view.tcp_flags & kTcpSyn) == 0 || !is_tcp(view.key)) return false;
+  bool closed, waits = false;
+  if (is_tcp(view.key)) {
+    if ((view.tcp_flags & kTcpSyn) == 0) return false;
+    const auto state = static_cast<TcpState>(entry.state);
+    closed = state == TcpState::kTimeWait || state == TcpState::kClose;
+    waits = state == TcpState::kFinWait && (entry.flags & kFlagNoOutput) != 0;
+  } else {
+    if (view.key.protocol != IpProtocol::kSctp || !begins_with(chunks_of(packet, view), SctpChunkType::kInit))
+      return false;
+    closed = static_cast<SctpState>(entry.state) == SctpState::kClosed;
+  }
+  const Tunables& tunables = snapshot_->tunables;
+  if (tunables.expire_nodest_conn != 0 && shared_.servers[entry.server].weight.load(std::memory_order_relaxed) == 0)
+    return true;
   // A persistent client's goes on: its server stays the same anyway.
-  if ((entry.flags & kFlagControlled) != 0) return false;
-  const auto state = static_cast<TcpState>(entry.state);
-  return state == TcpState::kTimeWait || state == TcpState::kClose;
+  if (tunables.conn_reuse_mode == 0 || (entry.flags & kFlagControlled) != 0) return false;
+  return closed || (waits && (tunables.conn_reuse_mode & 2) != 0);
 }
 
-template <bool kIsReply>
-void Worker::handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found) {
-  Table::Entry& entry = *found.entry;
+template <Family F, bool kIsReply>
+void Worker::handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
+  Connection<F>& entry = *found.entry;
   ServerCounters& counters = server_counters_[entry.server];
   const bool available = shared_.servers[entry.server].available.load(std::memory_order_relaxed);
 
-  if (!available && balances_nothing(*snapshot_)) [[unlikely]]
+  if (!available && !snapshot_->balances<F>()) [[unlikely]]
     return handle_miss(packet, view);
 
   if constexpr (kIsReply) {
     if (is_due(entry.deadline, now_)) [[unlikely]] {
-      end_connection(found.index);
+      end_connection<F>(found.index);
       return handle_miss(packet, view);
     }
     // The kernel decides TTL and MTU of what it forwards before LVS sees it.
-    if (view.ipv4().ttl <= 1) [[unlikely]]
-      return refuse(packet, view, kIcmpTimeExceeded, 0, 0, Verdict::kTimeExceededSent);
+    if (view.ttl() <= 1) [[unlikely]]
+      return refuse(packet, view, Refusal::kTimeExceeded, Verdict::kTimeExceededSent);
     if (available) [[likely]] {
       ++counters.out_packets;
       counters.out_bytes += view.total_length;
     }
-    if ((entry.flags & (kFlagControlled | kFlagAssured)) == kFlagControlled && !is_tcp(view.key)) [[unlikely]]
+    if ((entry.flags & (kFlagControlled | kFlagAssured)) == kFlagControlled &&
+        view.key.protocol == IpProtocol::kUdp) [[unlikely]]
       assure_template(entry);
-    advance<true>(entry, found.index, view);
+    advance<F, true>(entry, found.index, packet, view);
     return forward_to_client(packet, view, entry);
   }
 
-  if (starts_anew(entry, view)) [[unlikely]] {
-    end_connection(found.index);
+  // LVS: a client with source port 0 never meets its own connection.
+  if (view.key.tuple.source_port.raw == 0) [[unlikely]]
+    return handle_miss(packet, view);
+  if (starts_anew(entry, packet, view)) [[unlikely]] {
+    end_connection<F>(found.index);
     return handle_miss(packet, view);
   }
-  if (!available) [[unlikely]]
-    return drop(packet, Verdict::kServerGone);  // LVS, expire_nodest_conn = 0: silent, and its timer runs on
+  if (!available) [[unlikely]] {
+    // LVS: silent, and its timer runs on; or away with it.
+    if (snapshot_->tunables.expire_nodest_conn == 0) return drop(packet, Verdict::kServerGone);
+    end_connection<F>(found.index);
+    return handle_miss(packet, view);
+  }
+  take_in(packet, view, found);
+}
+
+// A client's packet of a connection that takes it.
+template <Family F>
+inline void Worker::take_in(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
+  Connection<F>& entry = *found.entry;
+  ServerCounters& counters = server_counters_[entry.server];
   ++counters.in_packets;
   counters.in_bytes += view.total_length;
   ++entry.in_packets;
-  advance<false>(entry, found.index, view);
+  advance<F, false>(entry, found.index, packet, view);
   forward_to_server(packet, view, entry);
 }
 
 // State, active and inactive counts, deadline.
-template <bool kIsReply>
-void Worker::advance(Table::Entry& entry, ConnectionIndex index, const PacketView& view) {
-  const bool tcp = is_tcp(view.key);
-  if (tcp) {
+template <Family F, bool kIsReply>
+void Worker::advance(Connection<F>& entry, ConnectionIndex index, const rte_mbuf* packet, const PacketView<F>& view) {
+  const IpProtocol protocol = view.key.protocol;
+  if (protocol != IpProtocol::kUdp) {
     Direction direction = kIsReply ? Direction::kOutput : Direction::kInput;
     if ((entry.flags & kFlagNoOutput) != 0) {
       if (kIsReply) {
@@ -164,22 +253,35 @@ void Worker::advance(Table::Entry& entry, ConnectionIndex index, const PacketVie
         direction = Direction::kInputOnly;
       }
     }
-    const auto state = static_cast<TcpState>(entry.state);
-    const TcpState next = next_tcp_state(TcpTable::kNormal, direction, state, view.tcp_flags);
-    if (next != state) [[unlikely]]
-      change_state(entry, next);
+    if (protocol == IpProtocol::kTcp) [[likely]] {
+      const auto state = static_cast<TcpState>(entry.state);
+      const TcpState next = next_tcp_state(tcp_table_, direction, state, view.tcp_flags);
+      if (next != state) [[unlikely]]
+        change_state(entry, static_cast<uint8_t>(next), is_active(next), next == TcpState::kEstablished);
+    } else {
+      advance_sctp(entry, direction, packet, view);
+    }
   }
-  const Ticks deadline = now_ + snapshot_->timeouts.of(tcp, entry.state);
+  const Ticks deadline = now_ + snapshot_->timeouts.of(TimeoutTable::row_of(protocol), entry.state);
   const bool closer = static_cast<int32_t>(deadline - entry.deadline) < 0;
   entry.deadline = deadline;
   if (closer) [[unlikely]]
-    wheel_->rearm(index, deadline);
+    lane<F>().wheel->rearm(index, deadline);
 }
 
-void Worker::change_state(Table::Entry& entry, TcpState next) {
-  entry.state = static_cast<uint8_t>(next);
-  if (next == TcpState::kEstablished && (entry.flags & kFlagControlled) != 0) assure_template(entry);
-  const bool active = is_active(next);
+template <Family F>
+void Worker::advance_sctp(Connection<F>& entry, Direction direction, const rte_mbuf* packet,
+                          const PacketView<F>& view) {
+  const auto state = static_cast<SctpState>(entry.state);
+  const SctpState next = next_sctp_state(direction, state, sctp_event(chunks_of(packet, view)));
+  if (next != state)
+    change_state(entry, static_cast<uint8_t>(next), is_active(next), next == SctpState::kEstablished);
+}
+
+template <Family F>
+void Worker::change_state(Connection<F>& entry, uint8_t next, bool active, bool established) {
+  entry.state = next;
+  if (established && (entry.flags & kFlagControlled) != 0) assure_template(entry);
   if (active == entry.is_active()) return;
   entry.flags ^= kFlagInactive;
   const uint32_t step = active ? 1u : ~0u;
@@ -193,32 +295,59 @@ void Worker::change_state(Table::Entry& entry, TcpState next) {
   }
 }
 
-void Worker::handle_miss(rte_mbuf* packet, PacketView& view) {
+// May this packet be the first of a connection? UDP's always may.
+template <Family F>
+bool Worker::may_start(const rte_mbuf* packet, const PacketView<F>& view) const {
+  switch (view.key.protocol) {
+    case IpProtocol::kTcp:
+      if (snapshot_->tunables.sloppy_tcp != 0) return (view.tcp_flags & kTcpRst) == 0;
+      return (view.tcp_flags & (kTcpSyn | kTcpRst)) == kTcpSyn;
+    case IpProtocol::kSctp:
+      return may_start_association(chunks_of(packet, view), snapshot_->tunables.sloppy_sctp != 0);
+    default:
+      return true;
+  }
+}
+
+template <Family F>
+void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
   const auto& tuple = view.key.tuple;
   if (is_martian(tuple.source) || is_martian(tuple.destination)) return drop(packet, Verdict::kMartian);
   if (snapshot_->network->interface_of(packet->port, view.vlan) == kNoInterface)
     return drop(packet, Verdict::kUnknownVlan);
-  if (local(tuple.destination) == nullptr) return route(packet, view);
+  const Mark mark = mark_of(*snapshot_->marks, view.key);
+  const LocalAddress* own = local(tuple.destination);
+  if (own == nullptr && !mark.local) return route(packet, view);
 
-  const VirtualService* service =
-      snapshot_->find_service(Address::from(tuple.destination), view.key.protocol, tuple.destination_port.host());
+  const VirtualService* service = snapshot_->find_service(Address::from(tuple.destination), view.key.protocol,
+                                                          tuple.destination_port.host(), mark.value);
+  // Local by its mark only: no host has this address, so nobody answers.
+  const auto not_balanced = [&] {
+    return own != nullptr ? handle_local(packet, view) : drop(packet, Verdict::kLocalIgnored);
+  };
+  if (service == nullptr || !may_start(packet, view)) return not_balanced();
+  if (must_drop_packet()) return drop(packet, Verdict::kDropPacket);
   // LVS never schedules what comes from FTP's data port, whatever the service.
-  if (service == nullptr || tuple.source_port.host() == kFtpDataPort) return handle_local(packet, view);
-  if (is_tcp(view.key) && (view.tcp_flags & (kTcpSyn | kTcpRst)) != kTcpSyn) return handle_local(packet, view);
+  if (tuple.source_port.host() == kFtpDataPort) return not_balanced();
 
-  if (table_.is_full()) return drop(packet, Verdict::kTableFull);
-  const Choice choice = choose_server(*service, view);
+  if (lane<F>().table.is_full()) return drop(packet, Verdict::kTableFull);
+  const Choice choice = choose_server(*service, view.key, mark.value);
   if (choice.full) return drop(packet, Verdict::kTableFull);
+  Found<F> made;
   if (choice.server == nullptr) {
     // Found by its FTP control port only: not a service of this port.
     if (service->key.port == kFtpControlPort && tuple.destination_port.host() != kFtpControlPort)
-      return handle_local(packet, view);
-    return refuse(packet, view, kIcmpUnreachable, kUnreachablePort, 0, Verdict::kNoServer);
+      return not_balanced();
+    if (own != nullptr) return refuse(packet, view, Refusal::kNoPort, Verdict::kNoServer);
+    if (snapshot_->tunables.cache_bypass == 0) return drop(packet, Verdict::kErrorWithheld);
+    made = create_bypass(*service, view.key, mark.value);
+  } else if (service->one_packet && view.key.protocol == IpProtocol::kUdp) {
+    return forward_once(packet, view, choice);
+  } else {
+    made = create_connection(*service, choice, view.key, mark.value);
   }
-  if (service->one_packet && view.key.protocol == IpProtocol::kUdp) return forward_once(packet, view, choice);
-  const Table::Found made = create_connection(*service, choice, view);
   if (!made) return drop(packet, Verdict::kTableFull);
-  handle_hit<false>(packet, view, made);
+  take_in(packet, view, made);
 }
 
 }  // namespace fulcrum

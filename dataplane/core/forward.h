@@ -16,7 +16,8 @@ namespace fulcrum {
 inline constexpr unsigned kLeastMtu = 68;
 
 // Of a connection: remembered until a route or a neighbour goes.
-inline Worker::NextHop Worker::next_hop_of(Table::Entry& entry, bool to_client) {
+template <Family F>
+inline Worker::NextHop Worker::next_hop_of(Connection<F>& entry, bool to_client) {
   const AdjacencyIndex remembered = to_client ? entry.client_adjacency : entry.server_adjacency;
   if (entry.route_epoch != route_epoch_ || remembered == kNoAdjacency) [[unlikely]]
     return resolve_for(entry, to_client);
@@ -26,70 +27,100 @@ inline Worker::NextHop Worker::next_hop_of(Table::Entry& entry, bool to_client) 
   return hop;
 }
 
-// LVS: what has DF set and is longer than the limit is refused, what has not is cut.
-inline bool Worker::fits(const PacketView& view, unsigned limit) const {
-  return view.total_length <= limit || (view.ipv4().fragment.host() & kIpv4DontFragment) == 0;
+// LVS: what has DF set and is longer than the limit is refused, what has not is cut. IPv6 is never cut, but what came
+// in pieces may leave in pieces (RFC 8200 section 5).
+template <Family F>
+inline bool Worker::fits(const rte_mbuf* packet, const PacketView<F>& view, unsigned limit) const {
+  if (view.total_length <= limit) [[likely]]
+    return true;
+  if constexpr (F == Family::kIpv4) return (view.header().fragment.host() & kIpv4DontFragment) == 0;
+  if constexpr (F == Family::kIpv6) return was_reassembled(packet) && fragment_limit(packet) <= limit;
 }
 
-inline void Worker::forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry& entry) {
-  Ipv4Header& ip = view.ipv4();
+template <Family F>
+inline void decrement_ttl(PacketView<F>& view) {
+  if constexpr (F == Family::kIpv4) decrement_ttl(view.header());
+  if constexpr (F == Family::kIpv6) --view.header().hop_limit;
+}
+
+template <Family F>
+inline void Worker::forward_to_server(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry) {
   const NextHop hop = next_hop_of(entry, false);
   if (!hop) [[unlikely]]
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableHost, 0, Verdict::kHostUnreachableSent);
-  if (ip.ttl <= 1) [[unlikely]]
-    return refuse(packet, view, kIcmpTimeExceeded, 0, 0, Verdict::kTimeExceededSent);
-  decrement_ttl(ip);
+    return refuse(packet, view, Refusal::kNoHost, Verdict::kHostUnreachableSent);
+  if (view.ttl() <= 1) [[unlikely]]
+    return refuse(packet, view, Refusal::kTimeExceeded, Verdict::kTimeExceededSent);
+  decrement_ttl(view);
 
   const ForwardingMethod method = entry.method();
-  const unsigned limit = hop.mtu - (method == ForwardingMethod::kTun ? kIpipBytes : 0);
-  if (!fits(view, limit)) [[unlikely]]
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableFragmentation, static_cast<uint16_t>(limit),
-                  Verdict::kFragmentationNeededSent);
-  switch (method) {
-    case ForwardingMethod::kDr:
-      return send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(Verdict::kForwardedDr));
-    case ForwardingMethod::kNat:
-      translate<false>(packet, view, entry.reply.source, entry.reply.source_port);
-      return send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(Verdict::kForwardedNat));
-    case ForwardingMethod::kTun:
-      if (limit < kLeastMtu || !encapsulate(packet, view, entry, hop)) [[unlikely]]
-        return drop(packet, Verdict::kNoHeadroom);
-      return send(packet, view.ip - kIpipBytes, view.total_length + kIpipBytes, hop,
-                  static_cast<uint8_t>(Verdict::kForwardedTun));
+  if (method == ForwardingMethod::kTun) return forward_by_tunnel(packet, view, entry, hop);
+  if (!fits(packet, view, hop.mtu)) [[unlikely]]
+    return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(hop.mtu));
+  auto verdict = Verdict::kForwardedDr;
+  if (method == ForwardingMethod::kNat) {
+    translate<false>(packet, view, entry.reply.source, entry.reply.source_port);
+    verdict = Verdict::kForwardedNat;
+  } else if (method == ForwardingMethod::kBypass) [[unlikely]] {
+    verdict = Verdict::kForwardedBypass;
   }
+  send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(verdict));
+}
+
+template <Family F>
+inline void Worker::forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry,
+                                      const NextHop& hop) {
+  const ServerLine& server = shared_.servers[entry.server];
+  const TunnelSettings tunnel = server.tunnel.load(std::memory_order_relaxed);
+  const unsigned overhead = tunnel_overhead(tunnel, server.address.family);
+  const unsigned limit = path_mtu(server, hop.mtu) - overhead;
+  if (snapshot_->tunables.pmtu_disc != 0 && !fits(packet, view, limit)) [[unlikely]]
+    return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(limit));
+  if (hop.mtu < overhead + kLeastMtu || !encapsulate(packet, view, server, tunnel, hop)) [[unlikely]]
+    return drop(packet, Verdict::kNoHeadroom);
+  send(packet, view.ip - overhead, view.total_length + overhead, hop, static_cast<uint8_t>(Verdict::kForwardedTun));
+}
+
+// What a router on the way to the server said of the path, for a while (RFC 1191 section 6.3).
+inline unsigned Worker::path_mtu(const ServerLine& server, unsigned link_mtu) const {
+  const unsigned learnt = server.path_mtu.load(std::memory_order_relaxed);
+  if (learnt == 0 || learnt >= link_mtu) [[likely]]
+    return link_mtu;
+  return now_s_ < server.path_mtu_until_s.load(std::memory_order_relaxed) ? learnt : link_mtu;
 }
 
 // False: there is no room for another header.
-inline bool Worker::encapsulate(rte_mbuf* packet, const PacketView& view, const Table::Entry& entry,
-                                const NextHop& hop) {
+template <Family F>
+inline bool Worker::encapsulate(rte_mbuf* packet, const PacketView<F>& view, const ServerLine& server,
+                                const TunnelSettings& tunnel, const NextHop& hop) {
+  const unsigned overhead = tunnel_overhead(tunnel, server.address.family);
   const auto before = static_cast<uint32_t>(view.ip - rte_pktmbuf_mtod(packet, const uint8_t*));
-  if (before + rte_pktmbuf_headroom(packet) < kIpipBytes + kEthernetBytes + kVlanBytes) [[unlikely]]
+  if (before + rte_pktmbuf_headroom(packet) < overhead + kEthernetBytes + kVlanBytes) [[unlikely]]
     return false;
   // Padding of a short frame must not end up behind the tunnelled packet.
   const uint32_t wanted = before + view.total_length;
-  if (rte_pktmbuf_pkt_len(packet) > wanted)
-    rte_pktmbuf_trim(packet, static_cast<uint16_t>(rte_pktmbuf_pkt_len(packet) - wanted));
-  be32 source;
-  if (hop.adjacency != nullptr) [[likely]] {
-    source = hop.adjacency->own_v4;
-  } else if (const auto own = snapshot_->network->interface(sought_.interface).address_for(sought_.address)) {
-    source = own->v4();
+  if (rte_pktmbuf_pkt_len(packet) > wanted) trim_to(packet, wanted);
+  if constexpr (F == Family::kIpv4) {
+    if (tunnel.type == TunnelType::kIpip && server.address.family == Family::kIpv4) [[likely]] {
+      const Ipv4Header& inner = view.header();
+      const bool whole =
+          snapshot_->tunables.pmtu_disc != 0 && (inner.fragment.host() & kIpv4DontFragment) != 0;
+      write_ipip(*reinterpret_cast<Ipv4Header*>(view.ip - kIpipBytes), inner, tunnel_source(hop).v4(),
+                 server.address.v4(), whole, be16{static_cast<uint16_t>(rte_rdtsc())});
+      return true;
+    }
   }
-  const Ipv4Header& inner = view.ipv4();
-  const bool whole = (inner.fragment.host() & kIpv4DontFragment) != 0;
-  write_ipip(*reinterpret_cast<Ipv4Header*>(view.ip - kIpipBytes), inner, source,
-             shared_.servers[entry.server].address.v4(), whole ? be16{} : be16{static_cast<uint16_t>(rte_rdtsc())});
+  write_other_tunnel(packet, view, server, tunnel, hop);
   return true;
 }
 
-inline void Worker::forward_to_client(rte_mbuf* packet, PacketView& view, Table::Entry& entry) {
+template <Family F>
+inline void Worker::forward_to_client(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry) {
   const NextHop hop = next_hop_of(entry, true);
   if (!hop) [[unlikely]]
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableNet, 0, Verdict::kNetUnreachableSent);
-  if (!fits(view, hop.mtu)) [[unlikely]]
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableFragmentation, static_cast<uint16_t>(hop.mtu),
-                  Verdict::kFragmentationNeededSent);
-  decrement_ttl(view.ipv4());
+    return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
+  if (!fits(packet, view, hop.mtu)) [[unlikely]]
+    return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(hop.mtu));
+  decrement_ttl(view);
   Verdict verdict = Verdict::kForwardedReply;
   if (entry.method() == ForwardingMethod::kNat) {
     translate<true>(packet, view, entry.forward.destination, entry.forward.destination_port);
@@ -99,8 +130,12 @@ inline void Worker::forward_to_client(rte_mbuf* packet, PacketView& view, Table:
 }
 
 inline void Worker::send(rte_mbuf* packet, uint8_t* ip, unsigned length, const NextHop& hop, uint8_t verdict) {
-  if (length > hop.mtu) [[unlikely]]
+  if (length > hop.mtu || was_reassembled(packet)) [[unlikely]]
     return send_fragments(packet, ip, hop, verdict);
+  send_whole(packet, ip, hop, verdict);
+}
+
+inline void Worker::send_whole(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
   if (hop.adjacency == nullptr) [[unlikely]]
     return park(packet, ip, sought_, verdict);
   Adjacency& adjacency = *hop.adjacency;

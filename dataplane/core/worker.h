@@ -23,10 +23,12 @@ struct WorkerCounters {
   uint64_t unnamed_lost = 0;  // packets without a verdict of their own that could not leave
 };
 
+// Why a packet goes no further; the ICMP type and code follow from it and the family.
+enum class Refusal : uint8_t { kNoRoute, kNoHost, kNoProtocol, kNoPort, kTooBig, kTimeExceeded, kNotReassembled };
+
 class Worker {
  public:
   static constexpr unsigned kBurst = 32;
-  using Table = ConnectionTable<Family::kIpv4>;
 
   Worker(Shared& shared, uint32_t id) : shared_(shared), id_(id) {}
   ~Worker();
@@ -42,18 +44,20 @@ class Worker {
   void handle_burst(rte_mbuf** packets, unsigned count, bool handed_over);
 
   // For the bench: an established connection as a client's packet would have left it.
-  bool preload(const VirtualService& service, const RealServer& server, const FlowKey<Family::kIpv4>& key);
+  template <Family F>
+  bool preload(const VirtualService& service, const RealServer& server, const FlowKey<F>& key);
 
   const WorkerCounters& counters() const { return counters_; }
   const ServerCounters& server_counters(ServerSlot slot) const { return server_counters_[slot]; }
   // For the control side, once no worker can refer to the slot.
   void clear_server_counters(ServerSlot slot) { server_counters_[slot] = ServerCounters{}; }
   uint32_t connections() const { return __atomic_load_n(&live_connections_, __ATOMIC_RELAXED); }
-  uint32_t connection_capacity() const { return table_.capacity(); }
+  // Of either family.
+  uint32_t connection_capacity() const { return lane4_.table.capacity(); }
   uint64_t adopted_version() const { return adopted_.load(std::memory_order_acquire); }
   bool timers_caught_up(Ticks now) const { return timers_at_.load(std::memory_order_acquire) == now; }
   Ticks timers_at() const { return timers_at_.load(std::memory_order_acquire); }
-  bool huge_tables() const { return arena_.huge(); }
+  bool huge_tables() const { return lane4_.arena.huge(); }
   const std::string& error() const { return error_; }
   uint64_t activity() const { return __atomic_load_n(&activity_, __ATOMIC_RELAXED); }
   uint64_t rounds() const { return __atomic_load_n(&rounds_, __ATOMIC_RELAXED); }
@@ -61,12 +65,24 @@ class Worker {
 
  private:
   friend struct WorkerInspector;  // tests: is what lies inside consistent?
+  template <Family F>
   struct alignas(64) Flow {
     rte_mbuf* packet;
     uint64_t hash;
     ConnectionIndex candidate;
-    PacketView view;
+    PacketView<F> view;
   };
+  // All that is kept for one address family.
+  template <Family F>
+  struct Lane {
+    Flow<F> flows[kBurst];  // of the burst in hand
+    unsigned flow_count = 0;
+    ConnectionTable<F> table;
+    std::unique_ptr<TimerWheel<F>> wheel;
+    Arena arena;
+  };
+  template <Family F>
+  using Found = typename ConnectionTable<F>::Found;
   // Where a packet goes next: an adjacency if one is bound; otherwise resolve() has just left the neighbour's name in
   // sought_. Small enough to stay in registers. False: there is no route.
   struct NextHop {
@@ -83,28 +99,67 @@ class Worker {
   // A packet that the director made itself has no verdict of its own.
   static constexpr uint8_t kNoVerdict = static_cast<uint8_t>(Verdict::kCount);
 
+  template <Family F>
+  Lane<F>& lane() {
+    if constexpr (F == Family::kIpv4) return lane4_;
+    if constexpr (F == Family::kIpv6) return lane6_;
+  }
+  template <Family F>
+  const Lane<F>& lane() const {
+    return const_cast<Worker*>(this)->lane<F>();
+  }
+
   // worker.cc: the loop
+  template <Family F>
+  bool create_lane(uint32_t connections, bool huge);
   bool receive();
+  void send_handover();
   bool take_handed_over();
   bool serve_mailbox();
   void obey(const Command& command);
   bool list_slice();
+  template <Family F>
+  bool list_lane(ListRequest& request, uint32_t& budget);
+  bool sweep_slice();
+  template <Family F>
+  void sweep_entry(ConnectionIndex index);
+  void drop_entries();
+  template <Family F>
+  void drop_entries_of(Lane<F>& lane);
   void adopt(const Snapshot& snapshot);
   void run_timers();
   bool tell_control(ControlMessage message);
   void idle();
+  void count_connections();
 
   // director.cc: the packet's path
-  void handle_flows(unsigned count);
-  void handle_other(rte_mbuf* packet, PacketView& view, bool must_steer);
-  bool steer(rte_mbuf* packet, const Tuple<Family::kIpv4>& tuple);
-  [[gnu::noinline]] void handle_miss(rte_mbuf* packet, PacketView& view);
-  template <bool kIsReply>
-  void handle_hit(rte_mbuf* packet, PacketView& view, Table::Found found);
-  bool starts_anew(const Table::Entry& entry, const PacketView& view) const;
-  template <bool kIsReply>
-  void advance(Table::Entry& entry, ConnectionIndex index, const PacketView& view);
-  void change_state(Table::Entry& entry, TcpState next);
+  template <Family F>
+  void enqueue(rte_mbuf* packet, Flow<F>& flow);
+  void handle_unusual(rte_mbuf* packet, uint64_t mac, bool must_steer, bool handed_over);
+  template <Family F>
+  void handle_flows();
+  template <Family F>
+  void handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer, bool handed_over);
+  template <Family F>
+  bool steer(rte_mbuf* packet, const FlowKey<F>& key);
+  bool hand_over(rte_mbuf* packet, uint32_t hash);
+  template <Family F>
+  [[gnu::noinline]] void handle_miss(rte_mbuf* packet, PacketView<F>& view);
+  template <Family F, bool kIsReply>
+  void handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
+  template <Family F>
+  void take_in(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
+  template <Family F>
+  bool starts_anew(const Connection<F>& entry, const rte_mbuf* packet, const PacketView<F>& view) const;
+  template <Family F>
+  bool may_start(const rte_mbuf* packet, const PacketView<F>& view) const;
+  template <Family F, bool kIsReply>
+  void advance(Connection<F>& entry, ConnectionIndex index, const rte_mbuf* packet, const PacketView<F>& view);
+  template <Family F>
+  [[gnu::noinline]] void advance_sctp(Connection<F>& entry, Direction direction, const rte_mbuf* packet,
+                                      const PacketView<F>& view);
+  template <Family F>
+  void change_state(Connection<F>& entry, uint8_t next, bool active, bool established);
 
   // schedule.cc: the first packet of a connection, and its end
   struct Choice {
@@ -113,55 +168,105 @@ class Worker {
     TemplateIndex controlling = kNoTemplate;
     bool full = false;  // no room for another template
   };
-  Choice choose_server(const VirtualService& service, const PacketView& view);
-  const RealServer* schedule(const VirtualService& service, const PacketView& view);
-  void fill(Table::Entry& entry, const Choice& choice, const PacketView& view) const;
-  Table::Found create_connection(const VirtualService& service, const Choice& choice, const PacketView& view);
-  void forward_once(rte_mbuf* packet, PacketView& view, const Choice& choice);
+  template <Family F>
+  Choice choose_server(const VirtualService& service, const FlowKey<F>& key, uint32_t mark);
+  template <Family F>
+  const RealServer* schedule(const VirtualService& service, const FlowKey<F>& key);
+  template <Family F>
+  void fill(Connection<F>& entry, const Choice& choice, const FlowKey<F>& key) const;
+  template <Family F>
+  Found<F> create_connection(const VirtualService& service, const Choice& choice, const FlowKey<F>& key, uint32_t mark);
+  template <Family F>
+  Found<F> create_bypass(const VirtualService& service, const FlowKey<F>& key, uint32_t mark);
+  template <Family F>
+  Found<F> insert_connection(ConnectionIndex index, const VirtualService& service, TemplateIndex controlling,
+                             uint32_t mark);
+  template <Family F>
+  void forward_once(rte_mbuf* packet, PacketView<F>& view, const Choice& choice);
+  template <Family F>
   void end_connection(ConnectionIndex index);
   void give_back(ServerSlot slot, TemplateIndex controlling);
-  void assure_template(Table::Entry& entry);
+  template <Family F>
+  void assure_template(Connection<F>& entry);
 
   // forward.h: what every balanced packet goes through
-  NextHop next_hop_of(Table::Entry& entry, bool to_client);
-  void forward_to_server(rte_mbuf* packet, PacketView& view, Table::Entry& entry);
-  void forward_to_client(rte_mbuf* packet, PacketView& view, Table::Entry& entry);
-  bool encapsulate(rte_mbuf* packet, const PacketView& view, const Table::Entry& entry, const NextHop& hop);
+  template <Family F>
+  NextHop next_hop_of(Connection<F>& entry, bool to_client);
+  template <Family F>
+  void forward_to_server(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry);
+  template <Family F>
+  void forward_to_client(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry);
+  template <Family F>
+  void forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry, const NextHop& hop);
   // Sends the IP datagram at `ip`; parks it while the neighbour is unknown; cuts it where it is too long.
   void send(rte_mbuf* packet, uint8_t* ip, unsigned length, const NextHop& hop, uint8_t verdict);
   void send_by(rte_mbuf* packet, uint8_t* ip, Adjacency& adjacency, uint8_t verdict);
   void push(rte_mbuf* packet, PortId port, uint8_t verdict);
-  bool fits(const PacketView& view, unsigned limit) const;
+  template <Family F>
+  bool fits(const rte_mbuf* packet, const PacketView<F>& view, unsigned limit) const;
 
   // forward.cc: what only some need
-  NextHop resolve_for(Table::Entry& entry, bool to_client);
-  NextHop resolve(be32 destination);
-  void route(rte_mbuf* packet, PacketView& view);
+  template <Family F>
+  NextHop resolve_for(Connection<F>& entry, bool to_client);
+  NextHop resolve(const Address& destination);
+  NextHop resolve_on(InterfaceId interface, const Address& neighbor);
+  template <Family F>
+  bool encapsulate(rte_mbuf* packet, const PacketView<F>& view, const ServerLine& server, const NextHop& hop);
+  template <Family F>
+  void route(rte_mbuf* packet, PacketView<F>& view);
   void send(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
-  void send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
+  void send_fragments(rte_mbuf* packet, uint8_t* ip, unsigned limit, const NextHop& hop, uint8_t verdict);
+  void send_whole(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
   void park(rte_mbuf* packet, uint8_t* ip, const NeighborKey& key, uint8_t verdict);
   void flush(PortId port);
   void flush_all();
   void count_sent(const uint8_t* verdicts, unsigned count);
 
   // icmp.cc: errors about balanced connections
-  bool read_quote(const rte_mbuf* packet, const PacketView& view, FlowKey<Family::kIpv4>& key) const;
-  bool handle_icmp_error(rte_mbuf* packet, PacketView& view, const FlowKey<Family::kIpv4>& key);
+  template <Family F>
+  bool read_quote(const rte_mbuf* packet, const PacketView<F>& view, FlowKey<F>& key) const;
+  template <Family F>
+  bool handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const FlowKey<F>& key);
+  template <Family F>
+  void forward_error(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
+  template <Family F>
+  bool schedule_error(rte_mbuf* packet, PacketView<F>& view, const FlowKey<F>& key);
+  template <Family F>
+  bool handle_tunnel_error(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
+  template <Family F>
+  bool follow_security(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
+
+  // reassembly.cc: fragments become datagrams
+  template <Family F>
+  void handle_fragment(rte_mbuf* packet, PacketView<F>& view, bool handed_over);
+  void expire_fragments();
 
   // local.cc: the director's own small stack
-  void handle_arp(rte_mbuf* packet, PacketView& view);
-  void handle_local(rte_mbuf* packet, PacketView& view);
-  void answer_echo(rte_mbuf* packet, PacketView& view);
-  void answer_reset(rte_mbuf* packet, PacketView& view);
+  template <Family F>
+  void handle_local(rte_mbuf* packet, PacketView<F>& view);
+  template <Family F>
+  void answer_echo(rte_mbuf* packet, PacketView<F>& view);
+  template <Family F>
+  void answer_reset(rte_mbuf* packet, PacketView<F>& view);
   // Answers `packet` by an ICMP error and frees it.
-  void refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint8_t code, uint16_t mtu, Verdict verdict);
-  void originate(rte_mbuf* packet, be32 destination);
+  template <Family F>
+  void refuse(rte_mbuf* packet, const PacketView<F>& view, Refusal refusal, Verdict verdict, uint16_t mtu = 0);
+  template <Family F>
+  NextHop way_back(const rte_mbuf* packet, const PacketFacts& facts, const AddressOf<F>& destination);
+  bool error_allowed();
+
+  // neighbor.cc: ARP and neighbour discovery
+  void handle_arp(rte_mbuf* packet, PacketFacts& facts);
+  void handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv6>& view);
 
   void count(Verdict verdict) { ++counters_.verdicts[static_cast<size_t>(verdict)]; }
   void drop(rte_mbuf* packet, Verdict verdict);
   // A packet with this verdict to come cannot leave.
   void lose(rte_mbuf* packet, uint8_t verdict, Verdict reason);
-  const LocalAddress* local(be32 address) const { return snapshot_->local->find(Address::from(address)); }
+  template <typename AnyAddress>
+  const LocalAddress* local(const AnyAddress& address) const {
+    return snapshot_->find_local(Address::from(address));
+  }
 
   Shared& shared_;
   const uint32_t id_;
@@ -170,11 +275,11 @@ class Worker {
   uint32_t now_s_ = 0;
   uint32_t route_epoch_ = 1;
 
-  Flow flows_[kBurst];  // of the burst in hand
+  Lane<Family::kIpv4> lane4_;
+  Lane<Family::kIpv6> lane6_;
+  // Datagrams that the burst in hand has completed: they begin anew after it.
+  std::vector<rte_mbuf*> again_;
 
-  Arena arena_;
-  Table table_;
-  std::unique_ptr<TimerWheel<Family::kIpv4>> wheel_;
   NeighborCache neighbors_;
   NeighborKey sought_;  // by the last resolve()
   ServerCounters* server_counters_ = nullptr;
@@ -184,6 +289,10 @@ class Worker {
   std::vector<std::vector<rte_mbuf*>> handover_;  // by worker
   std::vector<uint32_t> owned_queues_;            // port << 16 | queue, to receive from
   ListRequest* listing_ = nullptr;
+  // Removal of a deleted server's connections, in slices.
+  std::vector<ServerSlot> swept_servers_;
+  uint32_t sweep_cursor_ = 0;
+  TcpTable tcp_table_ = TcpTable::kNormal;
   uint32_t empty_rounds_ = 0;
 
   WorkerCounters counters_;

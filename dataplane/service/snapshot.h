@@ -6,10 +6,9 @@
 #include <memory>
 #include <vector>
 
-#include "conn/tcp_state.h"
+#include "conn/timeouts.h"
 #include "core/clock.h"
 #include "forward/network.h"
-#include "conn/sctp_state.h"
 #include "service/edit_list.h"
 #include "service/mark_rule.h"
 #include "service/scheduler/scheduler.h"
@@ -90,7 +89,7 @@ struct LocalAddress {
 struct TimeoutTable {
   enum Row : unsigned { kUdp, kTcp, kSctp, kRows };
   explicit TimeoutTable(const Timeouts& seconds = {}) {
-    for (unsigned state = 0; state < kTcpStateRoom; ++state) {
+    for (unsigned state = 0; state < kStateRoom; ++state) {
       ticks[kUdp][state] = seconds_to_ticks(seconds.udp);
       ticks[kTcp][state] = seconds_to_ticks(seconds.tcp[state]);
       ticks[kSctp][state] = seconds_to_ticks(seconds.sctp[state]);
@@ -99,8 +98,8 @@ struct TimeoutTable {
   static Row row_of(IpProtocol protocol) {
     return protocol == IpProtocol::kTcp ? kTcp : protocol == IpProtocol::kSctp ? kSctp : kUdp;
   }
-  Ticks of(Row row, uint8_t state) const { return ticks[row][state & (kTcpStateRoom - 1)]; }
-  Ticks ticks[kRows][kTcpStateRoom];
+  Ticks of(Row row, uint8_t state) const { return ticks[row][state & (kStateRoom - 1)]; }
+  Ticks ticks[kRows][kStateRoom];
 };
 
 // A VIP range: every address of it is local.
