@@ -3,11 +3,7 @@
 // follow by difference, so that what was wrong stays wrong by the same amount and the receiver finds out.
 #pragma once
 
-#include <rte_mbuf.h>
-
-#include <algorithm>
-
-#include "net/checksum.h"
+#include "net/chain.h"
 #include "net/headers.h"
 #include "net/packet.h"
 
@@ -17,20 +13,6 @@ namespace fulcrum {
 inline void decrement_ttl(Ipv4Header& ip) {
   --ip.ttl;
   ip.checksum = checksum_after_ttl_decrement(ip.checksum);
-}
-
-// The sum of `size` bytes that begin `offset` bytes into the packet's first buffer. What begins at an odd place has its
-// bytes in the other halves of the words (RFC 1071 section 2(B)); rte_raw_cksum_mbuf of DPDK 22.11 loses carries there.
-inline uint64_t sum_of_data(const rte_mbuf* packet, uint32_t offset, uint32_t size) {
-  uint64_t sum = 0;
-  for (bool odd = false; packet != nullptr && size != 0; packet = packet->next, offset = 0) {
-    const uint32_t part = std::min(packet->data_len - offset, size);
-    const uint16_t folded = fold_sum(add_to_sum(0, rte_pktmbuf_mtod_offset(packet, const uint8_t*, offset), part));
-    sum += odd ? swap_bytes(folded) : folded;
-    odd ^= (part & 1) != 0;
-    size -= part;
-  }
-  return sum;
 }
 
 // One text for both ways: kReply translates the source, otherwise the destination is translated.

@@ -11,15 +11,20 @@
 namespace fulcrum {
 
 enum class IpProtocol : uint8_t {
+  kHopByHop = 0,
   kIcmp = 1,
   kIpip = 4,
   kTcp = 6,
   kUdp = 17,
   kIpv6 = 41,
+  kRouting = 43,
+  kFragment = 44,
   kGre = 47,
   kEsp = 50,
   kAh = 51,
   kIcmpv6 = 58,
+  kNoNextHeader = 59,
+  kDestinationOptions = 60,
   kSctp = 132
 };
 
