@@ -193,10 +193,7 @@ Control::Neighbor* Control::want(const NeighborKey& key, bool heard) {
   Adjacency& adjacency = (*shared_.adjacencies)[neighbor.adjacency];
   const Interface& interface = network_->interface(key.interface);
   adjacency.usable.store(false, std::memory_order_relaxed);
-  adjacency.address = key.address;
-  adjacency.set_interface(interface);
-  if (const auto own = interface.address_for(key.address); own && own->family == Family::kIpv4)
-    adjacency.own_v4 = own->v4();
+  adjacency.set_link(interface, key.address);
   adjacency.last_used_s.store(static_cast<uint32_t>(now / 1000), std::memory_order_relaxed);
   Command bind{};
   bind.kind = Command::Kind::kBindNeighbor;

@@ -16,15 +16,6 @@ template <Family F>
 bool is_tcp(const FlowKey<F>& key) {
   return key.protocol == IpProtocol::kTcp;
 }
-
-// The chunks of an SCTP packet, as far as they lie in its first buffer.
-template <Family F>
-std::span<const uint8_t> chunks_of(const rte_mbuf* packet, const PacketView<F>& view) {
-  const auto* end = rte_pktmbuf_mtod(packet, const uint8_t*) + rte_pktmbuf_data_len(packet);
-  const uint8_t* first = view.transport() + kSctpBytes;
-  const uint8_t* last = std::min<const uint8_t*>(end, view.ip + view.total_length);
-  return first < last ? std::span<const uint8_t>(first, last) : std::span<const uint8_t>();
-}
 }  // namespace
 
 void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) {
@@ -148,9 +139,9 @@ void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer
   }
   if (view.kind == PacketKind::kIcmp) {
     // An error follows the connection that it quotes a packet of, to that one's owner.
-    if (FlowKey<F> quoted; read_quote(packet, view, quoted)) {
-      if (must_steer && steer(packet, quoted)) return;
-      if (handle_icmp_error(packet, view, quoted)) return;
+    if (Quote<F> quote; read_quote(packet, view, quote)) {
+      if (must_steer && steer(packet, quote.key)) return;
+      if (handle_icmp_error(packet, view, quote)) return;
     } else if (handle_tunnel_error(packet, view, must_steer)) {
       return;
     }

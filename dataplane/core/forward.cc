@@ -8,60 +8,124 @@
 #include <rte_mbuf_dyn.h>
 
 #include "core/fragment.h"
+#include "net/owner.h"
 
 namespace fulcrum {
 
 // The route, and the neighbour's adjacency if one is bound. False when there is no route.
-Worker::NextHop Worker::resolve(be32 destination) {
+Worker::NextHop Worker::resolve(const Address& destination) {
   const Route* route = snapshot_->network->find_route(destination);
   if (route == nullptr) return {};
+  return resolve_on(route->interface, route->gateway.family == Family::kNone ? destination : route->gateway);
+}
+
+Worker::NextHop Worker::resolve_on(InterfaceId interface, const Address& neighbor) {
   NextHop hop;
-  sought_.address = route->gateway.family == Family::kNone ? Address::from(destination) : route->gateway;
-  sought_.interface = route->interface;
-  hop.mtu = snapshot_->network->interface(route->interface).mtu;
+  sought_.address = neighbor;
+  sought_.interface = interface;
+  hop.mtu = snapshot_->network->interface(interface).mtu;
   const AdjacencyIndex bound = neighbors_.find(sought_);
   if (bound != kNoAdjacency) hop.adjacency = &(*shared_.adjacencies)[bound];
   return hop;
 }
 
-Worker::NextHop Worker::resolve_for(Table::Entry& entry, bool to_client) {
+template <Family F>
+Worker::NextHop Worker::resolve_for(Connection<F>& entry, bool to_client) {
   if (entry.route_epoch != route_epoch_) {
     entry.server_adjacency = entry.client_adjacency = kNoAdjacency;
     entry.route_epoch = route_epoch_;
   }
-  const NextHop hop = resolve(to_client ? entry.reply.destination : shared_.servers[entry.server].address.v4());
+  Address towards;
+  if (to_client) {
+    towards = Address::from(entry.reply.destination);
+  } else if (entry.method() == ForwardingMethod::kBypass) {
+    towards = Address::from(entry.forward.destination);
+  } else {
+    towards = shared_.servers[entry.server].address;
+  }
+  const NextHop hop = resolve(towards);
   if (hop.adjacency != nullptr)
     (to_client ? entry.client_adjacency : entry.server_adjacency) = shared_.adjacencies->index_of(*hop.adjacency);
   return hop;
 }
+template Worker::NextHop Worker::resolve_for(Connection<Family::kIpv4>&, bool);
+template Worker::NextHop Worker::resolve_for(Connection<Family::kIpv6>&, bool);
+
+// The director's own address on the way to the hop.
+Address Worker::tunnel_source(const NextHop& hop, Family family) const {
+  const InterfaceId interface = hop.adjacency != nullptr ? hop.adjacency->interface : sought_.interface;
+  const Address& neighbor = hop.adjacency != nullptr ? hop.adjacency->address : sought_.address;
+  Address none;
+  none.family = family;
+  return snapshot_->network->interface(interface).address_for(neighbor).value_or(none);
+}
+
+template <Family F>
+void Worker::write_other_tunnel(rte_mbuf* packet, const PacketView<F>& view, const ServerLine& server,
+                                const TunnelSettings& tunnel, const NextHop& hop) {
+  TunnelPacket brings;
+  brings.id = be16{static_cast<uint16_t>(rte_rdtsc())};
+  brings.path_mtu_discovery = snapshot_->tunables.pmtu_disc != 0;
+  // Of the inner packet's flow, so that what spreads by ports keeps it together.
+  const uint32_t flow = owner_hash(view.key.tuple.source, view.key.tuple.source_port) ^
+                        owner_hash(view.key.tuple.destination, view.key.tuple.destination_port);
+  brings.flow_hash = flow * 0x9E3779B1u;
+  const Address source = tunnel_source(hop, server.address.family);
+  if (server.address.family == Family::kIpv4) {
+    write_tunnel<Family::kIpv4, F>(packet, view.ip, tunnel, source.v4(), server.address.v4(), brings);
+  } else {
+    write_tunnel<Family::kIpv6, F>(packet, view.ip, tunnel, source.v6(), server.address.v6(), brings);
+  }
+}
+template void Worker::write_other_tunnel(rte_mbuf*, const PacketView<Family::kIpv4>&, const ServerLine&,
+                                         const TunnelSettings&, const NextHop&);
+template void Worker::write_other_tunnel(rte_mbuf*, const PacketView<Family::kIpv6>&, const ServerLine&,
+                                         const TunnelSettings&, const NextHop&);
+
+// LVS, nat_icmp_send: a NAT server's packet that belongs to no connection.
+template <Family F>
+bool Worker::is_stray_reply(const rte_mbuf* packet, const PacketView<F>& view) const {
+  if (snapshot_->tunables.nat_icmp_send == 0 || view.kind != PacketKind::kFlow) return false;
+  if (view.key.protocol == IpProtocol::kTcp && (view.tcp_flags & kTcpRst) != 0) return false;
+  if (view.key.protocol == IpProtocol::kSctp && begins_with(chunks_of(packet, view), SctpChunkType::kAbort))
+    return false;
+  return snapshot_->is_nat_endpoint(Address::from(view.key.tuple.source), view.key.tuple.source_port.host());
+}
 
 // What is neither balanced nor ours goes from interface to interface: NAT servers' own traffic must pass.
-void Worker::route(rte_mbuf* packet, PacketView& view) {
+template <Family F>
+void Worker::route(rte_mbuf* packet, PacketView<F>& view) {
   if (!shared_.forwarding) return drop(packet, Verdict::kForwardingOff);
-  Ipv4Header& ip = view.ipv4();
-  if (ip.ttl <= 1) return refuse(packet, view, kIcmpTimeExceeded, 0, 0, Verdict::kTimeExceededSent);
-  const NextHop hop = resolve(ip.destination);
-  if (!hop) return refuse(packet, view, kIcmpUnreachable, kUnreachableNet, 0, Verdict::kNetUnreachableSent);
-  if (!fits(view, hop.mtu))
-    return refuse(packet, view, kIcmpUnreachable, kUnreachableFragmentation, static_cast<uint16_t>(hop.mtu),
-                  Verdict::kFragmentationNeededSent);
+  auto& ip = view.header();
+  if (view.ttl() <= 1) return refuse(packet, view, Refusal::kTimeExceeded, Verdict::kTimeExceededSent);
+  if (is_stray_reply(packet, view)) return refuse(packet, view, Refusal::kNoPort, Verdict::kPortUnreachableSent);
+  const NextHop hop = resolve(Address::from(AddressOf<F>{ip.destination}));
+  if (!hop) return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
+  if (!fits(packet, view, hop.mtu))
+    return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(hop.mtu));
   decrement_ttl(ip);
-  send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kRouted));
+  send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(Verdict::kRouted));
 }
+template void Worker::route(rte_mbuf*, PacketView<Family::kIpv4>&);
+template void Worker::route(rte_mbuf*, PacketView<Family::kIpv6>&);
 
-void Worker::send(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
-  send(packet, ip, reinterpret_cast<const Ipv4Header*>(ip)->total_length.host(), hop, verdict);
-}
-
+// What is longer than its link carries, and what came in pieces: those that it came in were small enough for the path
+// before us, so that the path behind us gets no larger ones.
 void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
   strip_to(packet, ip);
+  unsigned limit = hop.mtu;
+  if (was_reassembled(packet)) limit = std::min<unsigned>(limit, fragment_limit(packet));
+  const bool is_ipv4 = ip[0] >> 4 == 4;
+  if (rte_pktmbuf_pkt_len(packet) <= limit) return send_whole(packet, ip, hop, verdict);
   rte_mbuf* pieces[kMaxFragments];
-  const unsigned count = cut_ipv4(packet, hop.mtu, *shared_.buffers, pieces);
+  const unsigned count =
+      is_ipv4 ? cut_ipv4(packet, limit, *shared_.buffers, pieces)
+              : cut_ipv6(packet, limit, be32{static_cast<uint32_t>(rte_rdtsc())}, *shared_.buffers, pieces);
   if (count == 0) return lose(packet, verdict, Verdict::kNoBuffer);
   rte_pktmbuf_free(packet);
   for (unsigned i = 0; i < count; ++i) {
     // One datagram, one verdict.
-    send(pieces[i], rte_pktmbuf_mtod(pieces[i], uint8_t*), hop, i == 0 ? verdict : kNoVerdict);
+    send_whole(pieces[i], rte_pktmbuf_mtod(pieces[i], uint8_t*), hop, i == 0 ? verdict : kNoVerdict);
   }
 }
 

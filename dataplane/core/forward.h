@@ -12,9 +12,6 @@
 
 namespace fulcrum {
 
-// RFC 791: every link carries 68 bytes; LVS drops what a tunnel would leave less for.
-inline constexpr unsigned kLeastMtu = 68;
-
 // Of a connection: remembered until a route or a neighbour goes.
 template <Family F>
 inline Worker::NextHop Worker::next_hop_of(Connection<F>& entry, bool to_client) {
@@ -38,19 +35,13 @@ inline bool Worker::fits(const rte_mbuf* packet, const PacketView<F>& view, unsi
 }
 
 template <Family F>
-inline void decrement_ttl(PacketView<F>& view) {
-  if constexpr (F == Family::kIpv4) decrement_ttl(view.header());
-  if constexpr (F == Family::kIpv6) --view.header().hop_limit;
-}
-
-template <Family F>
 inline void Worker::forward_to_server(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry) {
   const NextHop hop = next_hop_of(entry, false);
   if (!hop) [[unlikely]]
     return refuse(packet, view, Refusal::kNoHost, Verdict::kHostUnreachableSent);
   if (view.ttl() <= 1) [[unlikely]]
     return refuse(packet, view, Refusal::kTimeExceeded, Verdict::kTimeExceededSent);
-  decrement_ttl(view);
+  decrement_ttl(view.header());
 
   const ForwardingMethod method = entry.method();
   if (method == ForwardingMethod::kTun) return forward_by_tunnel(packet, view, entry, hop);
@@ -67,15 +58,17 @@ inline void Worker::forward_to_server(rte_mbuf* packet, PacketView<F>& view, Con
 }
 
 template <Family F>
-inline void Worker::forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry,
-                                      const NextHop& hop) {
+inline void Worker::forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry, NextHop hop) {
   const ServerLine& server = shared_.servers[entry.server];
   const TunnelSettings tunnel = server.tunnel.load(std::memory_order_relaxed);
   const unsigned overhead = tunnel_overhead(tunnel, server.address.family);
-  const unsigned limit = path_mtu(server, hop.mtu) - overhead;
+  hop.mtu = path_mtu(server, hop.mtu);
+  const unsigned limit = hop.mtu - overhead;
+  // LVS drops what a tunnel would leave less for than every link carries (RFC 791).
   if (snapshot_->tunables.pmtu_disc != 0 && !fits(packet, view, limit)) [[unlikely]]
     return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(limit));
-  if (hop.mtu < overhead + kLeastMtu || !encapsulate(packet, view, server, tunnel, hop)) [[unlikely]]
+  if (hop.mtu < overhead + kIpv4LeastMtu || !tunnel_holds(tunnel, server.address.family, view.total_length) ||
+      !encapsulate(packet, view, server, tunnel, hop)) [[unlikely]]
     return drop(packet, Verdict::kNoHeadroom);
   send(packet, view.ip - overhead, view.total_length + overhead, hop, static_cast<uint8_t>(Verdict::kForwardedTun));
 }
@@ -98,14 +91,12 @@ inline bool Worker::encapsulate(rte_mbuf* packet, const PacketView<F>& view, con
     return false;
   // Padding of a short frame must not end up behind the tunnelled packet.
   const uint32_t wanted = before + view.total_length;
-  if (rte_pktmbuf_pkt_len(packet) > wanted) trim_to(packet, wanted);
+  if (rte_pktmbuf_pkt_len(packet) > wanted) shorten(packet, wanted);
   if constexpr (F == Family::kIpv4) {
     if (tunnel.type == TunnelType::kIpip && server.address.family == Family::kIpv4) [[likely]] {
-      const Ipv4Header& inner = view.header();
-      const bool whole =
-          snapshot_->tunables.pmtu_disc != 0 && (inner.fragment.host() & kIpv4DontFragment) != 0;
-      write_ipip(*reinterpret_cast<Ipv4Header*>(view.ip - kIpipBytes), inner, tunnel_source(hop).v4(),
-                 server.address.v4(), whole, be16{static_cast<uint16_t>(rte_rdtsc())});
+      const be32 source = hop.adjacency != nullptr ? hop.adjacency->own_v4 : tunnel_source(hop, Family::kIpv4).v4();
+      write_ipip(*reinterpret_cast<Ipv4Header*>(view.ip - kIpipBytes), view.header(), source, server.address.v4(),
+                 be16{static_cast<uint16_t>(rte_rdtsc())}, snapshot_->tunables.pmtu_disc != 0);
       return true;
     }
   }
@@ -120,7 +111,7 @@ inline void Worker::forward_to_client(rte_mbuf* packet, PacketView<F>& view, Con
     return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
   if (!fits(packet, view, hop.mtu)) [[unlikely]]
     return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(hop.mtu));
-  decrement_ttl(view);
+  decrement_ttl(view.header());
   Verdict verdict = Verdict::kForwardedReply;
   if (entry.method() == ForwardingMethod::kNat) {
     translate<true>(packet, view, entry.forward.destination, entry.forward.destination_port);

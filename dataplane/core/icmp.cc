@@ -1,129 +1,334 @@
 // SPDX-License-Identifier: Apache-2.0
-// ICMP errors about balanced connections: from routers and clients towards the VIP, and from servers or what lies
-// behind them towards a client. The connection is found by the packet that the error quotes.
+// ICMP errors about balanced connections: from routers and clients towards the VIP, from servers or what lies behind
+// them towards a client, and about the director's own tunnel packets. The connection is found by the packet that the
+// error quotes.
 #include <rte_mbuf.h>
 
 #include <algorithm>
 
 #include "core/forward.h"
-#include "forward/nat.h"
+#include "net/owner.h"
 
 namespace fulcrum {
 
 namespace {
 
+constexpr unsigned kPartBytes = 8;  // of the quoted transport header (RFC 792); LVS wants them
+constexpr uint32_t kPathMtuSeconds = 600;  // RFC 1191 section 6.3
+
 // LVS follows these types and no others.
+template <Family F>
 bool is_followed(uint8_t type) {
+  if constexpr (F == Family::kIpv6) return type < kIcmpv6FirstInformational;
   return type == kIcmpUnreachable || type == kIcmpSourceQuench || type == kIcmpTimeExceeded;
 }
 
-uint8_t* quoted_ip(const PacketView& view) { return view.transport() + kIcmpBytes; }
-
 // The checksum over the message as it lies there, quote included.
-void sum_again(const PacketView& view) {
+template <Family F>
+void sum_again(const PacketView<F>& view) {
   auto& icmp = *reinterpret_cast<IcmpHeader*>(view.transport());
+  const unsigned size = view.total_length - view.transport_offset;
   icmp.checksum = be16{};
-  icmp.checksum = internet_checksum(&icmp, view.total_length - view.transport_offset);
+  if constexpr (F == Family::kIpv4) icmp.checksum = internet_checksum(&icmp, size);
+  if constexpr (F == Family::kIpv6)
+    icmp.checksum =
+        transport_checksum(view.header().source, view.header().destination, IpProtocol::kIcmpv6, &icmp, size);
 }
 
+template <Family F>
+bool sum_holds(const PacketView<F>& view) {
+  const unsigned size = view.total_length - view.transport_offset;
+  if constexpr (F == Family::kIpv4) return checksum_holds(view.transport(), size);
+  if constexpr (F == Family::kIpv6) {
+    const auto& ip = view.header();
+    const uint64_t pseudo = pseudo_header_sum(ip.source, ip.destination, IpProtocol::kIcmpv6, size);
+    return fold_sum(add_to_sum(pseudo, view.transport(), size)) == 0xffff;
+  }
+}
+
+// IPv4 headers have a checksum of their own.
 void sum_header(Ipv4Header& ip) {
   ip.checksum = be16{};
   ip.checksum = internet_checksum(&ip, ip.header_bytes());
 }
+void sum_header(Ipv6Header&) {}
 
-// Towards the server: what the VIP was, outside and in the quote, becomes the server. The quoted transport checksum is
-// left alone: nobody can check it against a part.
-void translate_to_server(const PacketView& view, const Tuple<Family::kIpv4>& reply) {
-  auto& quoted = *reinterpret_cast<Ipv4Header*>(quoted_ip(view));
-  view.ipv4().destination = reply.source;
-  quoted.source = reply.source;
-  store_unaligned(quoted_ip(view) + quoted.header_bytes(), reply.source_port);
-  sum_header(quoted);
-  sum_again(view);
-  sum_header(view.ipv4());
+// Of a quoted packet of which `have` bytes are there: where its ports are. 0: it has none, or too little of it is there.
+unsigned quoted_transport(const Ipv4Header& ip, unsigned have, IpProtocol& protocol) {
+  if (have < kIpv4Bytes || ip.version_ihl >> 4 != 4 || ip.header_bytes() < kIpv4Bytes ||
+      have < ip.header_bytes() + kPartBytes || (ip.fragment.host() & kIpv4OffsetMask) != 0)
+    return 0;
+  protocol = static_cast<IpProtocol>(ip.protocol);
+  return ip.header_bytes();
+}
+unsigned quoted_transport(const Ipv6Header& ip, unsigned have, IpProtocol& protocol) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&ip);
+  Ipv6Chain chain;
+  if (have < kIpv6Bytes || ip.version() != 6 || !walk_extension_headers(bytes, have, chain)) return 0;
+  unsigned offset = chain.offset;
+  protocol = static_cast<IpProtocol>(chain.protocol);
+  if (protocol == IpProtocol::kFragment) {
+    if (have < offset + kIpv6FragmentBytes) return 0;
+    const auto& fragment = *reinterpret_cast<const Ipv6FragmentHeader*>(bytes + offset);
+    if ((fragment.offset_more.host() & kIpv6OffsetMask) != 0) return 0;
+    protocol = static_cast<IpProtocol>(fragment.next_header);
+    offset += kIpv6FragmentBytes;
+  }
+  return have < offset + kPartBytes ? 0 : offset;
 }
 
-// Towards the client: whoever sent it, it comes from the VIP, and quotes a packet to the VIP.
-void translate_to_client(const PacketView& view, const Tuple<Family::kIpv4>& forward) {
-  auto& quoted = *reinterpret_cast<Ipv4Header*>(quoted_ip(view));
-  view.ipv4().source = forward.destination;
-  quoted.destination = forward.destination;
-  store_unaligned(quoted_ip(view) + quoted.header_bytes() + 2, forward.destination_port);
-  sum_header(quoted);
-  sum_again(view);
-  sum_header(view.ipv4());
+bool has_ports(IpProtocol protocol) {
+  return protocol == IpProtocol::kTcp || protocol == IpProtocol::kUdp || protocol == IpProtocol::kSctp;
+}
+
+// The flow of the packet at `ip`, and where its ports are.
+template <Family F>
+uint8_t* read_flow(uint8_t* ip, unsigned have, FlowKey<F>& key) {
+  const auto& header = *reinterpret_cast<const IpHeaderOf<F>*>(ip);
+  const unsigned offset = quoted_transport(header, have, key.protocol);
+  if (offset == 0 || !has_ports(key.protocol)) return nullptr;
+  uint8_t* ports = ip + offset;
+  key.tuple = {header.source, header.destination, load_unaligned<be16>(ports), load_unaligned<be16>(ports + 2)};
+  return ports;
+}
+
+template <Family F>
+bool may_leave_larger(const IpHeaderOf<F>& ip) {
+  if constexpr (F == Family::kIpv4) return (ip.fragment.host() & kIpv4DontFragment) == 0;
+  return false;
+}
+
+// The type of an error about an outer packet, in terms of the inner one's family.
+struct ErrorKind {
+  bool known = false;
+  bool too_big = false;
+  Refusal refusal{};
+  uint8_t type = 0, code = 0;  // as they came
+};
+
+template <Family F>
+ErrorKind kind_of(const uint8_t* icmp) {
+  ErrorKind kind;
+  kind.type = icmp[0];
+  kind.code = icmp[1];
+  if constexpr (F == Family::kIpv4) {
+    kind.known = is_followed<F>(kind.type);
+    kind.too_big = kind.type == kIcmpUnreachable && kind.code == kUnreachableFragmentation;
+    kind.refusal = kind.type == kIcmpTimeExceeded ? Refusal::kTimeExceeded : Refusal::kNoHost;
+  } else {
+    kind.known = kind.type >= kIcmpv6Unreachable && kind.type <= kIcmpv6ParameterProblem;
+    kind.too_big = kind.type == kIcmpv6PacketTooBig;
+    kind.refusal = kind.type == kIcmpv6TimeExceeded ? Refusal::kTimeExceeded : Refusal::kNoHost;
+  }
+  if (kind.too_big) kind.refusal = Refusal::kTooBig;
+  return kind;
+}
+
+template <Family F>
+unsigned told_mtu(const uint8_t* icmp) {
+  if constexpr (F == Family::kIpv4) return load_unaligned<be16>(icmp + 6).host();
+  return std::min<uint32_t>(load_unaligned<be32>(icmp + 4).host(), 0xffff);
 }
 
 }  // namespace
 
-// The key of a packet in the opposite direction of the quoted one; false if the error quotes no TCP or UDP, or too
-// little.
-bool Worker::read_quote(const rte_mbuf* packet, const PacketView& view, FlowKey<Family::kIpv4>& key) const {
-  const unsigned have =
-      rte_pktmbuf_data_len(packet) - static_cast<unsigned>(view.ip - rte_pktmbuf_mtod(packet, const uint8_t*));
-  const unsigned end = std::min<unsigned>(have, view.total_length);
-  const unsigned start = view.transport_offset + kIcmpBytes;
-  if (!is_followed(view.transport()[0]) || end < start + kIpv4Bytes) return false;
-  const auto& quoted = *reinterpret_cast<const Ipv4Header*>(quoted_ip(view));
-  const unsigned header_bytes = quoted.header_bytes();
-  constexpr unsigned kPartBytes = 8;  // of the quoted transport header (RFC 792)
-  if (quoted.version_ihl >> 4 != 4 || header_bytes < kIpv4Bytes || end < start + header_bytes + kPartBytes ||
-      (quoted.fragment.host() & kIpv4OffsetMask) != 0)
-    return false;
-  key.protocol = static_cast<IpProtocol>(quoted.protocol);
-  if (key.protocol != IpProtocol::kTcp && key.protocol != IpProtocol::kUdp) return false;
-  const uint8_t* ports = quoted_ip(view) + header_bytes;
-  key.tuple = {quoted.destination, quoted.source, load_unaligned<be16>(ports + 2), load_unaligned<be16>(ports)};
-  return true;
+// False if the error quotes no packet that could be balanced, or too little of it.
+template <Family F>
+bool Worker::read_quote(const rte_mbuf* packet, const PacketView<F>& view, Quote<F>& quote) const {
+  const auto message = bytes_from(packet, view, view.transport_offset);
+  if (!is_followed<F>(message[0]) || message.size() < kIcmpBytes + sizeof(IpHeaderOf<F>)) return false;
+  quote.ip = view.transport() + kIcmpBytes;
+  quote.ports = read_flow<F>(quote.ip, static_cast<unsigned>(message.size()) - kIcmpBytes, quote.key);
+  quote.key.tuple = quote.key.tuple.reversed();
+  return quote.ports != nullptr;
 }
 
 // True if it belonged to a connection and has been dealt with.
-bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView& view, const FlowKey<Family::kIpv4>& key) {
-  const Table::Found found = table_.find(key);
-  if (!found || is_due(found.entry->deadline, now_)) return false;
-  Table::Entry& entry = *found.entry;
-  if (rte_pktmbuf_data_len(packet) < view.total_length ||
-      !checksum_holds(view.transport(), view.total_length - view.transport_offset)) {
+template <Family F>
+bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote) {
+  const Found<F> found = lane<F>().table.find(quote.key);
+  if (!found || is_due(found.entry->deadline, now_)) return schedule_error(packet, view, quote);
+  if (rte_pktmbuf_data_len(packet) < view.total_length || !sum_holds(view)) {
     drop(packet, Verdict::kBadTransport);
     return true;
   }
-  ServerCounters& counters = server_counters_[entry.server];
-  const bool available = shared_.servers[entry.server].available.load(std::memory_order_relaxed);
-  const bool is_nat = entry.method() == ForwardingMethod::kNat;
   if (found.is_reply) {
-    const NextHop hop = next_hop_of(entry, true);
-    if (view.ipv4().ttl <= 1 || !hop) {
-      drop(packet, Verdict::kErrorWithheld);  // no error about an error
-      return true;
-    }
-    if (available) {
-      ++counters.out_packets;
-      counters.out_bytes += view.total_length;
-    }
-    decrement_ttl(view.ipv4());
-    if (is_nat) translate_to_client(view, entry.forward);
-    send(packet, view.ip, hop, static_cast<uint8_t>(is_nat ? Verdict::kForwardedNatReply : Verdict::kForwardedReply));
+    error_to_client(packet, view, quote, *found.entry);
+  } else {
+    error_to_server(packet, view, quote, *found.entry);
+  }
+  return true;
+}
+
+// Whoever sent it, it comes from the VIP, and quotes a packet to the VIP. The quoted transport checksum is left alone:
+// nobody can check it against a part.
+template <Family F>
+void Worker::error_to_client(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry) {
+  const NextHop hop = next_hop_of(entry, true);
+  if (view.ttl() <= 1 || !hop) return drop(packet, Verdict::kErrorWithheld);  // no error about an error
+  if (shared_.servers[entry.server].available.load(std::memory_order_relaxed)) {
+    ServerCounters& counters = server_counters_[entry.server];
+    ++counters.out_packets;
+    counters.out_bytes += view.total_length;
+  }
+  decrement_ttl(view.header());
+  Verdict verdict = Verdict::kForwardedReply;
+  if (entry.method() == ForwardingMethod::kNat) {
+    auto& quoted = *reinterpret_cast<IpHeaderOf<F>*>(quote.ip);
+    view.header().source = entry.forward.destination;
+    quoted.destination = entry.forward.destination;
+    store_unaligned(quote.ports + 2, entry.forward.destination_port);
+    sum_header(quoted);
+    sum_again(view);
+    sum_header(view.header());
+    verdict = Verdict::kForwardedNatReply;
+  }
+  send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(verdict));
+}
+
+// What the VIP was, outside and in the quote, becomes the server.
+template <Family F>
+void Worker::error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry) {
+  if (!shared_.servers[entry.server].available.load(std::memory_order_relaxed))
+    return drop(packet, Verdict::kServerGone);
+  ServerCounters& counters = server_counters_[entry.server];
+  ++counters.in_packets;
+  counters.in_bytes += view.total_length;
+  if (entry.method() != ForwardingMethod::kNat) return forward_to_server(packet, view, entry);
+  const NextHop hop = next_hop_of(entry, false);
+  if (view.ttl() <= 1 || !hop) return drop(packet, Verdict::kErrorWithheld);
+  decrement_ttl(view.header());
+  auto& quoted = *reinterpret_cast<IpHeaderOf<F>*>(quote.ip);
+  view.header().destination = entry.reply.source;
+  quoted.source = entry.reply.source;
+  store_unaligned(quote.ports, entry.reply.source_port);
+  sum_header(quoted);
+  sum_again(view);
+  sum_header(view.header());
+  send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(Verdict::kForwardedNat));
+}
+
+// LVS, schedule_icmp: as if the quoted connection began here, in state NONE. A TCP segment's flags are not quoted.
+template <Family F>
+bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote) {
+  if (snapshot_->tunables.schedule_icmp == 0) return false;
+  const auto& tuple = quote.key.tuple;
+  const Mark mark = mark_of(*snapshot_->marks, view.key);
+  if (!mark.local && local(view.key.tuple.destination) == nullptr) return false;
+  const VirtualService* service = snapshot_->find_service(Address::from(tuple.destination), quote.key.protocol,
+                                                          tuple.destination_port.host(), mark.value);
+  if (service == nullptr || tuple.source_port.host() == kFtpDataPort) return false;
+  const Choice choice = choose_server(*service, quote.key, mark.value);
+  if (choice.server == nullptr) {
+    drop(packet, choice.full ? Verdict::kTableFull : Verdict::kErrorWithheld);
     return true;
   }
-  if (!available) {
+  if (const Found<F> made = create_connection(*service, choice, quote.key, mark.value)) {
+    error_to_server(packet, view, quote, *made.entry);
+  } else {
+    drop(packet, Verdict::kTableFull);
+  }
+  return true;
+}
+
+// An error about a tunnel packet of ours. The client is told of what happened to its own packet; what concerns the
+// size is remembered for the server. True if it was one.
+template <Family F>
+bool Worker::handle_tunnel_error(rte_mbuf* packet, PacketView<F>& view, bool must_steer) {
+  const auto message = bytes_from(packet, view, view.transport_offset);
+  TunnelQuote tunnel;
+  if (message.size() < kIcmpBytes || !kind_of<F>(message.data()).known ||
+      !parse_tunnel_quote(message.data() + kIcmpBytes, message.size() - kIcmpBytes, tunnel))
+    return false;
+  const LocalAddress* own = snapshot_->find_local(tunnel.source);
+  if (own == nullptr || !own->is_own) return false;
+  return tunnel.inner_family == Family::kIpv4 ? pass_on_tunnel_error<F, Family::kIpv4>(packet, view, tunnel, must_steer)
+                                              : pass_on_tunnel_error<F, Family::kIpv6>(packet, view, tunnel, must_steer);
+}
+
+template <Family F, Family kInner>
+bool Worker::pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const TunnelQuote& tunnel, bool must_steer) {
+  const auto message = bytes_from(packet, view, view.transport_offset);
+  uint8_t* inner = view.transport() + kIcmpBytes + tunnel.inner_offset;
+  const unsigned have = static_cast<unsigned>(message.size()) - kIcmpBytes - tunnel.inner_offset;
+  FlowKey<kInner> key;
+  if (have < sizeof(IpHeaderOf<kInner>) || read_flow<kInner>(inner, have, key) == nullptr) return false;
+  if (must_steer && hand_over(packet, owner_hash(key.tuple.source, key.tuple.source_port))) return true;
+  const Found<kInner> found = lane<kInner>().table.find(key);
+  if (!found || found.is_reply || found.entry->method() != ForwardingMethod::kTun) return false;
+  ServerLine& server = shared_.servers[found.entry->server];
+  if (!(server.address == tunnel.destination)) return false;
+  if (rte_pktmbuf_data_len(packet) < view.total_length || !sum_holds(view)) {
+    drop(packet, Verdict::kBadTransport);
+    return true;
+  }
+  const ErrorKind kind = kind_of<F>(message.data());
+  unsigned limit = 0;
+  if (kind.too_big) {
+    const unsigned mtu = told_mtu<F>(message.data());
+    const unsigned least = (kInner == Family::kIpv4 ? kIpv4LeastMtu : kIpv6LeastMtu) + tunnel.inner_offset;
+    if (mtu >= kIpv4LeastMtu) {
+      server.path_mtu_until_s.store(now_s_ + kPathMtuSeconds, std::memory_order_relaxed);
+      server.path_mtu.store(static_cast<uint16_t>(std::max(mtu, least)), std::memory_order_relaxed);
+    }
+    limit = std::max(mtu, least) - tunnel.inner_offset;
+    // The outer packet will be cut: nothing for the client to do.
+    if (mtu < kIpv4LeastMtu || may_leave_larger<kInner>(*reinterpret_cast<const IpHeaderOf<kInner>*>(inner))) {
+      drop(packet, Verdict::kTunnelErrorTaken);
+      return true;
+    }
+  }
+  // As if the inner packet had met the trouble here.
+  PacketView<kInner> quoted;
+  quoted.ip = inner;
+  quoted.total_length = static_cast<uint16_t>(have);
+  quoted.transport_offset = static_cast<uint16_t>(have - kPartBytes);
+  quoted.kind = PacketKind::kFlow;
+  quoted.key = key;
+  Complaint complaint = complaint_of<kInner>(kind.refusal);
+  // Type and code as they came, where both families speak the same language.
+  if constexpr (F == kInner) complaint = {kind.type, kind.code};
+  complain(packet, quoted, complaint, static_cast<uint16_t>(limit), Verdict::kTunnelErrorTaken);
+  return true;
+}
+
+// AH and ESP follow an existing connection of UDP port 500 (ISAKMP) between the same hosts, as LVS has it.
+template <Family F>
+bool Worker::follow_security(rte_mbuf* packet, PacketView<F>& view, bool must_steer) {
+  if (view.key.protocol != IpProtocol::kAh && view.key.protocol != IpProtocol::kEsp) return false;
+  constexpr be16 kIsakmp = be16::from_host(500);
+  FlowKey<F> key{view.key.tuple, IpProtocol::kUdp};
+  key.tuple.source_port = key.tuple.destination_port = kIsakmp;
+  if (must_steer && steer(packet, key)) return true;
+  const Found<F> found = lane<F>().table.find(key);
+  if (!found || is_due(found.entry->deadline, now_)) return false;
+  Connection<F>& entry = *found.entry;
+  ServerCounters& counters = server_counters_[entry.server];
+  if (!shared_.servers[entry.server].available.load(std::memory_order_relaxed)) {
     drop(packet, Verdict::kServerGone);
     return true;
   }
-  ++counters.in_packets;
-  counters.in_bytes += view.total_length;
-  if (!is_nat) {
+  if (found.is_reply && view.ttl() <= 1) {
+    refuse(packet, view, Refusal::kTimeExceeded, Verdict::kTimeExceededSent);
+    return true;
+  }
+  ++(found.is_reply ? counters.out_packets : counters.in_packets);
+  (found.is_reply ? counters.out_bytes : counters.in_bytes) += view.total_length;
+  entry.deadline = now_ + snapshot_->timeouts.of(TimeoutTable::kUdp, entry.state);
+  if (found.is_reply) {
+    forward_to_client(packet, view, entry);
+  } else {
     forward_to_server(packet, view, entry);
-    return true;
   }
-  const NextHop hop = next_hop_of(entry, false);
-  if (view.ipv4().ttl <= 1 || !hop) {
-    drop(packet, Verdict::kErrorWithheld);
-    return true;
-  }
-  decrement_ttl(view.ipv4());
-  translate_to_server(view, entry.reply);
-  send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kForwardedNat));
   return true;
 }
+
+#define INSTANTIATE(F)                                                                              \
+  template bool Worker::read_quote(const rte_mbuf*, const PacketView<F>&, Quote<F>&) const;         \
+  template bool Worker::handle_icmp_error(rte_mbuf*, PacketView<F>&, const Quote<F>&);              \
+  template bool Worker::handle_tunnel_error(rte_mbuf*, PacketView<F>&, bool);                       \
+  template bool Worker::follow_security(rte_mbuf*, PacketView<F>&, bool)
+INSTANTIATE(Family::kIpv4);
+INSTANTIATE(Family::kIpv6);
 
 }  // namespace fulcrum

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The director's own small stack: ARP, echo, and what a host says about packets that nobody wants. LVS calls it the
-// local stack; for an appliance that owns the VIP it is all there is.
-#include <rte_ethdev.h>
+// The director's own small stack: echo, and what a host says about packets that nobody wants. LVS calls it the local
+// stack; for an appliance that owns the VIP it is all there is. ARP and neighbour discovery: neighbor_answers.cc.
 #include <rte_mbuf.h>
-#include <rte_ring.h>
-#include <rte_ring_elem.h>
 
 #include <algorithm>
 
 #include "core/forward.h"
-#include "core/fragment.h"
 #include "net/checksum.h"
 
 namespace fulcrum {
@@ -19,14 +15,19 @@ namespace {
 constexpr uint8_t kOwnTtl = 64;
 constexpr uint8_t kInternetworkControl = 0xc0;  // TOS of ICMP errors (RFC 1812 section 4.3.2.5)
 constexpr unsigned kLongestError = 576;         // RFC 1812 section 4.3.2.3
+constexpr uint64_t kTokensPerError = 1000;
 
-void write_ipv4(Ipv4Header& ip, unsigned total, uint8_t tos, uint16_t flags, IpProtocol protocol, be32 source,
-                be32 destination) {
+struct Origin {
+  uint8_t traffic_class = 0;
+  bool dont_fragment = false;
+};
+
+void write_ip(Ipv4Header& ip, unsigned payload, Origin origin, IpProtocol protocol, be32 source, be32 destination) {
   ip.version_ihl = 0x45;
-  ip.tos = tos;
-  ip.total_length = be16::from_host(static_cast<uint16_t>(total));
+  ip.tos = origin.traffic_class;
+  ip.total_length = be16::from_host(static_cast<uint16_t>(kIpv4Bytes + payload));
   ip.id = be16{};
-  ip.fragment = be16::from_host(flags);
+  ip.fragment = be16::from_host(origin.dont_fragment ? kIpv4DontFragment : 0);
   ip.ttl = kOwnTtl;
   ip.protocol = static_cast<uint8_t>(protocol);
   ip.checksum = be16{};
@@ -35,135 +36,169 @@ void write_ipv4(Ipv4Header& ip, unsigned total, uint8_t tos, uint16_t flags, IpP
   ip.checksum = internet_checksum(&ip, sizeof ip);
 }
 
+void write_ip(Ipv6Header& ip, unsigned payload, Origin origin, IpProtocol protocol, const Ipv6Address& source,
+              const Ipv6Address& destination) {
+  ip.version_class_flow = be32::from_host(6u << 28 | uint32_t{origin.traffic_class} << 20);
+  ip.payload_length = be16::from_host(static_cast<uint16_t>(payload));
+  ip.next_header = static_cast<uint8_t>(protocol);
+  ip.hop_limit = kOwnTtl;
+  ip.source = source;
+  ip.destination = destination;
+}
+
 // RFC 1122 section 3.2.2: no error about an ICMP error, nor about anything but the first fragment.
-bool may_be_answered(const PacketView& view) {
+bool may_be_answered(const PacketView<Family::kIpv4>& view) {
   if (is_martian(view.key.tuple.source)) return false;
-  if ((view.ipv4().fragment.host() & kIpv4OffsetMask) != 0) return false;
+  if ((view.header().fragment.host() & kIpv4OffsetMask) != 0) return false;
   if (view.key.protocol != IpProtocol::kIcmp) return true;
   if (view.kind != PacketKind::kIcmp) return false;  // first fragment of an ICMP message: not worth a look
   const uint8_t type = view.transport()[0];
   return type == kIcmpEchoRequest || type == kIcmpEchoReply || (type >= 13 && type <= 18);
 }
+// RFC 4443 section 2.4 (e).
+bool may_be_answered(const PacketView<Family::kIpv6>& view) {
+  if (is_martian(view.key.tuple.source) || is_multicast(view.key.tuple.destination)) return false;
+  if (view.key.protocol != IpProtocol::kIcmpv6) return true;
+  return view.kind == PacketKind::kIcmp && view.transport()[0] >= kIcmpv6FirstInformational;
+}
 
-// A frame that stays as it came but for its link header: who it goes to, and the tag that stripping took away.
-// False: no room for the tag.
-bool write_ethernet(rte_mbuf* packet, uint8_t* payload, const MacAddress& destination, const MacAddress& source,
-                    uint16_t vlan, uint16_t type) {
-  strip_to(packet, payload);
-  auto* frame = reinterpret_cast<uint8_t*>(
-      rte_pktmbuf_prepend(packet, static_cast<uint16_t>(kEthernetBytes + (vlan != 0 ? kVlanBytes : 0))));
-  if (frame == nullptr) return false;
-  std::memcpy(frame, destination.data(), 6);
-  std::memcpy(frame + 6, source.data(), 6);
-  uint8_t* at = frame + 12;
-  if (vlan != 0) {
-    store_unaligned(at, be16::from_host(kEtherTypeVlan));
-    store_unaligned(at + 2, be16::from_host(vlan));
-    at += kVlanBytes;
-  }
-  store_unaligned(at, be16::from_host(type));
-  packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-  return true;
+// The most that an error may quote: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
+template <Family F>
+constexpr unsigned longest_quote() {
+  return F == Family::kIpv4 ? kLongestError - kIpv4Bytes - kIcmpBytes : kIpv6LeastMtu - kIpv6Bytes - kIcmpv6Bytes;
+}
+
+template <Family F>
+be16 icmp_checksum(const IpHeaderOf<F>& ip, const void* message, unsigned size) {
+  if constexpr (F == Family::kIpv4) return internet_checksum(message, size);
+  if constexpr (F == Family::kIpv6)
+    return transport_checksum(ip.source, ip.destination, IpProtocol::kIcmpv6, message, size);
+}
+
+template <Family F>
+constexpr IpProtocol own_icmp() {
+  return F == Family::kIpv4 ? IpProtocol::kIcmp : IpProtocol::kIcmpv6;
 }
 
 }  // namespace
 
-// RFC 826 with the host requirements of RFC 1122 section 2.3.2; RFC 5227 for probes (sender 0.0.0.0).
-void Worker::handle_arp(rte_mbuf* packet, PacketView& view) {
-  const InterfaceId id = snapshot_->network->interface_of(packet->port, view.vlan);
-  if (id == kNoInterface) return drop(packet, Verdict::kUnknownVlan);
-  const Interface& interface = snapshot_->network->interface(id);
-  ArpPacket& arp = *reinterpret_cast<ArpPacket*>(view.ip);
-  const uint16_t operation = arp.operation.host();
-  if (arp.hardware_type.host() != 1 || arp.protocol_type.host() != kEtherTypeIpv4 || arp.hardware_length != 6 ||
-      arp.protocol_length != 4 || (operation != kArpRequest && operation != kArpReply) || (arp.sender_mac[0] & 1) != 0)
-    return drop(packet, Verdict::kBadArp);
-
-  const be32 sender = arp.sender_address;
-  if (local(sender) != nullptr) {
-    // Under VRRP the other director announces a VIP that is standby here: no conflict.
-    const LocalAddress& ours = *local(sender);
-    if (ours.answers_arp() && arp.sender_mac != interface.mac) {
-      ControlMessage conflict;
-      conflict.kind = ControlMessage::Kind::kAddressConflict;
-      conflict.mac = arp.sender_mac;
-      conflict.key = NeighborKey{Address::from(sender), 0, id};
-      tell_control(conflict);
-    }
-    return drop(packet, Verdict::kArpIgnored);
+template <>
+Complaint complaint_of<Family::kIpv4>(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::kNoRoute:
+      return {kIcmpUnreachable, kUnreachableNet};
+    case Refusal::kNoHost:
+      return {kIcmpUnreachable, kUnreachableHost};
+    case Refusal::kNoProtocol:
+      return {kIcmpUnreachable, kUnreachableProtocol};
+    case Refusal::kNoPort:
+      return {kIcmpUnreachable, kUnreachablePort};
+    case Refusal::kTooBig:
+      return {kIcmpUnreachable, kUnreachableFragmentation};
+    case Refusal::kTimeExceeded:
+      return {kIcmpTimeExceeded, kExceededInTransit};
+    case Refusal::kNotReassembled:
+      break;
   }
-  const LocalAddress* target = local(arp.target_address);
-  const bool asks_us = operation == kArpRequest && target != nullptr && target->answers_arp() &&
-                       (!target->is_own || target->is_vip || target->interface == id);
-  bool learnt = false;
-  if (!is_martian(sender)) {
-    ControlMessage seen;
-    seen.kind = operation == kArpReply ? ControlMessage::Kind::kNeighborConfirmed : ControlMessage::Kind::kNeighborSeen;
-    seen.mac = arp.sender_mac;
-    seen.key = NeighborKey{Address::from(sender), 0, id};
-    const bool on_link = std::any_of(interface.addresses.begin(), interface.addresses.end(),
-                                     [&](const Prefix& own) { return own.contains(seen.key.address); });
-    // Whoever asks us will soon be sent to; others only update what is known.
-    if ((asks_us && on_link) || neighbors_.knows(seen.key)) learnt = tell_control(seen);
-  }
-  if (!asks_us) return drop(packet, learnt ? Verdict::kArpTaken : Verdict::kArpIgnored);
-
-  arp.operation = be16::from_host(kArpReply);
-  arp.target_mac = arp.sender_mac;
-  std::swap(arp.target_address, arp.sender_address);
-  arp.sender_mac = interface.mac;
-  const MacAddress asker = arp.target_mac;
-  if (!write_ethernet(packet, view.ip, asker, interface.mac, interface.vlan, kEtherTypeArp))
-    return drop(packet, Verdict::kNoHeadroom);
-  push(packet, interface.port, static_cast<uint8_t>(Verdict::kArpAnswered));
+  return {kIcmpTimeExceeded, kExceededInReassembly};
 }
 
-void Worker::handle_local(rte_mbuf* packet, PacketView& view) {
+template <>
+Complaint complaint_of<Family::kIpv6>(Refusal refusal) {
+  constexpr uint8_t kUnrecognizedNextHeader = 1;  // RFC 4443 section 3.4
+  switch (refusal) {
+    case Refusal::kNoRoute:
+      return {kIcmpv6Unreachable, kIcmpv6NoRoute};
+    case Refusal::kNoHost:
+      return {kIcmpv6Unreachable, kIcmpv6AddressUnreachable};
+    case Refusal::kNoProtocol:
+      return {kIcmpv6ParameterProblem, kUnrecognizedNextHeader};
+    case Refusal::kNoPort:
+      return {kIcmpv6Unreachable, kIcmpv6PortUnreachable};
+    case Refusal::kTooBig:
+      return {kIcmpv6PacketTooBig, 0};
+    case Refusal::kTimeExceeded:
+      return {kIcmpv6TimeExceeded, kExceededInTransit};
+    case Refusal::kNotReassembled:
+      break;
+  }
+  return {kIcmpv6TimeExceeded, kExceededInReassembly};
+}
+
+template <Family F>
+void Worker::handle_local(rte_mbuf* packet, PacketView<F>& view) {
+  constexpr uint8_t kEchoRequest = F == Family::kIpv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest;
   switch (view.key.protocol) {
-    case IpProtocol::kIcmp:
-      if (view.transport()[0] == kIcmpEchoRequest) return answer_echo(packet, view);
+    case own_icmp<F>():
+      if (view.transport()[0] == kEchoRequest) return answer_echo(packet, view);
       return drop(packet, Verdict::kLocalIgnored);
     case IpProtocol::kTcp:
       return answer_reset(packet, view);
     case IpProtocol::kUdp:
-      return refuse(packet, view, kIcmpUnreachable, kUnreachablePort, 0, Verdict::kPortUnreachableSent);
+      return refuse(packet, view, Refusal::kNoPort, Verdict::kPortUnreachableSent);
+    case IpProtocol::kNoNextHeader:
+      return drop(packet, Verdict::kLocalIgnored);  // RFC 8200 section 4.7
     default:
-      return refuse(packet, view, kIcmpUnreachable, kUnreachableProtocol, 0, Verdict::kProtocolUnreachableSent);
+      return refuse(packet, view, Refusal::kNoProtocol, Verdict::kProtocolUnreachableSent);
   }
 }
 
-// RFC 1122 section 3.2.2.6: the data comes back as it was.
-void Worker::answer_echo(rte_mbuf* packet, PacketView& view) {
+// Where an answer goes: by the routes, or back over the link for what only a link knows.
+template <typename AnyAddress>
+Worker::NextHop Worker::way_back(const rte_mbuf* packet, const PacketFacts& facts, const AnyAddress& destination) {
+  const Address address = Address::from(destination);
+  if constexpr (std::is_same_v<AnyAddress, Ipv6Address>) {
+    if (is_link_local(destination)) {
+      const InterfaceId interface = snapshot_->network->interface_of(packet->port, facts.vlan);
+      return interface == kNoInterface ? NextHop{} : resolve_on(interface, address);
+    }
+  }
+  return resolve(address);
+}
+
+// RFC 1122 section 3.2.2.6, RFC 4443 section 4.2: the data comes back as it was.
+template <Family F>
+void Worker::answer_echo(rte_mbuf* packet, PacketView<F>& view) {
+  constexpr uint8_t kRequest = F == Family::kIpv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest;
+  constexpr uint8_t kReply = F == Family::kIpv4 ? kIcmpEchoReply : kIcmpv6EchoReply;
   if (view.transport()[1] != 0) return drop(packet, Verdict::kLocalIgnored);
-  Ipv4Header& ip = view.ipv4();
+  auto& ip = view.header();
   auto& icmp = *reinterpret_cast<IcmpHeader*>(view.transport());
-  icmp.type = kIcmpEchoReply;
+  icmp.type = kReply;
   ChecksumDelta of_type;
-  of_type.replace(be16::from_host(kIcmpEchoRequest << 8), be16{});
+  of_type.replace(be16::from_host(kRequest << 8), be16::from_host(kReply << 8));
   icmp.checksum = of_type.apply(icmp.checksum);
-  std::swap(ip.source, ip.destination);
-  ip.ttl = kOwnTtl;
-  ip.id = be16{};
-  ip.fragment = be16{};
-  ip.checksum = be16{};
-  ip.checksum = internet_checksum(&ip, ip.header_bytes());
-  const NextHop hop = resolve(ip.destination);
-  if (is_martian(ip.destination) || !hop) return drop(packet, Verdict::kLocalIgnored);
-  send(packet, view.ip, hop, static_cast<uint8_t>(Verdict::kEchoAnswered));
+  const AddressOf<F> asker = ip.source;
+  ip.source = ip.destination;
+  ip.destination = asker;
+  view.ttl() = kOwnTtl;
+  if constexpr (F == Family::kIpv4) {
+    ip.id = be16{};
+    ip.fragment = be16{};
+    ip.checksum = be16{};
+    ip.checksum = internet_checksum(&ip, ip.header_bytes());
+  }
+  const NextHop hop = way_back(packet, view, asker);
+  if (is_martian(asker) || !hop) return drop(packet, Verdict::kLocalIgnored);
+  send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(Verdict::kEchoAnswered));
 }
 
 // RFC 9293 section 3.10.7.1: a segment for a connection that does not exist.
-void Worker::answer_reset(rte_mbuf* packet, PacketView& view) {
+template <Family F>
+void Worker::answer_reset(rte_mbuf* packet, PacketView<F>& view) {
   const auto& tcp = *reinterpret_cast<const TcpHeader*>(view.transport());
   const unsigned header_bytes = (tcp.data_offset >> 4) * 4u;
-  if ((tcp.flags & kTcpRst) != 0 || header_bytes < kTcpBytes || is_martian(view.key.tuple.source))
+  const auto& tuple = view.key.tuple;
+  if ((tcp.flags & kTcpRst) != 0 || header_bytes < kTcpBytes || is_martian(tuple.source))
     return drop(packet, Verdict::kLocalIgnored);
+  const NextHop hop = way_back(packet, view, tuple.source);
+  if (!hop) return drop(packet, Verdict::kErrorWithheld);
   rte_mbuf* answer = rte_pktmbuf_alloc(shared_.buffers);
   if (answer == nullptr) return drop(packet, Verdict::kNoBuffer);
-  auto* ip = reinterpret_cast<Ipv4Header*>(rte_pktmbuf_append(answer, kIpv4Bytes + kTcpBytes));
+  using Header = IpHeaderOf<F>;
+  auto* ip = reinterpret_cast<Header*>(rte_pktmbuf_append(answer, sizeof(Header) + kTcpBytes));
   auto& reset = *reinterpret_cast<TcpHeader*>(ip + 1);
-  const auto& tuple = view.key.tuple;
-  write_ipv4(*ip, kIpv4Bytes + kTcpBytes, 0, kIpv4DontFragment, IpProtocol::kTcp, tuple.destination, tuple.source);
+  write_ip(*ip, kTcpBytes, {0, true}, IpProtocol::kTcp, tuple.destination, tuple.source);
   reset = TcpHeader{};
   reset.source_port = tuple.destination_port;
   reset.destination_port = tuple.source_port;
@@ -172,62 +207,79 @@ void Worker::answer_reset(rte_mbuf* packet, PacketView& view) {
     reset.flags = kTcpRst;
     reset.sequence = tcp.acknowledgement;
   } else {
-    const uint32_t payload = view.total_length - view.transport_offset -
-                             std::min<uint32_t>(header_bytes, view.total_length - view.transport_offset);
+    const uint32_t segment = view.total_length - view.transport_offset;
     const uint32_t flags = ((tcp.flags & kTcpSyn) != 0) + ((tcp.flags & kTcpFin) != 0);
     reset.flags = kTcpRst | kTcpAck;
-    reset.acknowledgement = be32::from_host(tcp.sequence.host() + payload + flags);
+    reset.acknowledgement = be32::from_host(tcp.sequence.host() + segment - std::min(header_bytes, segment) + flags);
   }
-  reset.checksum = transport_checksum(ip->source, ip->destination, IpProtocol::kTcp, &reset, sizeof reset);
-  const be32 client = tuple.source;
+  reset.checksum = transport_checksum(tuple.destination, tuple.source, IpProtocol::kTcp, &reset, sizeof reset);
   drop(packet, Verdict::kResetSent);
-  originate(answer, client);
+  send(answer, reinterpret_cast<uint8_t*>(ip), sizeof(Header) + kTcpBytes, hop, kNoVerdict);
 }
 
-// RFC 792 errors, sent as RFC 1812 section 4.3 asks: from the address that was addressed, if it is ours, else from the
-// interface towards the sender; as much of the packet as fits 576 bytes is quoted.
-void Worker::refuse(rte_mbuf* packet, const PacketView& view, uint8_t type, uint8_t code, uint16_t mtu,
-                    Verdict verdict) {
-  const be32 sender = view.key.tuple.source;
-  const NextHop hop = resolve(sender);
+template <Family F>
+void Worker::refuse(rte_mbuf* packet, const PacketView<F>& view, Refusal refusal, Verdict verdict, uint16_t mtu) {
+  // IPv6 says where the next header that nobody knows is named (RFC 4443 section 3.4).
+  uint32_t detail = mtu;
+  if (F == Family::kIpv6 && refusal == Refusal::kNoProtocol) {
+    Ipv6Chain chain;
+    if (walk_extension_headers(view.ip, view.transport_offset, chain)) detail = chain.named_at;
+  }
+  complain(packet, view, complaint_of<F>(refusal), detail, verdict);
+}
+
+// RFC 792 errors, sent as RFC 1812 section 4.3 asks, and those of RFC 4443: from the address that was addressed, if it
+// is ours, else from the interface towards the sender; as much of the packet as may be is quoted.
+template <Family F>
+void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint complaint, uint32_t detail,
+                      Verdict verdict) {
+  const AddressOf<F> sender = view.key.tuple.source;
+  const NextHop hop = way_back(packet, view, sender);
   if (!may_be_answered(view) || !hop) return drop(packet, Verdict::kErrorWithheld);
-  be32 own = view.key.tuple.destination;
+  AddressOf<F> own = view.key.tuple.destination;
   if (local(own) == nullptr) {
     const auto address = snapshot_->network->interface(sought_.interface).address_for(sought_.address);
-    if (!address) return drop(packet, Verdict::kErrorWithheld);
-    own = address->v4();
+    if (!address || address->family != F) return drop(packet, Verdict::kErrorWithheld);
+    own = address->template as<F>();
   }
+  if (!error_allowed()) return drop(packet, Verdict::kErrorRateLimited);
   rte_mbuf* error = rte_pktmbuf_alloc(shared_.buffers);
   if (error == nullptr) return drop(packet, Verdict::kNoBuffer);
   const unsigned have =
       rte_pktmbuf_data_len(packet) - static_cast<unsigned>(view.ip - rte_pktmbuf_mtod(packet, const uint8_t*));
-  const unsigned quoted = std::min({unsigned{view.total_length}, kLongestError - kIpv4Bytes - kIcmpBytes, have});
-  const unsigned total = kIpv4Bytes + kIcmpBytes + quoted;
-  auto* ip = reinterpret_cast<Ipv4Header*>(rte_pktmbuf_append(error, static_cast<uint16_t>(total)));
-  write_ipv4(*ip, total, static_cast<uint8_t>((view.ipv4().tos & 0x1e) | kInternetworkControl), 0, IpProtocol::kIcmp,
-             own, sender);
-  auto& icmp = *reinterpret_cast<IcmpHeader*>(ip + 1);
-  icmp = {type, code, be16{}, be16{}, be16::from_host(mtu)};
+  const unsigned quoted = std::min({unsigned{view.total_length}, longest_quote<F>(), have});
+  using Header = IpHeaderOf<F>;
+  auto* ip = reinterpret_cast<Header*>(
+      rte_pktmbuf_append(error, static_cast<uint16_t>(sizeof(Header) + kIcmpBytes + quoted)));
+  const auto traffic_class =
+      F == Family::kIpv4 ? static_cast<uint8_t>((view.traffic_class() & 0x1e) | kInternetworkControl) : uint8_t{0};
+  write_ip(*ip, kIcmpBytes + quoted, {traffic_class, false}, own_icmp<F>(), own, sender);
+  auto& icmp = *reinterpret_cast<Icmpv6Header*>(ip + 1);
+  icmp = {complaint.type, complaint.code, be16{}, be32::from_host(detail)};
   std::memcpy(&icmp + 1, view.ip, quoted);
-  icmp.checksum = internet_checksum(&icmp, kIcmpBytes + quoted);
+  icmp.checksum = icmp_checksum<F>(*ip, &icmp, kIcmpBytes + quoted);
   drop(packet, verdict);
-  send(error, reinterpret_cast<uint8_t*>(ip), hop, kNoVerdict);
+  send(error, reinterpret_cast<uint8_t*>(ip), sizeof(Header) + kIcmpBytes + quoted, hop, kNoVerdict);
 }
 
-void Worker::originate(rte_mbuf* packet, be32 destination) {
-  const NextHop hop = resolve(destination);
-  if (!hop) {
-    rte_pktmbuf_free(packet);  // the packet that it answers has been counted
-    return;
-  }
-  send(packet, rte_pktmbuf_mtod(packet, uint8_t*), hop, kNoVerdict);
+// A token bucket, as Linux's icmp_msgs_per_sec and icmp_msgs_burst; every worker has its share.
+bool Worker::error_allowed() {
+  const uint64_t rate = snapshot_->tunables.icmp_msgs_per_sec;
+  if (rate == 0) return true;
+  const uint64_t full = std::max<uint64_t>(snapshot_->tunables.icmp_msgs_burst, 1) * kTokensPerError;
+  const uint64_t passed_ms = now_ms_ - error_tokens_at_ms_;
+  error_tokens_at_ms_ = now_ms_;
+  error_tokens_ = std::min(full, error_tokens_ + std::min<uint64_t>(passed_ms, 1000) * rate / shared_.workers);
+  if (error_tokens_ < kTokensPerError) return false;
+  error_tokens_ -= kTokensPerError;
+  return true;
 }
 
-bool Worker::tell_control(ControlMessage message) {
-  message.worker = static_cast<uint8_t>(id_);
-  if (rte_ring_mp_enqueue_elem(shared_.to_control, &message, sizeof message) == 0) return true;
-  ++counters_.control_lost;
-  return false;
-}
+#define INSTANTIATE(F)                                                                              \
+  template void Worker::handle_local(rte_mbuf*, PacketView<F>&);                                    \
+  template void Worker::refuse(rte_mbuf*, const PacketView<F>&, Refusal, Verdict, uint16_t);        \
+  template void Worker::complain(rte_mbuf*, const PacketView<F>&, Complaint, uint32_t, Verdict)
+INSTANTIATE(Family::kIpv4);
+INSTANTIATE(Family::kIpv6);
 
 }  // namespace fulcrum

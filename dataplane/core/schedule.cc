@@ -18,10 +18,17 @@ Address masked(const Address& address, unsigned prefix) {
   return result;
 }
 
-// LVS: an FTP service's template covers control and data connections, a port-0 service's every port.
-TemplateKey template_key(const VirtualService& service, const FlowKey<Family::kIpv4>& flow) {
+// LVS: a fwmark service's template covers every port, address and protocol; an FTP service's control and data
+// connections; a port-0 service's every port.
+template <Family F>
+TemplateKey template_key(const VirtualService& service, const FlowKey<F>& flow, uint32_t mark) {
   TemplateKey key;
   key.client = masked(Address::from(flow.tuple.source), service.persistence_prefix);
+  if (service.key.fwmark != 0) {
+    key.vip.family = F;
+    key.fwmark = mark;
+    return key;
+  }
   key.vip = Address::from(flow.tuple.destination);
   key.protocol = flow.protocol;
   const uint16_t port = flow.tuple.destination_port.host();
@@ -31,25 +38,29 @@ TemplateKey template_key(const VirtualService& service, const FlowKey<Family::kI
 
 }  // namespace
 
-Worker::Choice Worker::choose_server(const VirtualService& service, const PacketView& view) {
-  const be16 port = view.key.tuple.destination_port;
+template <Family F>
+Worker::Choice Worker::choose_server(const VirtualService& service, const FlowKey<F>& flow, uint32_t mark) {
+  const be16 port = flow.tuple.destination_port;
   const bool is_service_port = port.host() == service.key.port;
   Choice choice;
   if (service.persistence_timeout_s == 0) {
-    if (!is_service_port) return choice;
-    choice.server = schedule(service, view);
+    if (!is_service_port && service.key.fwmark == 0) return choice;
+    choice.server = schedule(service, flow);
     choice.port = port;
     if (choice.server != nullptr && choice.server->key.port != 0)
       choice.port = be16::from_host(choice.server->key.port);
     return choice;
   }
 
-  const TemplateKey key = template_key(service, view.key);
+  const TemplateKey key = template_key(service, flow, mark);
+  const bool quiesced_counts = snapshot_->tunables.expire_quiescent_template == 0;
   const auto is_usable = [&](ServerSlot slot) {
-    return shared_.servers[slot].available.load(std::memory_order_relaxed) && service.find(slot) >= 0;
+    const ServerLine& line = shared_.servers[slot];
+    return line.available.load(std::memory_order_relaxed) && service.find(slot) >= 0 &&
+           (quiesced_counts || line.weight.load(std::memory_order_relaxed) != 0);
   };
   const auto choose = [&]() -> TemplateTable::Choice {
-    const RealServer* server = schedule(service, view);
+    const RealServer* server = schedule(service, flow);
     if (server == nullptr) return {};
     return {server->slot, key.port != 0 ? server->key.port : uint16_t{0}, server->method};
   };
@@ -70,9 +81,10 @@ Worker::Choice Worker::choose_server(const VirtualService& service, const Packet
   return choice;
 }
 
-const RealServer* Worker::schedule(const VirtualService& service, const PacketView& view) {
+template <Family F>
+const RealServer* Worker::schedule(const VirtualService& service, const FlowKey<F>& flow) {
   if (service.rules == nullptr) return nullptr;
-  const auto& tuple = view.key.tuple;
+  const auto& tuple = flow.tuple;
   const ScheduleRequest request{Address::from(tuple.source), Address::from(tuple.destination),
                                 tuple.source_port.host()};
   for (size_t tries = 0; tries <= service.servers.size(); ++tries) {
@@ -94,15 +106,16 @@ void Worker::give_back(ServerSlot slot, TemplateIndex controlling) {
   if (controlling != kNoTemplate) shared_.templates->let_go(controlling);
 }
 
-void Worker::fill(Table::Entry& entry, const Choice& choice, const PacketView& view) const {
+template <Family F>
+void Worker::fill(Connection<F>& entry, const Choice& choice, const FlowKey<F>& flow) const {
   const RealServer& server = *choice.server;
-  entry.forward = view.key.tuple;
-  entry.reply = view.key.tuple.reversed();
-  entry.protocol = view.key.protocol;
+  entry.forward = flow.tuple;
+  entry.reply = flow.tuple.reversed();
+  entry.protocol = flow.protocol;
   entry.server = server.slot;
   entry.flags |= static_cast<uint32_t>(server.method) | kFlagInactive;
   if (server.method == ForwardingMethod::kNat) {
-    entry.reply.source = server.key.address.v4();
+    entry.reply.source = server.key.address.as<F>();
     entry.reply.source_port = choice.port;
   } else {
     entry.flags |= kFlagNoOutput;
@@ -110,41 +123,65 @@ void Worker::fill(Table::Entry& entry, const Choice& choice, const PacketView& v
   entry.route_epoch = route_epoch_ - 1;
 }
 
-Worker::Table::Found Worker::create_connection(const VirtualService& service, const Choice& choice,
-                                               const PacketView& view) {
-  const ServerSlot slot = choice.server->slot;
-  const ConnectionIndex index = table_.allocate();
-  if (index == kNoConnection) {
-    give_back(slot, choice.controlling);
-    return {};
+template <Family F>
+Worker::Found<F> Worker::create_connection(const VirtualService& service, const Choice& choice,
+                                           const FlowKey<F>& flow, uint32_t mark) {
+  const ConnectionIndex index = lane<F>().table.allocate();
+  Found<F> made;
+  if (index != kNoConnection) {
+    fill(lane<F>().table.entry(index), choice, flow);
+    made = insert_connection<F>(index, service, choice.controlling, mark);
   }
-  Table::Entry& entry = table_.entry(index);
-  fill(entry, choice, view);
-  entry.deadline = now_ + seconds_to_ticks(kFreshTimeoutSeconds);
-  if (choice.controlling != kNoTemplate) entry.flags |= kFlagControlled;
-  if (!table_.insert(index)) {
-    table_.release(index);
-    give_back(slot, choice.controlling);
-    return {};
-  }
-  ConnectionRecord& record = table_.record(index);
-  record.service = service.slot;
-  record.controlling = choice.controlling;
-  record.created = now_;
-  wheel_->arm(index, entry.deadline);
-  __atomic_store_n(&live_connections_, table_.size(), __ATOMIC_RELAXED);
+  if (!made) give_back(choice.server->slot, choice.controlling);
+  return made;
+}
 
-  ServerCounters& counters = server_counters_[slot];
+// LVS's cache_bypass: no server is left, the packets go on to where they were going.
+template <Family F>
+Worker::Found<F> Worker::create_bypass(const VirtualService& service, const FlowKey<F>& flow, uint32_t mark) {
+  const ConnectionIndex index = lane<F>().table.allocate();
+  if (index == kNoConnection) return {};
+  Connection<F>& entry = lane<F>().table.entry(index);
+  entry.forward = flow.tuple;
+  entry.reply = flow.tuple.reversed();
+  entry.protocol = flow.protocol;
+  entry.server = Shared::kBypassSlot;
+  entry.flags |= static_cast<uint32_t>(ForwardingMethod::kBypass) | kFlagInactive | kFlagNoOutput;
+  entry.route_epoch = route_epoch_ - 1;
+  return insert_connection<F>(index, service, kNoTemplate, mark);
+}
+
+template <Family F>
+Worker::Found<F> Worker::insert_connection(ConnectionIndex index, const VirtualService& service,
+                                           TemplateIndex controlling, uint32_t mark) {
+  Lane<F>& lane = this->lane<F>();
+  Connection<F>& entry = lane.table.entry(index);
+  entry.deadline = now_ + seconds_to_ticks(kFreshTimeoutSeconds);
+  if (controlling != kNoTemplate) entry.flags |= kFlagControlled;
+  if (!lane.table.insert(index)) {
+    lane.table.release(index);
+    return {};
+  }
+  ConnectionRecord& record = lane.table.record(index);
+  record.service = service.slot;
+  record.controlling = controlling;
+  record.fwmark = mark;
+  record.created = now_;
+  lane.wheel->arm(index, entry.deadline);
+  count_connections();
+
+  ServerCounters& counters = server_counters_[entry.server];
   ++counters.connections;
   ++counters.inactive;
-  if (counters.in_totals) __atomic_fetch_add(&shared_.totals[slot].inactive, 1, __ATOMIC_RELAXED);
+  if (counters.in_totals) __atomic_fetch_add(&shared_.totals[entry.server].inactive, 1, __ATOMIC_RELAXED);
   return {&entry, index, false};
 }
 
 // One-packet scheduling: the entry exists only while the datagram is handled, so replies find none.
-void Worker::forward_once(rte_mbuf* packet, PacketView& view, const Choice& choice) {
-  Table::Entry entry;
-  fill(entry, choice, view);
+template <Family F>
+void Worker::forward_once(rte_mbuf* packet, PacketView<F>& view, const Choice& choice) {
+  Connection<F> entry;
+  fill(entry, choice, view.key);
   ServerCounters& counters = server_counters_[entry.server];
   ++counters.connections;
   ++counters.in_packets;
@@ -153,8 +190,10 @@ void Worker::forward_once(rte_mbuf* packet, PacketView& view, const Choice& choi
   give_back(entry.server, choice.controlling);
 }
 
+template <Family F>
 void Worker::end_connection(ConnectionIndex index) {
-  Table::Entry& entry = table_.entry(index);
+  Lane<F>& lane = this->lane<F>();
+  Connection<F>& entry = lane.table.entry(index);
   ServerCounters& counters = server_counters_[entry.server];
   const bool active = entry.is_active();
   --(active ? counters.active : counters.inactive);
@@ -162,16 +201,33 @@ void Worker::end_connection(ConnectionIndex index) {
     LoadView::Line& totals = shared_.totals[entry.server];
     __atomic_fetch_sub(active ? &totals.active : &totals.inactive, 1, __ATOMIC_RELAXED);
   }
-  give_back(entry.server, table_.record(index).controlling);
-  wheel_->disarm(index);
-  table_.remove(index);
-  table_.release(index);
-  __atomic_store_n(&live_connections_, table_.size(), __ATOMIC_RELAXED);
+  give_back(entry.server, lane.table.record(index).controlling);
+  lane.wheel->disarm(index);
+  lane.table.remove(index);
+  lane.table.release(index);
+  count_connections();
 }
 
-void Worker::assure_template(Table::Entry& entry) {
-  entry.flags |= kFlagAssured;
-  shared_.templates->assure(table_.record(table_.index_of(entry)).controlling);
+void Worker::count_connections() {
+  __atomic_store_n(&live_connections_, lane4_.table.size() + lane6_.table.size(), __ATOMIC_RELAXED);
 }
+
+template <Family F>
+void Worker::assure_template(Connection<F>& entry) {
+  entry.flags |= kFlagAssured;
+  Lane<F>& lane = this->lane<F>();
+  shared_.templates->assure(lane.table.record(lane.table.index_of(entry)).controlling);
+}
+
+#define INSTANTIATE(F)                                                                                           \
+  template Worker::Choice Worker::choose_server(const VirtualService&, const FlowKey<F>&, uint32_t);             \
+  template Worker::Found<F> Worker::create_connection(const VirtualService&, const Choice&, const FlowKey<F>&,   \
+                                                      uint32_t);                                                 \
+  template Worker::Found<F> Worker::create_bypass(const VirtualService&, const FlowKey<F>&, uint32_t);           \
+  template void Worker::forward_once(rte_mbuf*, PacketView<F>&, const Choice&);                                  \
+  template void Worker::end_connection<F>(ConnectionIndex);                                                      \
+  template void Worker::assure_template(Connection<F>&)
+INSTANTIATE(Family::kIpv4);
+INSTANTIATE(Family::kIpv6);
 
 }  // namespace fulcrum

@@ -11,6 +11,7 @@
 #include "conn/template_table.h"
 #include "core/clock.h"
 #include "core/messages.h"
+#include "forward/tunnel.h"
 #include "service/snapshot.h"
 #include "service/threshold.h"
 
@@ -22,6 +23,11 @@ namespace fulcrum {
 struct alignas(64) ServerLine {
   Address address;
   uint16_t port = 0;
+  // LVS reads a tunnel's kind at every packet: an edit changes old connections too.
+  std::atomic<TunnelSettings> tunnel{TunnelSettings{}};
+  // What routers said of the way there (bytes, 0: nothing), and until when it counts, in seconds of the engine's clock.
+  std::atomic<uint16_t> path_mtu{0};
+  std::atomic<uint32_t> path_mtu_until_s{0};
   // Written by the control side, read per packet: in a service, not in the trash.
   std::atomic<bool> available{false};
   std::atomic<uint32_t> weight{0};
@@ -36,6 +42,7 @@ struct alignas(64) ServerLine {
   }
 };
 static_assert(sizeof(ServerLine) == 64);
+static_assert(std::atomic<TunnelSettings>::is_always_lock_free);
 
 // One worker's counts of one server. Written by that worker alone.
 struct alignas(64) ServerCounters {
@@ -61,8 +68,17 @@ struct PortRuntime {
 // Idle workers: sleep a little longer after every empty poll, or never.
 enum class IdlePolicy : uint8_t { kSleep, kPoll };
 
+// Which of LVS's defences are in force; the control side decides once a second.
+struct Defence {
+  std::atomic<bool> secure_tcp{false};
+  std::atomic<bool> drop_entry{false};
+  std::atomic<uint32_t> drop_packet_rate{0};  // every n-th packet that would make a connection; 0: none
+};
+
 struct Shared {
   static constexpr uint32_t kServerSlots = 131072;
+  // Stands for "no real server": what cache_bypass sends on to its own destination.
+  static constexpr ServerSlot kBypassSlot = kServerSlots - 1;
   static constexpr uint32_t kServiceSlots = 65536;
   static constexpr uint32_t kMailboxSize = 1024;
   static constexpr uint32_t kControlRingSize = 8192;
@@ -81,6 +97,7 @@ struct Shared {
   ServerLine* servers = nullptr;     // kServerSlots, control side writes
   LoadView::Line* totals = nullptr;  // kServerSlots, workers add, relaxed
   TemplateTable* templates = nullptr;
+  Defence defence;
   rte_ring* to_control = nullptr;  // ControlMessage, many producers
   // [from * workers + to]: packets for their owner, and packets for the worker that has the port's queue.
   std::vector<rte_ring*> handover;

@@ -18,6 +18,7 @@ namespace fulcrum {
   X(kForwardedTun, "forwarded_tun", false)                                                                \
   X(kForwardedReply, "forwarded_reply", false) /* reply of a DR or TUN server that passes the director */ \
   X(kForwardedBypass, "forwarded_bypass", false) /* cache_bypass: on to its own destination */            \
+  X(kTunnelErrorTaken, "tunnel_error_taken", false) /* ICMP error about a tunnel packet of ours */         \
   X(kReassembled, "fragment_reassembled", false) /* became part of a datagram, which has its own verdict */ \
   /* Not balanced, not ours. */                                                                           \
   X(kRouted, "routed", false)                                                                             \

@@ -26,6 +26,14 @@ struct WorkerCounters {
 // Why a packet goes no further; the ICMP type and code follow from it and the family.
 enum class Refusal : uint8_t { kNoRoute, kNoHost, kNoProtocol, kNoPort, kTooBig, kTimeExceeded, kNotReassembled };
 
+// Type and code of an ICMP error.
+struct Complaint {
+  uint8_t type;
+  uint8_t code;
+};
+template <Family F>
+Complaint complaint_of(Refusal refusal);
+
 class Worker {
  public:
   static constexpr unsigned kBurst = 32;
@@ -197,7 +205,7 @@ class Worker {
   template <Family F>
   void forward_to_client(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry);
   template <Family F>
-  void forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry, const NextHop& hop);
+  void forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry, NextHop hop);
   // Sends the IP datagram at `ip`; parks it while the neighbour is unknown; cuts it where it is too long.
   void send(rte_mbuf* packet, uint8_t* ip, unsigned length, const NextHop& hop, uint8_t verdict);
   void send_by(rte_mbuf* packet, uint8_t* ip, Adjacency& adjacency, uint8_t verdict);
@@ -211,11 +219,19 @@ class Worker {
   NextHop resolve(const Address& destination);
   NextHop resolve_on(InterfaceId interface, const Address& neighbor);
   template <Family F>
-  bool encapsulate(rte_mbuf* packet, const PacketView<F>& view, const ServerLine& server, const NextHop& hop);
+  bool encapsulate(rte_mbuf* packet, const PacketView<F>& view, const ServerLine& server, const TunnelSettings& tunnel,
+                   const NextHop& hop);
+  unsigned path_mtu(const ServerLine& server, unsigned link_mtu) const;
+  template <Family F>
+  void write_other_tunnel(rte_mbuf* packet, const PacketView<F>& view, const ServerLine& server,
+                          const TunnelSettings& tunnel, const NextHop& hop);
+  Address tunnel_source(const NextHop& hop, Family family) const;
+  template <Family F>
+  bool is_stray_reply(const rte_mbuf* packet, const PacketView<F>& view) const;
   template <Family F>
   void route(rte_mbuf* packet, PacketView<F>& view);
   void send(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
-  void send_fragments(rte_mbuf* packet, uint8_t* ip, unsigned limit, const NextHop& hop, uint8_t verdict);
+  void send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
   void send_whole(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict);
   void park(rte_mbuf* packet, uint8_t* ip, const NeighborKey& key, uint8_t verdict);
   void flush(PortId port);
@@ -223,16 +239,27 @@ class Worker {
   void count_sent(const uint8_t* verdicts, unsigned count);
 
   // icmp.cc: errors about balanced connections
+  // A packet that an ICMP error quotes.
   template <Family F>
-  bool read_quote(const rte_mbuf* packet, const PacketView<F>& view, FlowKey<F>& key) const;
+  struct Quote {
+    uint8_t* ip = nullptr;
+    uint8_t* ports = nullptr;
+    FlowKey<F> key;  // of a packet in the opposite direction, as the error itself goes
+  };
   template <Family F>
-  bool handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const FlowKey<F>& key);
+  bool read_quote(const rte_mbuf* packet, const PacketView<F>& view, Quote<F>& quote) const;
   template <Family F>
-  void forward_error(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
+  bool handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote);
   template <Family F>
-  bool schedule_error(rte_mbuf* packet, PacketView<F>& view, const FlowKey<F>& key);
+  void error_to_client(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry);
+  template <Family F>
+  void error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry);
+  template <Family F>
+  bool schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote);
   template <Family F>
   bool handle_tunnel_error(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
+  template <Family F, Family kInner>
+  bool pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const TunnelQuote& tunnel, bool must_steer);
   template <Family F>
   bool follow_security(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
 
@@ -251,9 +278,20 @@ class Worker {
   // Answers `packet` by an ICMP error and frees it.
   template <Family F>
   void refuse(rte_mbuf* packet, const PacketView<F>& view, Refusal refusal, Verdict verdict, uint16_t mtu = 0);
+  // Sends an ICMP error about `view`, which lies in `packet`, to its source; frees `packet`.
   template <Family F>
-  NextHop way_back(const rte_mbuf* packet, const PacketFacts& facts, const AddressOf<F>& destination);
+  void complain(rte_mbuf* packet, const PacketView<F>& view, Complaint complaint, uint32_t detail, Verdict verdict);
+  template <typename AnyAddress>
+  NextHop way_back(const rte_mbuf* packet, const PacketFacts& facts, const AnyAddress& destination);
   bool error_allowed();
+  bool must_drop_packet() {
+    const uint32_t rate = shared_.defence.drop_packet_rate.load(std::memory_order_relaxed);
+    // LVS: the first one first.
+    if (rate == 0 || --drop_packet_left_ > 0) [[likely]]
+      return false;
+    drop_packet_left_ = rate;
+    return true;
+  }
 
   // neighbor.cc: ARP and neighbour discovery
   void handle_arp(rte_mbuf* packet, PacketFacts& facts);
@@ -293,6 +331,11 @@ class Worker {
   std::vector<ServerSlot> swept_servers_;
   uint32_t sweep_cursor_ = 0;
   TcpTable tcp_table_ = TcpTable::kNormal;
+  int64_t drop_packet_left_ = 0;
+  // Own ICMP errors: a bucket of thousandths, filled by the clock.
+  uint64_t error_tokens_ = 0;
+  uint64_t error_tokens_at_ms_ = 0;
+  uint64_t now_ms_ = 0;
   uint32_t empty_rounds_ = 0;
 
   WorkerCounters counters_;

@@ -21,12 +21,15 @@ uint32_t hash_key(const void* key, uint32_t, uint32_t seed) {
 
 }  // namespace
 
-void Adjacency::set_interface(const Interface& of) {
+void Adjacency::set_link(const Interface& of, const Address& neighbor) {
+  address = neighbor;
+  const auto own = of.address_for(neighbor);
+  own_v4 = own && own->family == Family::kIpv4 ? own->v4() : be32{};
   port = of.port;
   interface = of.id;
   mtu = of.mtu;
   header_bytes = static_cast<uint8_t>(kEthernetBytes + (of.vlan != 0 ? kVlanBytes : 0));
-  const uint16_t type = be16::from_host(kEtherTypeIpv4).raw;
+  const uint16_t type = be16::from_host(neighbor.family == Family::kIpv6 ? kEtherTypeIpv6 : kEtherTypeIpv4).raw;
   uint8_t bytes[10] = {of.mac[2], of.mac[3], of.mac[4], of.mac[5]};
   if (of.vlan == 0) {
     store_unaligned(bytes + 4, type);

@@ -30,11 +30,12 @@ struct alignas(64) Adjacency {
   uint16_t mtu = 1500;
   // Seconds of the engine's clock when a worker last sent here; tells the control thread what is in use.
   std::atomic<uint32_t> last_used_s{0};
-  Address address;
-  // The director's own address towards it: source of tunnel packets.
+  // The director's own address towards it, if it is an IPv4 neighbour: source of tunnel packets.
   be32 own_v4{};
+  Address address;
 
-  void set_interface(const Interface& interface);
+  // Where it is and who: all but its MAC.
+  void set_link(const Interface& interface, const Address& neighbor);
   void set_mac(const MacAddress& destination, const MacAddress& source);
   MacAddress mac() const;
 };

@@ -11,6 +11,7 @@
 #include "net/address.h"
 
 struct rte_lpm;
+struct rte_lpm6;
 
 namespace fulcrum {
 
@@ -50,6 +51,10 @@ class Network {
 
   // Null when there is no route.
   const Route* find_route(be32 destination) const;
+  const Route* find_route(const Ipv6Address& destination) const;
+  const Route* find_route(const Address& destination) const {
+    return destination.family == Family::kIpv4 ? find_route(destination.v4()) : find_route(destination.v6());
+  }
   const Interface& interface(InterfaceId id) const { return interfaces_[id]; }
   const std::vector<Interface>& interfaces() const { return interfaces_; }
   // Of a port and a VLAN id (0: untagged); kNoInterface when there is none.
@@ -58,6 +63,7 @@ class Network {
   }
 
  private:
+  bool add_route_v6(const Prefix& destination, uint32_t next_hop);
   struct PortInterfaces {
     InterfaceId by_vlan[4096];
   };
@@ -65,6 +71,7 @@ class Network {
   std::vector<Route> routes_;
   std::vector<PortInterfaces> by_port_;
   rte_lpm* lpm_ = nullptr;
+  rte_lpm6* lpm6_ = nullptr;
 };
 
 }  // namespace fulcrum

@@ -86,34 +86,6 @@ inline constexpr uint16_t kIpv4DontFragment = 0x4000;
 inline constexpr uint16_t kIpv4MoreFragments = 0x2000;
 inline constexpr uint16_t kIpv4OffsetMask = 0x1fff;
 
-// RFC 8200 section 3.
-struct Ipv6Header {
-  be32 version_class_flow;
-  be16 payload_length;
-  uint8_t next_header;
-  uint8_t hop_limit;
-  Ipv6Address source;
-  Ipv6Address destination;
-
-  uint8_t traffic_class() const { return static_cast<uint8_t>(version_class_flow.host() >> 20); }
-};
-static_assert(sizeof(Ipv6Header) == kIpv6Bytes);
-
-// RFC 8200 section 4.5.
-struct Ipv6FragmentHeader {
-  uint8_t next_header;
-  uint8_t reserved;
-  be16 offset_flags;  // offset in units of 8 bytes << 3, and the M flag
-  be32 id;
-};
-static_assert(sizeof(Ipv6FragmentHeader) == 8);
-inline constexpr uint16_t kIpv6MoreFragments = 0x0001;
-inline constexpr uint16_t kIpv6OffsetMask = 0xfff8;
-
-// Extension headers (RFC 8200 section 4.1, RFC 4302).
-inline constexpr uint8_t kIpv6HopByHop = 0, kIpv6Routing = 43, kIpv6Fragment = 44, kIpv6Authentication = 51,
-                         kIpv6DestinationOptions = 60;
-
 struct TcpHeader {
   be16 source_port;
   be16 destination_port;
@@ -134,15 +106,6 @@ struct UdpHeader {
   be16 checksum;
 };
 static_assert(sizeof(UdpHeader) == kUdpBytes);
-
-// RFC 9260 section 3.1; the checksum is CRC32c, least significant byte first.
-struct SctpHeader {
-  be16 source_port;
-  be16 destination_port;
-  be32 verification_tag;
-  uint32_t checksum;
-};
-static_assert(sizeof(SctpHeader) == kSctpBytes);
 
 struct IcmpHeader {
   uint8_t type;

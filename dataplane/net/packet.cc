@@ -92,14 +92,14 @@ bool walk_extension_headers(const uint8_t* ip, unsigned have, Ipv6Chain& chain) 
   for (unsigned i = 0; i < kMostHeaders; ++i) {
     const uint8_t* at = ip + chain.offset;
     unsigned bytes;
-    switch (chain.protocol) {
-      case kIpv6HopByHop:
-      case kIpv6Routing:
-      case kIpv6DestinationOptions:
+    switch (static_cast<IpProtocol>(chain.protocol)) {
+      case IpProtocol::kHopByHop:
+      case IpProtocol::kRouting:
+      case IpProtocol::kDestinationOptions:
         if (have < chain.offset + 8) return false;
         bytes = (at[1] + 1u) * 8;
         break;
-      case kIpv6Authentication:
+      case IpProtocol::kAh:
         if (have < chain.offset + 8) return false;
         bytes = (at[1] + 2u) * 4;
         break;
@@ -137,7 +137,7 @@ void parse_network(rte_mbuf* packet, PacketView<Family::kIpv6>& view) {
   view.transport_offset = static_cast<uint16_t>(chain.offset);
   view.key.protocol = static_cast<IpProtocol>(chain.protocol);
   const unsigned transport = std::min(have, total) - chain.offset;
-  if (chain.protocol == kIpv6Fragment) {
+  if (view.key.protocol == IpProtocol::kFragment) {
     if (transport < sizeof(Ipv6FragmentHeader)) return reject(view, Verdict::kBadIpHeader);
     view.kind = PacketKind::kFragment;
   } else {

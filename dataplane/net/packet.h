@@ -6,6 +6,9 @@
 
 #include <rte_mbuf.h>
 
+#include <algorithm>
+#include <span>
+
 #include "core/verdict.h"
 #include "net/flow_key.h"
 #include "net/headers.h"
@@ -33,6 +36,18 @@ struct PacketFacts {
 
   uint8_t* transport() const { return ip + transport_offset; }
 };
+
+// The datagram's bytes from `offset` (from its IP header) on, as far as they lie in the first buffer.
+inline std::span<const uint8_t> bytes_from(const rte_mbuf* packet, const PacketFacts& facts, unsigned offset) {
+  const uint8_t* end = rte_pktmbuf_mtod(packet, const uint8_t*) + rte_pktmbuf_data_len(packet);
+  const uint8_t* first = facts.ip + offset;
+  const uint8_t* last = std::min<const uint8_t*>(end, facts.ip + facts.total_length);
+  return first < last ? std::span<const uint8_t>(first, last) : std::span<const uint8_t>();
+}
+// Of an SCTP packet: what follows the common header (RFC 9260 section 3).
+inline std::span<const uint8_t> chunks_of(const rte_mbuf* packet, const PacketFacts& facts) {
+  return bytes_from(packet, facts, facts.transport_offset + kSctpBytes);
+}
 
 template <Family F>
 using IpHeaderOf = std::conditional_t<F == Family::kIpv4, Ipv4Header, Ipv6Header>;

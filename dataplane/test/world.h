@@ -190,9 +190,7 @@ class World {
     const NeighborKey key = neighbor_key(address, interface);
     const Interface& on = network()->interface(key.interface);
     Adjacency& adjacency = adjacencies_[fresh_adjacency_];
-    adjacency.address = key.address;
-    adjacency.set_interface(on);
-    adjacency.own_v4 = on.address_for(key.address)->v4();
+    adjacency.set_link(on, key.address);
     adjacency.set_mac(mac, on.mac);
     Command bind{};
     bind.kind = Command::Kind::kBindNeighbor;
