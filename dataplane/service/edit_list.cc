@@ -137,6 +137,7 @@ VirtualService next_generation(const VirtualService& published) {
 
 void start_scheduler(VirtualService& service, uint64_t epoch) {
   service.table.reset();
+  service.destinations.reset();
   service.scheduler_start = {.epoch = epoch,
                              .sequence = service.sequence,
                              .greatest_weight = service.greatest_weight,

@@ -75,6 +75,7 @@ struct SchedulerStart {
 };
 
 struct Scheduler;
+class DestinationCache;
 
 // What a hash scheduler looks up: by bucket, an index into VirtualService::servers.
 using SchedulerTable = std::vector<uint32_t>;
@@ -99,6 +100,10 @@ struct VirtualService {
   // Made from the list by prepare_scheduler() if the scheduler has one. Generations share it until an edit moves a
   // bucket.
   std::shared_ptr<const SchedulerTable> table;
+
+  // What the scheduler remembers of destinations, if it does; made by prepare_scheduler(). Unlike all else here workers
+  // change it. Generations share it until another scheduler is chosen.
+  std::shared_ptr<DestinationCache> destinations;
 
   SchedulerStart scheduler_start;
   // Number of edits since the service was created; a worker that is behind replays the last ones from `edits`.

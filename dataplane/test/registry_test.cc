@@ -23,13 +23,13 @@ TEST_CASE("registry: by LVS's names") {
     CHECK(find_scheduler(name)->name == name);
     CHECK_FALSE(find_scheduler(name)->counts_connections);
   }
-  for (const char* name : {"lc", "wlc", "sed", "nq", "ovf", "twos"}) {
+  for (const char* name : {"lc", "wlc", "sed", "nq", "ovf", "twos", "lblc", "lblcr"}) {
     REQUIRE_MESSAGE(find_scheduler(name) != nullptr, name);
     CHECK(find_scheduler(name)->name == name);
     CHECK(find_scheduler(name)->counts_connections);
   }
   for (const char* name : {"", "r", "rrr", "RR", "none"}) CHECK(find_scheduler(name) == nullptr);
-  CHECK(all_schedulers().size() == 12);
+  CHECK(all_schedulers().size() == 14);
 }
 
 TEST_CASE("registry: every scheduler refuses an empty list") {
@@ -157,6 +157,8 @@ TEST_CASE("schedulers that count heed OVERLOAD of a server whose threshold the s
     SchedulerState state = story.state();
     CHECK_MESSAGE(scheduler->choose(state, service, story.loads(), {}) == 0, scheduler->name);
     story.set_overloaded(11, true);
-    CHECK_MESSAGE(scheduler->choose(state, service, story.loads(), {}) == -1, scheduler->name);
+    // Another destination, of which nothing is remembered.
+    const Clients clients{"198.51.100.1"};
+    CHECK_MESSAGE(scheduler->choose(state, service, story.loads(), clients(0)) == -1, scheduler->name);
   }
 }

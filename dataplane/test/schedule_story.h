@@ -93,6 +93,7 @@ class ScheduleStory {
     return static_cast<int>(service_.servers.at(static_cast<size_t>(index)).key.address.v4().host() - kServerNetwork);
   }
 
+  ServerSlot slot_of(int name) { return slot(name); }
   LoadView::Line& load(int name) { return lines_.at(slot(name)); }
   void set_overloaded(int name, bool overloaded) { load(name).overloaded = overloaded; }
 

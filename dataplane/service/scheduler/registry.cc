@@ -2,14 +2,16 @@
 // Which schedulers there are, and how a worker's state follows a service's edits.
 #include <array>
 
+#include "service/destination_cache.h"
 #include "service/scheduler/scheduler.h"
 
 namespace fulcrum {
 namespace {
 
-constexpr std::array<const Scheduler*, 12> kSchedulers = {
-    &schedulers::rr, &schedulers::wrr, &schedulers::lc, &schedulers::wlc, &schedulers::sed, &schedulers::nq,
-    &schedulers::fo, &schedulers::ovf, &schedulers::dh, &schedulers::sh,  &schedulers::mh,  &schedulers::twos};
+constexpr std::array<const Scheduler*, 14> kSchedulers = {
+    &schedulers::rr, &schedulers::wrr, &schedulers::lc,  &schedulers::wlc,  &schedulers::sed,
+    &schedulers::nq, &schedulers::fo,  &schedulers::ovf, &schedulers::lblc, &schedulers::lblcr,
+    &schedulers::dh, &schedulers::sh,  &schedulers::mh,  &schedulers::twos};
 
 void start(SchedulerState& state, const Scheduler& scheduler, const SchedulerStart& figures, uint32_t phase) {
   state = SchedulerState{.phase = phase, .epoch = figures.epoch, .sequence = figures.sequence};
@@ -28,8 +30,16 @@ const Scheduler* find_scheduler(std::string_view name) {
 
 void prepare_scheduler(VirtualService& service) {
   const Scheduler* rules = service.rules;
-  if (rules == nullptr || rules->build == nullptr || service.table != nullptr) return;
-  service.table = std::make_shared<const SchedulerTable>(rules->build(service));
+  if (rules == nullptr) return;
+  if (rules->build != nullptr && service.table == nullptr)
+    service.table = std::make_shared<const SchedulerTable>(rules->build(service));
+  if (rules->cache_expiration != nullptr && service.destinations == nullptr)
+    service.destinations = std::make_shared<DestinationCache>();
+}
+
+void tend_destinations(const VirtualService& service, uint64_t now_ms, const CacheExpirations& expirations) {
+  if (service.destinations == nullptr) return;
+  service.destinations->tend(now_ms, uint64_t{expirations.*service.rules->cache_expiration} * 1000);
 }
 
 bool catch_up(SchedulerState& state, const Scheduler& scheduler, const VirtualService& service, uint32_t worker,

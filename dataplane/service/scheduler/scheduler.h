@@ -73,11 +73,20 @@ struct SchedulerState {
 };
 static_assert(sizeof(SchedulerState) <= 64);
 
+// lblc_expiration and lblcr_expiration.
+struct CacheExpirations {
+  uint32_t lblc_s = 86400;
+  uint32_t lblcr_s = 86400;
+};
+
 // What is known of the packet that wants a server.
 struct ScheduleRequest {
-  Address source;  // the client's; of an ICMP error: the client's in the packet that it quotes
-  Address destination;
+  Address source{};  // the client's; of an ICMP error: the client's in the packet that it quotes
+  Address destination{};
   uint16_t source_port = 0;  // goes with `source`, in host order; 0 unless TCP, UDP or SCTP
+  // For lblc and lblcr.
+  uint64_t now_ms = 0;
+  CacheExpirations expirations{};
 };
 
 struct Scheduler {
@@ -95,19 +104,26 @@ struct Scheduler {
   SchedulerTable (*build)(const VirtualService& service) = nullptr;
   // The one figure of a server that build() reads besides key and place. Null when there is none.
   uint32_t RealServer::*table_weight = nullptr;
+  // How long what it remembers of destinations lives unused. Null when it remembers nothing.
+  uint32_t CacheExpirations::*cache_expiration = nullptr;
+  // choose() may mean an overloaded server: the connection takes a place there whatever the flag says.
+  bool may_choose_overloaded = false;
 };
 
 namespace schedulers {
-extern const Scheduler rr, wrr, lc, wlc, sed, nq, fo, ovf, dh, sh, mh, twos;
+extern const Scheduler rr, wrr, lc, wlc, sed, nq, fo, ovf, lblc, lblcr, dh, sh, mh, twos;
 }
 
 // All schedulers, by LVS name. Null when there is none of that name.
 const Scheduler* find_scheduler(std::string_view name);
 std::span<const Scheduler* const> all_schedulers();
 
-// Builds the table that the service's scheduler needs, unless the one it has still holds. To be called when its edits
-// are done, before workers see the service: they share the table.
+// Makes what workers share of the service's scheduler, unless what it has still holds: the table, or the memory of
+// destinations. To be called when its edits are done, before workers see the service.
 void prepare_scheduler(VirtualService& service);
+
+// Lets the service's scheduler forget destinations that are long unused. To be called often, by one thread at a time.
+void tend_destinations(const VirtualService& service, uint64_t now_ms, const CacheExpirations& expirations);
 
 inline bool is_behind(const SchedulerState& state, const VirtualService& service) {
   return state.epoch != service.scheduler_start.epoch || state.sequence != service.sequence;
