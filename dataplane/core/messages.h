@@ -37,6 +37,7 @@ struct ConnectionInfo {
   uint32_t worker = 0;
   uint32_t expires_ms = 0;
   uint32_t in_packets = 0;
+  uint32_t fwmark = 0;
   Address client, vip, server;
 };
 
@@ -48,11 +49,13 @@ struct ConnectionFilter {
   Address client;
 };
 
+inline constexpr uint32_t kIpv6Cursor = 0x80000000;
+
 // Filled by a worker, a slice at a time, between bursts.
 struct ListRequest {
   ConnectionFilter filter;
   uint32_t limit = 0;
-  uint32_t cursor = 0;  // first index to look at; afterwards where to go on
+  uint32_t cursor = 0;  // index to begin at, IPv6 from kIpv6Cursor on; afterwards where to go on
   bool exhausted = false;
   std::vector<ConnectionInfo> connections;
   std::atomic<uint32_t> done{0};
@@ -66,6 +69,8 @@ struct Command {
     kUnbindNeighbor,  // forget the adjacency, raise the route epoch; then `done`
     kTransmit,        // send `packet`, complete with its Ethernet header, by `port`
     kList,
+    kSweep,        // end the connections of the deleted server `slot`
+    kDropEntries,  // drop_entry's round
     kBarrier,  // just `done`
   };
   Kind kind{};
@@ -74,6 +79,7 @@ struct Command {
   NeighborKey key;
   uint32_t pad = 0;
   union {
+    ServerSlot slot;
     rte_mbuf* packet;
     ListRequest* list;
     std::atomic<uint32_t>* done;

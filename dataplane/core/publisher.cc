@@ -34,8 +34,12 @@ OperationResult refused(Reason reason, std::string field, std::string message) {
 }
 
 std::string text_of(const ServiceKey& key) {
-  const char* protocol = key.protocol == IpProtocol::kTcp ? "tcp:" : key.protocol == IpProtocol::kUdp ? "udp:" : "";
-  return protocol + key.address.text() + ":" + std::to_string(key.port);
+  if (key.fwmark != 0)
+    return "fwmark " + std::to_string(key.fwmark) + (key.address.family == Family::kIpv6 ? " (IPv6)" : "");
+  const char* protocol = key.protocol == IpProtocol::kTcp ? "tcp:" : key.protocol == IpProtocol::kUdp ? "udp:" : "sctp:";
+  const std::string address = key.address.text();
+  return protocol + (key.address.family == Family::kIpv6 ? "[" + address + "]" : address) + ":" +
+         std::to_string(key.port);
 }
 
 ServiceSettings settings_of(const VirtualService& service) {
@@ -43,18 +47,27 @@ ServiceSettings settings_of(const VirtualService& service) {
           service.one_packet};
 }
 
-// What this engine can do; the API refuses the rest with its own words before.
-std::optional<OperationResult> unsupported(const Operation& operation) {
-  const ServiceKey& key = operation.service;
-  if (operation.kind == Operation::Kind::kAddService) {
-    if (key.fwmark != 0) return refused(Reason::kNotSupported, "key.fwmark", "fwmark services are not built yet");
-    if (key.address.family != Family::kIpv4)
-      return refused(Reason::kNotSupported, "key.address", "IPv6 services are not built yet");
-    if (key.protocol != IpProtocol::kTcp && key.protocol != IpProtocol::kUdp)
-      return refused(Reason::kNotSupported, "key.protocol", "only TCP and UDP services are built yet");
-    if (key.port == 0 && operation.settings.persistence_timeout_s == 0)
-      return refused(Reason::kInvalid, "key.port", "port 0 needs persistence");
-  }
+// What makes no sense of a service; the API refuses it with its own words before.
+std::optional<OperationResult> invalid_service(const ServiceKey& key, const ServiceSettings& settings) {
+  if (key.address.family == Family::kNone) return refused(Reason::kInvalid, "key.address", "no address family");
+  if (key.fwmark != 0) return std::nullopt;
+  if (key.protocol != IpProtocol::kTcp && key.protocol != IpProtocol::kUdp && key.protocol != IpProtocol::kSctp)
+    return refused(Reason::kInvalid, "key.protocol", "TCP, UDP or SCTP");
+  if (key.port == 0 && settings.persistence_timeout_s == 0)
+    return refused(Reason::kInvalid, "key.port", "port 0 needs persistence");
+  return std::nullopt;
+}
+
+std::optional<OperationResult> invalid_server(const ServiceKey& service, const RealServer& server) {
+  const Address& address = server.key.address;
+  if (!address.is_unicast()) return refused(Reason::kInvalid, "key.address", address.text() + " is not a unicast address");
+  // LVS: only a tunnel can carry one family in the other.
+  if (address.family != service.address.family && server.method != ForwardingMethod::kTun)
+    return refused(Reason::kFamilyMismatch, "key.address", "another address family than the service's");
+  if (server.lower_threshold > server.upper_threshold)
+    return refused(Reason::kOutOfRange, "spec.lower_threshold", "above spec.upper_threshold");
+  if (server.tunnel.type == TunnelType::kGue && server.tunnel.port == 0)
+    return refused(Reason::kInvalid, "spec.tunnel_port", "GUE needs a port");
   return std::nullopt;
 }
 
@@ -68,6 +81,8 @@ struct Publisher::Draft {
   std::unordered_map<ServiceKey, std::unique_ptr<Open>, ServiceKeyHash> open;
   std::map<std::string, VipSettings> vips;
   Timeouts timeouts;
+  Tunables tunables;
+  std::shared_ptr<const std::vector<MarkRule>> marks;
   bool services_changed = false;
   bool servers_changed = false;
   bool vips_changed = false;
@@ -80,6 +95,9 @@ Publisher::Publisher(Shared& shared, std::vector<std::unique_ptr<Worker>>& worke
   auto first = std::make_unique<Snapshot>();
   first->version = 1;
   first->network = std::move(network);
+  first->marks = std::make_shared<const std::vector<MarkRule>>();
+  // Never deleted, in no service: see Shared.
+  shared_.servers[Shared::kBypassSlot].available.store(true, std::memory_order_relaxed);
   current_ = std::move(first);
   rebuild_tables(const_cast<Snapshot&>(*current_), true, true);
   shared_.snapshot.store(current_.get(), std::memory_order_release);
@@ -89,7 +107,12 @@ Publisher::~Publisher() { shared_.snapshot.store(nullptr, std::memory_order_rele
 
 std::vector<OperationResult> Publisher::apply(const std::vector<Operation>& operations, bool atomic,
                                               AnnouncementChange& change) {
-  Draft draft{current_->services, {}, {}, vips_, timeouts_, false, false, false, {}};
+  Draft draft;
+  draft.services = current_->services;
+  draft.vips = vips_;
+  draft.timeouts = timeouts_;
+  draft.tunables = current_->tunables;
+  draft.marks = current_->marks;
   draft.position.reserve(draft.services.size());
   for (uint32_t i = 0; i < draft.services.size(); ++i) draft.position.emplace(draft.services[i]->key, i);
 
@@ -104,7 +127,6 @@ std::vector<OperationResult> Publisher::apply(const std::vector<Operation>& oper
 }
 
 OperationResult Publisher::carry_out(Draft& draft, const Operation& operation) {
-  if (auto refusal = unsupported(operation)) return *refusal;
   switch (operation.kind) {
     case Operation::Kind::kAddService:
       return add_service(draft, operation);
@@ -125,13 +147,19 @@ OperationResult Publisher::carry_out(Draft& draft, const Operation& operation) {
     case Operation::Kind::kZero:
       return zero(draft, operation);
     case Operation::Kind::kSetTimeouts:
-      draft.timeouts.set(operation.tcp_s, operation.tcp_fin_s, operation.udp_s);
+      draft.timeouts.set(operation.timeouts);
+      return {};
+    case Operation::Kind::kSetTunables:
+      operation.tunables.apply_to(draft.tunables);
+      return {};
+    case Operation::Kind::kSetMarkRules:
+      draft.marks = std::make_shared<const std::vector<MarkRule>>(operation.marks);
       return {};
     case Operation::Kind::kSetVip:
       return set_vip(draft, operation.vip);
     case Operation::Kind::kDeleteVip:
-      if (draft.vips.erase(operation.vip.address.text()) == 0)
-        return refused(Reason::kVipNotFound, "delete_vip", operation.vip.address.text() + " was not declared");
+      if (draft.vips.erase(operation.vip.text()) == 0)
+        return refused(Reason::kVipNotFound, "delete_vip", operation.vip.text() + " was not declared");
       draft.vips_changed = true;
       return {};
   }
@@ -140,6 +168,7 @@ OperationResult Publisher::carry_out(Draft& draft, const Operation& operation) {
 
 OperationResult Publisher::add_service(Draft& draft, const Operation& operation) {
   const ServiceKey& key = operation.service;
+  if (auto invalid = invalid_service(key, operation.settings)) return *invalid;
   if (draft.position.contains(key)) return refused(Reason::kServiceExists, "key", text_of(key) + " exists already");
   const Scheduler* rules = find_scheduler(operation.settings.scheduler);
   if (rules == nullptr)
@@ -239,12 +268,7 @@ OperationResult Publisher::edit_server(Draft& draft, const Operation& operation)
     if (edits.remove(key) == EditResult::kDone) return {};
     return refused(Reason::kServerNotFound, "key", name + " is not a server of " + text_of(service_key));
   }
-  if (!key.address.is_unicast())
-    return refused(Reason::kInvalid, "key.address", key.address.text() + " is not a unicast address");
-  if (key.address.family != service_key.address.family)
-    return refused(Reason::kFamilyMismatch, "key.address", "another address family than the service's");
-  if (operation.server.lower_threshold > operation.server.upper_threshold)
-    return refused(Reason::kOutOfRange, "spec.lower_threshold", "above spec.upper_threshold");
+  if (auto invalid = invalid_server(service_key, operation.server)) return *invalid;
   RealServer server = operation.server;
   if (operation.kind == Operation::Kind::kEditServer) {
     // A changed method may change what steering must know.
@@ -284,8 +308,9 @@ OperationResult Publisher::zero(Draft& draft, const Operation& operation) {
 OperationResult Publisher::set_vip(Draft& draft, const VipSettings& vip) {
   if (!vip.address.is_unicast())
     return refused(Reason::kInvalid, "set_vip.address", vip.address.text() + " is not a unicast address");
-  VipSettings& declared = draft.vips[vip.address.text()];
+  VipSettings& declared = draft.vips[vip.text()];
   declared.address = vip.address;
+  declared.prefix_length = vip.prefix_length;
   if (vip.announce) declared.announce = vip.announce;
   if (vip.state) declared.state = vip.state;
   draft.vips_changed = true;
@@ -310,6 +335,7 @@ ServerSlot Publisher::slot_for(const ServiceKey& service, const ServerKey& serve
   line.address = server.address;
   line.port = server.port;
   line.service = record.slot;
+  line.path_mtu.store(0, std::memory_order_relaxed);
   record.servers.emplace(server, slot);
   return slot;
 }
@@ -333,8 +359,10 @@ void Publisher::rebuild_tables(Snapshot& next, bool services_changed, bool serve
     by_key->reserve(next.services.size());
     for (uint32_t i = 0; i < next.services.size(); ++i) by_key->at(next.services[i]->key) = i;
     next.by_key = std::move(by_key);
-    next.any_ftp_service = next.any_port_service = false;
+    next.any_ftp_service = next.any_port_service = next.balances_v4 = next.balances_v6 = false;
     for (const auto& service : next.services) {
+      (service->key.address.family == Family::kIpv4 ? next.balances_v4 : next.balances_v6) = true;
+      if (service->key.fwmark != 0) continue;
       next.any_ftp_service |= service->key.port == kFtpControlPort;
       next.any_port_service |= service->key.port == 0;
     }
@@ -350,13 +378,27 @@ void Publisher::rebuild_tables(Snapshot& next, bool services_changed, bool serve
         at.interface = interface.id;
       }
     }
-    for (const auto& service : next.services) local->at(service->key.address).is_vip = true;
+    for (const auto& service : next.services)
+      if (service->key.fwmark == 0) local->at(service->key.address).is_vip = true;
+    auto prefixes = std::make_shared<std::vector<LocalPrefix>>();
     for (const auto& [text, vip] : vips_) {
+      LocalAddress what;
+      what.is_vip = true;
+      what.announce = vip.announce.value_or(Announce::kArp);
+      what.active = vip.state.value_or(VipState::kActive) == VipState::kActive;
+      if (vip.prefix_length != 0) {
+        prefixes->push_back({{vip.address, vip.prefix_length}, what});
+        continue;
+      }
       LocalAddress& at = local->at(vip.address);
-      at.is_vip = true;
-      at.announce = vip.announce.value_or(Announce::kArp);
-      at.active = vip.state.value_or(VipState::kActive) == VipState::kActive;
+      what.is_own = at.is_own;
+      what.interface = at.interface;
+      at = what;
     }
+    std::stable_sort(prefixes->begin(), prefixes->end(), [](const LocalPrefix& a, const LocalPrefix& b) {
+      return a.prefix.length > b.prefix.length;
+    });
+    next.local_prefixes = std::move(prefixes);
     next.local = std::move(local);
   }
   if (servers_changed) {
@@ -379,7 +421,12 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
   next->by_key = current_->by_key;
   next->any_ftp_service = current_->any_ftp_service;
   next->any_port_service = current_->any_port_service;
+  next->balances_v4 = current_->balances_v4;
+  next->balances_v6 = current_->balances_v6;
   next->local = current_->local;
+  next->local_prefixes = current_->local_prefixes;
+  next->marks = draft.marks;
+  next->tunables = draft.tunables;
   next->nat_endpoints = current_->nat_endpoints;
   next->nat_endpoints_any_port = current_->nat_endpoints_any_port;
 
@@ -400,6 +447,7 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
       if (!slot.live) change.servers_added.push_back(server.key.address);
       ServerLine& line = shared_.servers[server.slot];
       line.weight.store(server.weight, std::memory_order_relaxed);
+      line.tunnel.store(server.tunnel, std::memory_order_relaxed);
       edit_upper_threshold(shared_.totals[server.slot], line.upper.load(std::memory_order_relaxed),
                            server.upper_threshold);
       line.upper.store(server.upper_threshold, std::memory_order_relaxed);
@@ -433,7 +481,10 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
       for (const RealServer& server : service->servers) stays[server.slot] = true;
     for (ServerSlot slot = 0; slot < slots_.size(); ++slot) {
       if (slots_[slot].used && !stays[slot]) shared_.servers[slot].available.store(false, std::memory_order_relaxed);
-      if (!stays[slot]) slots_[slot].live = false;
+      if (!stays[slot]) {
+        if (slots_[slot].live) change.servers_deleted.push_back(slot);
+        slots_[slot].live = false;
+      }
       if (stays[slot]) {
         slots_[slot].live = true;
         slots_[slot].unreferenced_since_ms = 0;
@@ -551,15 +602,15 @@ std::vector<Operation> Publisher::difference(const Wanted& wanted) const {
         add(Operation::Kind::kAddServer, service.key).server = server;
       } else if (kept[i]->method != server.method || kept[i]->weight != server.weight ||
                  kept[i]->upper_threshold != server.upper_threshold ||
-                 kept[i]->lower_threshold != server.lower_threshold) {
+                 kept[i]->lower_threshold != server.lower_threshold || !(kept[i]->tunnel == server.tunnel)) {
         add(Operation::Kind::kEditServer, service.key).server = server;
       }
     }
   }
   std::set<std::string> wanted_vips;
   for (const VipSettings& vip : wanted.vips) {
-    wanted_vips.insert(vip.address.text());
-    const auto found = vips_.find(vip.address.text());
+    wanted_vips.insert(vip.text());
+    const auto found = vips_.find(vip.text());
     const bool equal = found != vips_.end() &&
                        found->second.announce.value_or(Announce::kArp) == vip.announce.value_or(Announce::kArp) &&
                        found->second.state.value_or(VipState::kActive) == vip.state.value_or(VipState::kActive);
@@ -568,13 +619,11 @@ std::vector<Operation> Publisher::difference(const Wanted& wanted) const {
   for (const auto& [text, vip] : vips_)
     if (!wanted_vips.contains(text)) add(Operation::Kind::kDeleteVip, {}).vip = vip;
   Timeouts timeouts = timeouts_;
-  timeouts.set(wanted.tcp_s, wanted.tcp_fin_s, wanted.udp_s);
-  if (!(timeouts == timeouts_)) {
-    Operation& set = add(Operation::Kind::kSetTimeouts, {});
-    set.tcp_s = wanted.tcp_s;
-    set.tcp_fin_s = wanted.tcp_fin_s;
-    set.udp_s = wanted.udp_s;
-  }
+  timeouts.set(wanted.timeouts);
+  if (!(timeouts == timeouts_)) add(Operation::Kind::kSetTimeouts, {}).timeouts = wanted.timeouts;
+  if (!(wanted.tunables == current_->tunables))
+    add(Operation::Kind::kSetTunables, {}).tunables = TunablesEdit::to(wanted.tunables);
+  if (!(wanted.marks == *current_->marks)) add(Operation::Kind::kSetMarkRules, {}).marks = wanted.marks;
   return operations;
 }
 

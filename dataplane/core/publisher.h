@@ -38,6 +38,7 @@ struct AnnouncementChange {
   std::vector<Address> became_active;
   std::vector<Address> became_silent;  // standby, or no VIP any longer
   std::vector<Address> servers_added;
+  std::vector<ServerSlot> servers_deleted;
 };
 
 class Publisher {
@@ -60,7 +61,9 @@ class Publisher {
     };
     std::vector<Service> services;
     std::vector<VipSettings> vips;
-    uint32_t tcp_s = 900, tcp_fin_s = 120, udp_s = 300;
+    Timeouts timeouts;
+    Tunables tunables;
+    std::vector<MarkRule> marks;
   };
   std::vector<Operation> difference(const Wanted& wanted) const;
 

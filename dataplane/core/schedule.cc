@@ -86,16 +86,22 @@ const RealServer* Worker::schedule(const VirtualService& service, const FlowKey<
   if (service.rules == nullptr) return nullptr;
   const auto& tuple = flow.tuple;
   const ScheduleRequest request{Address::from(tuple.source), Address::from(tuple.destination),
-                                tuple.source_port.host()};
+                                tuple.source_port.host(), now_ms_,
+                                CacheExpirations{snapshot_->tunables.lblc_expiration, snapshot_->tunables.lblcr_expiration}};
   for (size_t tries = 0; tries <= service.servers.size(); ++tries) {
     const int chosen =
         service.rules->choose(scheduler_states_[service.slot], service, LoadView(shared_.totals), request);
     if (chosen < 0) return nullptr;
     const RealServer& server = service.servers[static_cast<size_t>(chosen)];
-    // Another worker may have taken the last place: the server is overloaded now, and another is chosen.
-    if (!server_counters_[server.slot].in_totals ||
-        take_place(shared_.totals[server.slot], shared_.servers[server.slot].thresholds()))
+    if (!server_counters_[server.slot].in_totals) return &server;
+    LoadView::Line& totals = shared_.totals[server.slot];
+    const Thresholds thresholds = shared_.servers[server.slot].thresholds();
+    if (service.rules->may_choose_overloaded) {
+      take_place_anyway(totals, thresholds);
       return &server;
+    }
+    // Another worker may have taken the last place: the server is overloaded now, and another is chosen.
+    if (take_place(totals, thresholds)) return &server;
   }
   return nullptr;
 }

@@ -72,7 +72,7 @@ enum class IdlePolicy : uint8_t { kSleep, kPoll };
 struct Defence {
   std::atomic<bool> secure_tcp{false};
   std::atomic<bool> drop_entry{false};
-  std::atomic<uint32_t> drop_packet_rate{0};  // every n-th packet that would make a connection; 0: none
+  std::atomic<uint64_t> drop_packet_rate{0};  // every n-th packet that would make a connection; 0: none
 };
 
 struct Shared {

@@ -25,6 +25,7 @@ namespace {
 // Work between bursts is bounded, so that no packet waits long for it: about 20 microseconds each.
 constexpr uint32_t kTimerBudget = 128;
 constexpr uint32_t kListBudget = 512;
+constexpr uint32_t kSweepBudget = 512;
 constexpr unsigned kCommandBudget = 16;
 
 // An idle worker polls on for a while, then sleeps longer and longer.
@@ -39,19 +40,28 @@ Worker::~Worker() {
   if (server_counters_ != nullptr) munmap(server_counters_, kServerCounterBytes);
 }
 
-bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigned socket) {
-  const std::string name = "fulcrum-worker-" + std::to_string(id_);
-  if (!arena_.map(name, sizeof(ArenaHeader) + 64 + Table::bytes_for(connections), huge)) {
-    error_ = "no memory for " + std::to_string(connections) + " connections: " + arena_.error();
+template <Family F>
+bool Worker::create_lane(uint32_t connections, bool huge) {
+  Lane<F>& lane = this->lane<F>();
+  const std::string name = (F == Family::kIpv4 ? "fulcrum-worker-" : "fulcrum-worker6-") + std::to_string(id_);
+  if (!lane.arena.map(name, sizeof(ArenaHeader) + 64 + ConnectionTable<F>::bytes_for(connections), huge)) {
+    error_ = "no memory for " + std::to_string(connections) + " connections: " + lane.arena.error();
     return false;
   }
-  auto* header = static_cast<ArenaHeader*>(arena_.take(sizeof(ArenaHeader)));
-  if (!table_.create(arena_, connections, HashSecret{rte_rand() | 1, rte_rand() | 1})) {
+  auto* header = static_cast<ArenaHeader*>(lane.arena.take(sizeof(ArenaHeader)));
+  if (!lane.table.create(lane.arena, connections, HashSecret{rte_rand() | 1, rte_rand() | 1})) {
     error_ = "the connection table does not fit its arena";
     return false;
   }
   *header = {ArenaHeader::kMagic, ArenaHeader::kLayout, id_, connections, 0, 0};
   __atomic_store_n(&header->committed, 1, __ATOMIC_RELEASE);
+  lane.wheel = std::make_unique<TimerWheel<F>>(lane.table, now_);
+  return true;
+}
+
+bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigned socket) {
+  now_ = shared_.clock.now();
+  if (!create_lane<Family::kIpv4>(connections, huge) || !create_lane<Family::kIpv6>(connections, huge)) return false;
 
   // Touched only where servers are: the kernel backs a page when it is first written.
   void* counters = mmap(nullptr, kServerCounterBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -64,8 +74,6 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
     error_ = "no memory for the neighbour cache";
     return false;
   }
-  now_ = shared_.clock.now();
-  wheel_ = std::make_unique<TimerWheel<Family::kIpv4>>(table_, now_);
   transmit_.resize(shared_.ports.size());
   handover_.resize(shared_.workers);
   for (auto& staged : handover_) staged.reserve(4 * kBurst);
@@ -95,6 +103,8 @@ bool Worker::poll() {
   const uint64_t now_ms = shared_.clock.now_ms();
   now_ = static_cast<Ticks>(now_ms * kTicksPerSecond / 1000);
   now_s_ = static_cast<uint32_t>(now_ms / 1000);  // ticks wrap around earlier
+  now_ms_ = now_ms;
+  tcp_table_ = shared_.defence.secure_tcp.load(std::memory_order_relaxed) ? TcpTable::kSecure : TcpTable::kNormal;
   const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire);
   if (current != snapshot_) adopt(*current);
 
@@ -102,6 +112,7 @@ bool Worker::poll() {
   worked |= take_handed_over();
   worked |= serve_mailbox();
   if (listing_ != nullptr) worked |= list_slice();
+  if (!swept_servers_.empty()) worked |= sweep_slice();
   run_timers();
   flush_all();
   rte_rcu_qsbr_quiescent(shared_.quiescence, id_);
@@ -123,7 +134,12 @@ bool Worker::receive() {
     for (uint16_t i = 0; i < count; ++i) packets[i]->port = port;
     handle_burst(packets, count, false);
   }
-  if (shared_.workers == 1) return any;
+  send_handover();
+  return any;
+}
+
+void Worker::send_handover() {
+  if (shared_.workers == 1) return;
   for (uint32_t to = 0; to < shared_.workers; ++to) {
     std::vector<rte_mbuf*>& staged = handover_[to];
     if (staged.empty()) continue;
@@ -134,7 +150,6 @@ bool Worker::receive() {
     for (unsigned i = sent; i < count; ++i) drop(staged[i], Verdict::kHandoverFull);
     staged.clear();
   }
-  return any;
 }
 
 bool Worker::take_handed_over() {
@@ -149,6 +164,7 @@ bool Worker::take_handed_over() {
       counters_.taken_over += count;
       __atomic_store_n(&activity_, activity_ + count, __ATOMIC_RELAXED);
       handle_burst(packets, count, true);
+      send_handover();  // datagrams that their fragments' home has put together
     }
     // Frames that another worker finished and whose port's queue is ours. Their verdict is counted there.
     if (const unsigned count = rte_ring_sc_dequeue_burst(shared_.transmit_ring(from, id_), objects, kBurst, nullptr)) {
@@ -200,6 +216,12 @@ void Worker::obey(const Command& command) {
     case Command::Kind::kList:
       listing_ = command.list;
       return;
+    case Command::Kind::kSweep:
+      swept_servers_.push_back(command.slot);
+      sweep_cursor_ = 0;
+      return;
+    case Command::Kind::kDropEntries:
+      return drop_entries();
     case Command::Kind::kBarrier:
       flush_all();
       command.done->fetch_add(1, std::memory_order_release);
@@ -209,15 +231,33 @@ void Worker::obey(const Command& command) {
 
 bool Worker::list_slice() {
   ListRequest& request = *listing_;
-  const ConnectionFilter& filter = request.filter;
-  const uint32_t end = table_.high_water();
   uint32_t budget = kListBudget;
-  for (; request.cursor < end && budget != 0 && request.connections.size() < request.limit;
+  bool exhausted = false;
+  if (request.cursor < kIpv6Cursor && list_lane<Family::kIpv4>(request, budget)) request.cursor = kIpv6Cursor;
+  if (request.cursor >= kIpv6Cursor) exhausted = list_lane<Family::kIpv6>(request, budget);
+  request.exhausted = exhausted;
+  if (exhausted || request.connections.size() >= request.limit) {
+    listing_ = nullptr;
+    request.done.store(1, std::memory_order_release);
+  }
+  return true;
+}
+
+// True at the end of this family's table.
+template <Family F>
+bool Worker::list_lane(ListRequest& request, uint32_t& budget) {
+  const ConnectionTable<F>& table = lane<F>().table;
+  const ConnectionFilter& filter = request.filter;
+  constexpr uint32_t kBase = F == Family::kIpv4 ? 0 : kIpv6Cursor;
+  const uint32_t end = table.high_water();
+  for (; request.cursor - kBase < end && budget != 0 && request.connections.size() < request.limit;
        ++request.cursor, --budget) {
-    const Table::Entry& entry = table_.entry(request.cursor);
+    const Connection<F>& entry = table.entry(request.cursor - kBase);
     if (!entry.is_used() || is_due(entry.deadline, now_)) continue;
     const ServerLine& server = shared_.servers[entry.server];
-    if (filter.by_service &&
+    const ConnectionRecord& record = table.record(request.cursor - kBase);
+    if (filter.by_service && filter.service.fwmark != 0 && filter.service.fwmark != record.fwmark) continue;
+    if (filter.by_service && filter.service.fwmark == 0 &&
         !(filter.service.address == Address::from(entry.forward.destination) &&
           filter.service.protocol == entry.protocol && filter.service.port == entry.forward.destination_port.host()))
       continue;
@@ -234,17 +274,68 @@ bool Worker::list_slice() {
     info.worker = id_;
     info.expires_ms = ticks_until(entry.deadline, now_) * (1000 / kTicksPerSecond);
     info.in_packets = entry.in_packets;
+    info.fwmark = record.fwmark;
     info.client = Address::from(entry.forward.source);
     info.vip = Address::from(entry.forward.destination);
     info.server = server.address;
+    if (info.method == ForwardingMethod::kBypass) {  // LVS lists no server for it
+      info.server = Address::from(AddressOf<F>{});
+      info.server_port = 0;
+    }
     request.connections.push_back(info);
   }
-  request.exhausted = request.cursor >= end;
-  if (request.exhausted || request.connections.size() >= request.limit) {
-    listing_ = nullptr;
-    request.done.store(1, std::memory_order_release);
+  return request.cursor - kBase >= end;
+}
+
+// expire_nodest_conn: what a deleted server leaves behind goes in the background.
+bool Worker::sweep_slice() {
+  for (uint32_t budget = kSweepBudget; budget != 0; --budget) {
+    const uint32_t end4 = lane4_.table.high_water(), end6 = lane6_.table.high_water();
+    if (sweep_cursor_ < end4) {
+      sweep_entry<Family::kIpv4>(sweep_cursor_);
+    } else if (sweep_cursor_ - end4 < end6) {
+      sweep_entry<Family::kIpv6>(sweep_cursor_ - end4);
+    } else {
+      swept_servers_.clear();
+      return true;
+    }
+    ++sweep_cursor_;
   }
   return true;
+}
+
+template <Family F>
+void Worker::sweep_entry(ConnectionIndex index) {
+  const Connection<F>& entry = lane<F>().table.entry(index);
+  if (!entry.is_used() || shared_.servers[entry.server].available.load(std::memory_order_relaxed)) return;
+  if (std::find(swept_servers_.begin(), swept_servers_.end(), entry.server) != swept_servers_.end())
+    end_connection<F>(index);
+}
+
+void Worker::drop_entries() {
+  drop_entries_of(lane4_);
+  drop_entries_of(lane6_);
+}
+
+// LVS looks through a part of its buckets; entries lie in no order here, so a stretch of them is as random.
+template <Family F>
+void Worker::drop_entries_of(Lane<F>& lane) {
+  const uint32_t end = lane.table.high_water();
+  const uint32_t part = (end + kDropEntryPart - 1) / kDropEntryPart;
+  const auto first = end == 0 ? 0 : static_cast<uint32_t>(rte_rand_max(end));
+  for (uint32_t i = 0; i < part; ++i) {
+    const ConnectionIndex index = (first + i) % end;
+    const Connection<F>& entry = lane.table.entry(index);
+    if (!entry.is_used() || is_due(entry.deadline, now_)) continue;
+    EntryFacts facts;
+    facts.protocol = entry.protocol;
+    facts.state = entry.state;
+    facts.in_packets = entry.in_packets;
+    const Ticks timeout = snapshot_->timeouts.of(TimeoutTable::row_of(entry.protocol), entry.state);
+    const Ticks left = ticks_until(entry.deadline, now_);
+    facts.idle_s = left < timeout ? (timeout - left) / kTicksPerSecond : 0;
+    if (entry_dropper_.drops(facts)) end_connection<F>(index);
+  }
 }
 
 // Follows a new snapshot: scheduler states of the services that changed, and which servers count for the totals.
@@ -274,8 +365,12 @@ void Worker::adopt(const Snapshot& snapshot) {
 void Worker::run_timers() {
   if (timers_at_.load(std::memory_order_relaxed) == now_) [[likely]]
     return;
-  const bool caught_up = wheel_->advance(now_, kTimerBudget, [this](ConnectionIndex index) { end_connection(index); });
-  if (caught_up) timers_at_.store(now_, std::memory_order_release);
+  const bool caught_up = lane4_.wheel->advance(
+      now_, kTimerBudget, [this](ConnectionIndex index) { end_connection<Family::kIpv4>(index); });
+  const bool caught_up_6 = lane6_.wheel->advance(
+      now_, kTimerBudget, [this](ConnectionIndex index) { end_connection<Family::kIpv6>(index); });
+  expire_fragments();
+  if (caught_up && caught_up_6) timers_at_.store(now_, std::memory_order_release);
 }
 
 void Worker::idle() {
@@ -290,9 +385,8 @@ void Worker::idle() {
   nanosleep(&pause, nullptr);
 }
 
-bool Worker::preload(const VirtualService& service, const RealServer& server, const FlowKey<Family::kIpv4>& key) {
-  PacketView view;
-  view.key = key;
+template <Family F>
+bool Worker::preload(const VirtualService& service, const RealServer& server, const FlowKey<F>& key) {
   now_ = shared_.clock.now();
   if (const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire); current != snapshot_) adopt(*current);
   if (server_counters_[server.slot].in_totals)
@@ -300,12 +394,16 @@ bool Worker::preload(const VirtualService& service, const RealServer& server, co
   Choice choice;
   choice.server = &server;
   choice.port = server.key.port != 0 ? be16::from_host(server.key.port) : key.tuple.destination_port;
-  const Table::Found made = create_connection(service, choice, view);
+  const Found<F> made = create_connection(service, choice, key, service.key.fwmark);
   if (!made) return false;
-  if (key.protocol == IpProtocol::kTcp) change_state(*made.entry, TcpState::kEstablished);
-  made.entry->deadline = now_ + snapshot_->timeouts.of(key.protocol == IpProtocol::kTcp, made.entry->state);
-  wheel_->rearm(made.index, made.entry->deadline);
+  Connection<F>& entry = *made.entry;
+  if (key.protocol == IpProtocol::kTcp)
+    change_state(entry, static_cast<uint8_t>(TcpState::kEstablished), true, true);
+  entry.deadline = now_ + snapshot_->timeouts.of(TimeoutTable::row_of(key.protocol), entry.state);
+  lane<F>().wheel->rearm(made.index, entry.deadline);
   return true;
 }
+template bool Worker::preload(const VirtualService&, const RealServer&, const FlowKey<Family::kIpv4>&);
+template bool Worker::preload(const VirtualService&, const RealServer&, const FlowKey<Family::kIpv6>&);
 
 }  // namespace fulcrum

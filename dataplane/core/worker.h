@@ -9,6 +9,7 @@
 #include "conn/timer_wheel.h"
 #include "core/shared.h"
 #include "net/packet.h"
+#include "service/defence.h"
 
 namespace fulcrum {
 
@@ -284,14 +285,7 @@ class Worker {
   template <typename AnyAddress>
   NextHop way_back(const rte_mbuf* packet, const PacketFacts& facts, const AnyAddress& destination);
   bool error_allowed();
-  bool must_drop_packet() {
-    const uint32_t rate = shared_.defence.drop_packet_rate.load(std::memory_order_relaxed);
-    // LVS: the first one first.
-    if (rate == 0 || --drop_packet_left_ > 0) [[likely]]
-      return false;
-    drop_packet_left_ = rate;
-    return true;
-  }
+  bool must_drop_packet() { return packet_dropper_.pick(shared_.defence.drop_packet_rate.load(std::memory_order_relaxed)); }
 
   // neighbor.cc: ARP and neighbour discovery
   void handle_arp(rte_mbuf* packet, PacketFacts& facts);
@@ -311,6 +305,7 @@ class Worker {
   const Snapshot* snapshot_ = nullptr;
   Ticks now_ = 0;
   uint32_t now_s_ = 0;
+  uint64_t now_ms_ = 0;
   uint32_t route_epoch_ = 1;
 
   Lane<Family::kIpv4> lane4_;
@@ -331,11 +326,11 @@ class Worker {
   std::vector<ServerSlot> swept_servers_;
   uint32_t sweep_cursor_ = 0;
   TcpTable tcp_table_ = TcpTable::kNormal;
-  int64_t drop_packet_left_ = 0;
+  EveryNth packet_dropper_;
+  EntryDropper entry_dropper_;
   // Own ICMP errors: a bucket of thousandths, filled by the clock.
   uint64_t error_tokens_ = 0;
   uint64_t error_tokens_at_ms_ = 0;
-  uint64_t now_ms_ = 0;
   uint32_t empty_rounds_ = 0;
 
   WorkerCounters counters_;

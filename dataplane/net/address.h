@@ -75,6 +75,7 @@ struct Prefix {
   static std::optional<Prefix> parse(std::string_view text);
   bool contains(const Address& other) const;
   std::string text() const;
+  bool operator==(const Prefix&) const = default;
 };
 
 using MacAddress = std::array<uint8_t, 6>;

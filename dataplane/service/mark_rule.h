@@ -24,6 +24,7 @@ struct MarkRule {
   PortRange source_ports, destination_ports;
   uint32_t mark = 0;
   bool local = false;  // what matches counts as addressed to the director
+  bool operator==(const MarkRule&) const = default;
 };
 
 struct Mark {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "net/flow_key.h"
+#include "service/tunnel_settings.h"
 
 namespace fulcrum {
 
@@ -50,6 +51,7 @@ struct RealServer {
   uint32_t last_weight = 1;  // last weight that was not 0, or the weight given at add
   uint32_t upper_threshold = 0;
   uint32_t lower_threshold = 0;
+  TunnelSettings tunnel;
   bool operator==(const RealServer&) const = default;
 };
 
