@@ -7,7 +7,7 @@
 #include <random>
 
 #include "service/scheduler/hashing.h"
-#include "service/scheduler/siphash.h"
+#include "net/siphash.h"
 #include "test/schedule_story.h"
 
 using namespace fulcrum;

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/address.h"
@@ -148,11 +149,15 @@ class PacketBuilder {
   }
   // This packet's payload as a piece of a datagram; see also fragments().
   PacketBuilder& fragment(unsigned offset_bytes, bool more) {
-    return fragment_word_ = offset_bytes / 8 | (more ? 0x2000u : 0), *this;
+    return fragment_word_ = offset_bytes / 8 | (more ? 0x2000u : 0), is_fragment_ = true, *this;
+  }
+  // IPv6: one more extension header of this type, given from its second byte on.
+  PacketBuilder& extension(unsigned type, std::string_view hex) {
+    return extensions_.emplace_back(type, from_hex(hex)), *this;
   }
   PacketBuilder& ip_options(std::string_view hex) { return ip_options_ = from_hex(hex), *this; }
   PacketBuilder& bad_ip_checksum() { return ip_checksum_error_ = 0x0101, *this; }
-  // As the header says it, whatever follows.
+  // As the header says it, whatever follows: IPv4's total length, IPv6's payload length.
   PacketBuilder& total_length(unsigned value) { return total_length_ = value, *this; }
 
   // Transport
@@ -177,7 +182,7 @@ class PacketBuilder {
   // From the IP header on.
   Bytes packet() const { return ip_header(transport()); }
   // From the Ethernet header on.
-  Bytes frame() const { return framed(packet(), source_.address.family == Family::kIpv4 ? 0x0800 : 0x86dd); }
+  Bytes frame() const { return framed(packet(), ether_type()); }
   // The frames of this packet in pieces of at most `size` bytes of IP payload.
   std::vector<Bytes> fragments(size_t size) const {
     if (size == 0 || size % 8 != 0) throw std::invalid_argument("a fragment's size is a multiple of 8");
@@ -188,7 +193,8 @@ class PacketBuilder {
       const size_t length = std::min(size, whole.size() - at);
       PacketBuilder piece = *this;
       piece.fragment(static_cast<unsigned>(at), at + length < whole.size());
-      frames.push_back(framed(piece.ip_header(Bytes(begin, begin + static_cast<std::ptrdiff_t>(length))), 0x0800));
+      frames.push_back(
+          framed(piece.ip_header(Bytes(begin, begin + static_cast<std::ptrdiff_t>(length))), ether_type()));
     }
     return frames;
   }
@@ -196,6 +202,26 @@ class PacketBuilder {
  private:
   friend PacketBuilder tcp(const Endpoint&, const Endpoint&, std::string_view);
   friend PacketBuilder icmp(const Endpoint&, const Endpoint&, unsigned, unsigned, uint32_t);
+
+  unsigned ether_type() const { return source_.address.family == Family::kIpv4 ? 0x0800 : 0x86dd; }
+
+  // The extension headers, and what the header before them says of the first.
+  std::pair<Bytes, unsigned> extension_headers() const {
+    auto list = extensions_;
+    if (is_fragment_) {
+      Bytes fragment;
+      put8(fragment, 0);
+      put16(fragment, (fragment_word_ & 0x1fff) << 3 | (fragment_word_ >> 13 & 1));
+      put32(fragment, id_);
+      list.emplace_back(44, fragment);
+    }
+    Bytes bytes;
+    for (size_t i = 0; i < list.size(); ++i) {
+      put8(bytes, i + 1 < list.size() ? list[i + 1].first : protocol_);
+      put(bytes, list[i].second);
+    }
+    return {bytes, list.empty() ? protocol_ : list[0].first};
+  }
 
   Bytes framed(const Bytes& packet, unsigned type) const {
     Bytes bytes = destination_mac_;
@@ -210,10 +236,14 @@ class PacketBuilder {
   Bytes ip_header(const Bytes& content) const {
     Bytes bytes;
     if (source_.address.family == Family::kIpv6) {
+      const auto [extensions, next_header] = extension_headers();
       put32(bytes, 0x60000000 | tos_ << 20);
-      put16(bytes, total_length_.value_or(static_cast<unsigned>(content.size())));
-      put8(bytes, protocol_);
+      put16(bytes, total_length_.value_or(static_cast<unsigned>(extensions.size() + content.size())));
+      put8(bytes, next_header);
       put8(bytes, ttl_);
+      put(bytes, address_bytes(source_.address));
+      put(bytes, address_bytes(destination_.address));
+      put(bytes, extensions);
     } else {
       const size_t header = 20 + ip_options_.size();
       put8(bytes, static_cast<unsigned>(0x40 | header / 4));
@@ -224,10 +254,8 @@ class PacketBuilder {
       put8(bytes, ttl_);
       put8(bytes, protocol_);
       put16(bytes, 0);
-    }
-    put(bytes, address_bytes(source_.address));
-    put(bytes, address_bytes(destination_.address));
-    if (source_.address.family == Family::kIpv4) {
+      put(bytes, address_bytes(source_.address));
+      put(bytes, address_bytes(destination_.address));
       put(bytes, ip_options_);
       set16(bytes, 10, slow_checksum(bytes) ^ ip_checksum_error_);
     }
@@ -299,7 +327,9 @@ class PacketBuilder {
   Endpoint source_, destination_;
   unsigned protocol_;
   unsigned ttl_ = 64, tos_ = 0, id_ = 0x1234, fragment_word_ = 0x4000, ip_checksum_error_ = 0;
+  bool is_fragment_ = false;
   std::optional<unsigned> total_length_;
+  std::vector<std::pair<unsigned, Bytes>> extensions_;
   Bytes ip_options_, tcp_options_, payload_;
   uint32_t sequence_ = 1000, acknowledgement_ = 0, icmp_rest_ = 0;
   unsigned tcp_flags_ = 0, window_ = 8192, urgent_ = 0, icmp_type_ = 0, icmp_code_ = 0, checksum_error_ = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "service/scheduler/siphash.h"
+#include "net/siphash.h"
 
 #include <doctest/doctest.h>
 

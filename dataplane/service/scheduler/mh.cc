@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "service/scheduler/hashing.h"
-#include "service/scheduler/siphash.h"
+#include "net/siphash.h"
 
 namespace fulcrum {
 namespace {
