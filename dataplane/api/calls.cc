@@ -35,6 +35,9 @@ void get_state(Engine& engine, const dataplane::GetStateRequest&, dataplane::Get
   response.set_uptime_ms(state.uptime_ms);
   response.set_connections(state.connections);
   response.set_connection_capacity(state.connection_capacity);
+  response.set_secure_tcp_active(state.secure_tcp);
+  response.set_drop_entry_active(state.drop_entry);
+  response.set_drop_packet_active(state.drop_packet);
   const std::string version = rte_version();  // "DPDK 22.11.11"
   response.set_dpdk_version(version.substr(version.find(' ') + 1));
 }
@@ -72,10 +75,10 @@ void get_statistics(Engine& engine, const dataplane::GetStatisticsRequest& reque
   std::vector<ServiceStatistics> services;
   if (request.has_service()) {
     const ServiceKey only = service_key(request.service(), "service");
-    services = engine.statistics(&only);
+    services = engine.statistics(&only, request.estimated());
     if (services.empty()) throw CallError("NOT_FOUND", "service: does not exist");
   } else {
-    services = engine.statistics(nullptr);
+    services = engine.statistics(nullptr, request.estimated());
     for (const WorkerReport& report : engine.workers()) write(report, response.add_workers());
   }
   for (const ServiceStatistics& service : services) write(service, response.add_services());

@@ -60,6 +60,113 @@ ServerKey server_key(const v1::ServerKey& message, const std::string& path) {
   return {address(message.address(), path + ".address"), port_number(message.port(), path + ".port")};
 }
 
+TunnelSettings tunnel_settings(const v1::ServerSpec& spec, const std::string& path) {
+  TunnelSettings made;
+  made.type = spec.tunnel_type() == v1::TUNNEL_TYPE_GUE   ? TunnelType::kGue
+              : spec.tunnel_type() == v1::TUNNEL_TYPE_GRE ? TunnelType::kGre
+                                                          : TunnelType::kIpip;
+  made.checksum = spec.tunnel_checksum() == v1::TUNNEL_CHECKSUM_CSUM      ? TunnelChecksum::kFull
+                  : spec.tunnel_checksum() == v1::TUNNEL_CHECKSUM_REMCSUM ? TunnelChecksum::kRemote
+                                                                          : TunnelChecksum::kNone;
+  made.port = port_number(spec.tunnel_port(), path + ".tunnel_port");
+  return made;
+}
+
+Timeouts timeouts(const v1::Timeouts& message) {
+  Timeouts made = Timeouts::keep();
+  made.udp = message.udp_s();
+  made.of(TcpState::kEstablished) = message.tcp_s();
+  made.of(TcpState::kFinWait) = message.tcp_fin_s();
+  made.of(TcpState::kNone) = message.tcp_none_s();
+  made.of(TcpState::kSynSent) = message.tcp_syn_sent_s();
+  made.of(TcpState::kSynReceived) = message.tcp_syn_recv_s();
+  made.of(TcpState::kTimeWait) = message.tcp_time_wait_s();
+  made.of(TcpState::kClose) = message.tcp_close_s();
+  made.of(TcpState::kCloseWait) = message.tcp_close_wait_s();
+  made.of(TcpState::kLastAck) = message.tcp_last_ack_s();
+  made.of(TcpState::kListen) = message.tcp_listen_s();
+  made.of(TcpState::kSynAck) = message.tcp_synack_s();
+  made.of(SctpState::kNone) = message.sctp_none_s();
+  made.of(SctpState::kInit1) = message.sctp_init1_s();
+  made.of(SctpState::kInit) = message.sctp_init_s();
+  made.of(SctpState::kCookieSent) = message.sctp_cookie_sent_s();
+  made.of(SctpState::kCookieReplied) = message.sctp_cookie_replied_s();
+  made.of(SctpState::kCookieWait) = message.sctp_cookie_wait_s();
+  made.of(SctpState::kCookie) = message.sctp_cookie_s();
+  made.of(SctpState::kCookieEchoed) = message.sctp_cookie_echoed_s();
+  made.of(SctpState::kEstablished) = message.sctp_established_s();
+  made.of(SctpState::kShutdownSent) = message.sctp_shutdown_sent_s();
+  made.of(SctpState::kShutdownReceived) = message.sctp_shutdown_received_s();
+  made.of(SctpState::kShutdownAckSent) = message.sctp_shutdown_ack_sent_s();
+  made.of(SctpState::kRejected) = message.sctp_rejected_s();
+  made.of(SctpState::kClosed) = message.sctp_closed_s();
+  return made;
+}
+
+TunablesEdit tunables(const v1::Tunables& message) {
+  TunablesEdit made;
+#define X(name, initially) \
+  if (message.has_##name()) made.name = message.name();
+  FULCRUM_TUNABLES(X)
+#undef X
+  return made;
+}
+
+Family family(v1::AddressFamily message) {
+  return message == v1::ADDRESS_FAMILY_IPV4   ? Family::kIpv4
+         : message == v1::ADDRESS_FAMILY_IPV6 ? Family::kIpv6
+                                              : Family::kNone;
+}
+
+// An address alone stands for itself.
+Prefix prefix(const std::string& text, const std::string& path) {
+  if (const auto alone = Address::parse(text))
+    return {*alone, static_cast<uint8_t>(alone->family == Family::kIpv4 ? 32 : 128)};
+  const auto parsed = Prefix::parse(text);
+  if (!parsed) bad(path, "\"" + text + "\" is not an address with a prefix length");
+  return *parsed;
+}
+
+PortRange port_range(const v1::PortRange& message, const std::string& path) {
+  const uint32_t last = message.last() == 0 ? message.first() : message.last();
+  const PortRange made{port_number(message.first(), path + ".first"), port_number(last, path + ".last")};
+  if (made.first > made.last) bad(path, "first is above last");
+  return made;
+}
+
+MarkRule mark_rule(const v1::MarkRule& message, const std::string& path) {
+  MarkRule made;
+  made.family = family(message.family());
+  made.protocol = static_cast<IpProtocol>(message.protocol());
+  if (!message.source().empty()) made.source = prefix(message.source(), path + ".source");
+  if (!message.destination().empty()) made.destination = prefix(message.destination(), path + ".destination");
+  if (message.has_source_ports()) made.source_ports = port_range(message.source_ports(), path + ".source_ports");
+  if (message.has_destination_ports())
+    made.destination_ports = port_range(message.destination_ports(), path + ".destination_ports");
+  made.mark = message.mark();
+  made.local = message.local();
+  return made;
+}
+
+std::vector<MarkRule> mark_rules(const v1::MarkRules& message, const std::string& path) {
+  std::vector<MarkRule> made;
+  for (int i = 0; i < message.rules_size(); ++i)
+    made.push_back(mark_rule(message.rules(i), path + ".rules[" + std::to_string(i) + "]"));
+  return made;
+}
+
+// "203.0.113.10", or a VIP range, "203.0.113.0/24".
+void write_vip_address(const std::string& text, const std::string& path, VipSettings& made) {
+  if (text.find('/') == std::string::npos) {
+    made.address = address(text, path);
+    return;
+  }
+  const Prefix range = prefix(text, path);
+  made.address = range.address;
+  made.prefix_length = range.length;
+  if (range.length == 0) bad(path, "a prefix of length 0 would be every address");
+}
+
 RealServer real_server(const ServiceKey& service, const v1::ServerKey& key, const v1::ServerSpec& spec,
                        const std::string& path) {
   RealServer made;
@@ -74,8 +181,7 @@ RealServer real_server(const ServiceKey& service, const v1::ServerKey& key, cons
     default:
       made.method = ForwardingMethod::kDr;
   }
-  if (made.method == ForwardingMethod::kTun && spec.tunnel_type() > v1::TUNNEL_TYPE_IPIP)
-    throw CallError("UNIMPLEMENTED", path + ".spec.tunnel_type: only ipip is built yet");
+  if (made.method == ForwardingMethod::kTun) made.tunnel = tunnel_settings(spec, path + ".spec");
   const int32_t weight = spec.has_weight() ? spec.weight() : 1;
   if (weight < 0) bad(path + ".spec.weight", "below 0");
   made.weight = static_cast<uint32_t>(weight);
@@ -88,7 +194,7 @@ RealServer real_server(const ServiceKey& service, const v1::ServerKey& key, cons
 
 VipSettings vip_settings(const v1::Vip& message, const std::string& path) {
   VipSettings made;
-  made.address = address(message.address(), path + ".address");
+  write_vip_address(message.address(), path + ".address", made);
   if (message.announce() != v1::ANNOUNCE_UNSPECIFIED)
     made.announce = message.announce() == v1::ANNOUNCE_ARP     ? Announce::kArp
                     : message.announce() == v1::ANNOUNCE_ROUTE ? Announce::kRoute
@@ -106,6 +212,8 @@ v1::ForwardingMethod method_message(ForwardingMethod method) {
       return v1::FORWARDING_METHOD_TUN;
     case ForwardingMethod::kDr:
       return v1::FORWARDING_METHOD_DR;
+    case ForwardingMethod::kBypass:
+      break;
   }
   return v1::FORWARDING_METHOD_UNSPECIFIED;
 }
@@ -163,6 +271,21 @@ void write_counters(const CounterValues& counters, v1::Counters* message) {
   message->set_in_bytes(counters.in_bytes);
   message->set_out_packets(counters.out_packets);
   message->set_out_bytes(counters.out_bytes);
+}
+
+void write_rates(const Rates& rates, v1::Rates* message) {
+  message->set_connections(rates.connections);
+  message->set_in_packets(rates.in_packets);
+  message->set_in_bytes(rates.in_bytes);
+  message->set_out_packets(rates.out_packets);
+  message->set_out_bytes(rates.out_bytes);
+}
+
+std::string_view state_name(const ConnectionInfo& connection) {
+  if (connection.is_template) return connection.state != 0 ? "ASSURED" : "NONE";
+  if (connection.protocol == IpProtocol::kTcp) return tcp_state_name(static_cast<TcpState>(connection.state));
+  if (connection.protocol == IpProtocol::kSctp) return sctp_state_name(static_cast<SctpState>(connection.state));
+  return kUdpStateName;
 }
 
 }  // namespace
@@ -283,9 +406,15 @@ Operation operation(const v1::Operation& message, const std::string& path) {
       break;
     case v1::Operation::kSetTimeouts:
       made.kind = Operation::Kind::kSetTimeouts;
-      made.tcp_s = message.set_timeouts().tcp_s();
-      made.tcp_fin_s = message.set_timeouts().tcp_fin_s();
-      made.udp_s = message.set_timeouts().udp_s();
+      made.timeouts = timeouts(message.set_timeouts());
+      break;
+    case v1::Operation::kSetTunables:
+      made.kind = Operation::Kind::kSetTunables;
+      made.tunables = tunables(message.set_tunables());
+      break;
+    case v1::Operation::kSetMarkRules:
+      made.kind = Operation::Kind::kSetMarkRules;
+      made.marks = mark_rules(message.set_mark_rules(), path + ".set_mark_rules");
       break;
     case v1::Operation::kSetVip:
       made.kind = Operation::Kind::kSetVip;
@@ -293,7 +422,7 @@ Operation operation(const v1::Operation& message, const std::string& path) {
       break;
     case v1::Operation::kDeleteVip:
       made.kind = Operation::Kind::kDeleteVip;
-      made.vip.address = address(message.delete_vip(), path + ".delete_vip");
+      write_vip_address(message.delete_vip(), path + ".delete_vip", made.vip);
       break;
     case v1::Operation::ACTION_NOT_SET:
       bad(path, "no action");
@@ -316,9 +445,9 @@ Publisher::Wanted wanted(const v1::Configuration& message, const std::string& pa
   }
   for (int i = 0; i < message.vips_size(); ++i)
     made.vips.push_back(vip_settings(message.vips(i), path + ".vips[" + std::to_string(i) + "]"));
-  if (message.timeouts().tcp_s() != 0) made.tcp_s = message.timeouts().tcp_s();
-  if (message.timeouts().tcp_fin_s() != 0) made.tcp_fin_s = message.timeouts().tcp_fin_s();
-  if (message.timeouts().udp_s() != 0) made.udp_s = message.timeouts().udp_s();
+  made.timeouts.set(timeouts(message.timeouts()));
+  tunables(message.tunables()).apply_to(made.tunables);
+  made.marks = mark_rules(message.mark_rules(), path + ".mark_rules");
   return made;
 }
 
@@ -351,11 +480,13 @@ void write(const OperationResult& result, v1::OperationResult* message) {
 void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message) {
   write(statistics.key, message->mutable_key());
   write_counters(statistics.counters, message->mutable_counters());
+  write_rates(statistics.rates, message->mutable_rates());
   for (const ServerStatistics& server : statistics.servers) {
     auto* one = message->add_servers();
     one->mutable_key()->set_address(server.key.address.text());
     one->mutable_key()->set_port(server.key.port);
     write_counters(server.counters, one->mutable_counters());
+    write_rates(server.rates, one->mutable_rates());
     one->set_active_connections(server.active);
     one->set_inactive_connections(server.inactive);
     one->set_persistent_connections(server.persistent);
@@ -394,15 +525,13 @@ void write(const ConnectionInfo& connection, v1::Connection* message) {
   message->set_virtual_port(connection.virtual_port);
   message->set_server_address(connection.server.text());
   message->set_server_port(connection.server_port);
-  message->set_state(std::string(connection.is_template ? (connection.state != 0 ? "ASSURED" : "NONE")
-                                 : connection.protocol == IpProtocol::kTcp
-                                     ? tcp_state_name(static_cast<TcpState>(connection.state))
-                                     : kUdpStateName));
+  message->set_state(std::string(state_name(connection)));
   message->set_expires_ms(connection.expires_ms);
   message->set_method(method_message(connection.method));
   message->set_active(connection.active);
   message->set_worker(connection.worker);
   message->set_in_packets(connection.in_packets);
+  message->set_fwmark(connection.fwmark);
 }
 
 void write(const NeighborInfo& neighbor, const Network& network, v1::Neighbor* message) {

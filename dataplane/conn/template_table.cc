@@ -82,6 +82,23 @@ void TemplateTable::expire(Ticks now, const std::function<void(const Template&)>
   }
 }
 
+void TemplateTable::drop_entries(Ticks now, uint32_t random, EntryDropper& dropper) {
+  constexpr uint32_t kPart = kShards / kDropEntryPart;
+  for (uint32_t i = 0; i < kPart; ++i) {
+    Shard& shard = shards_[(random + i) % kShards];
+    const std::lock_guard lock(shard.mutex);
+    for (Template& at : shard.templates) {
+      if (!at.used || is_due(at.deadline, now)) continue;
+      EntryFacts facts;
+      facts.protocol = at.key.protocol;
+      facts.is_template = true;
+      facts.is_assured = at.assured;
+      facts.controls_others = at.controlled != 0;
+      if (dropper.drops(facts)) at.deadline = now;
+    }
+  }
+}
+
 uint64_t TemplateTable::list(uint64_t cursor, const std::function<bool(const Template&)>& take) const {
   auto number = static_cast<uint32_t>(cursor >> kPlaceBits);
   auto place = static_cast<uint32_t>(cursor & kPlaceMask);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "conn/connection.h"
+#include "service/defence.h"
 
 namespace fulcrum {
 
@@ -75,6 +76,8 @@ class TemplateTable {
   void assure(TemplateIndex index);
   // Removes what is due and controls nothing; what still controls lives on for 60 s, and again.
   void expire(Ticks now, const std::function<void(const Template&)>& gone);
+  // drop_entry's round over a part of them, which `random` chooses: what goes is due at once.
+  void drop_entries(Ticks now, uint32_t random, EntryDropper& dropper);
   // Calls for templates from `cursor` on until `take` says enough; where to go on, or 0 at the end.
   uint64_t list(uint64_t cursor, const std::function<bool(const Template&)>& take) const;
 

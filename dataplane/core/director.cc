@@ -16,6 +16,11 @@ template <Family F>
 bool is_tcp(const FlowKey<F>& key) {
   return key.protocol == IpProtocol::kTcp;
 }
+
+bool is_neighbor_discovery(const PacketView<Family::kIpv6>& view) {
+  const uint8_t type = view.transport()[0];
+  return type >= kIcmpv6RouterSolicitation && type <= kIcmpv6Redirect;
+}
 }  // namespace
 
 void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) {

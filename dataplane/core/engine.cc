@@ -7,6 +7,7 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
+#include <rte_random.h>
 #include <rte_ring_elem.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -20,6 +21,7 @@
 
 #include "core/dpdk_compat.h"
 #include "core/eal.h"
+#include "net/fragment_limit.h"
 
 namespace fulcrum {
 
@@ -29,7 +31,7 @@ constexpr uint32_t kMempoolCache = 256;
 constexpr uint32_t kControlBuffers = 1023;
 constexpr uint32_t kNeighbors = 16384;
 constexpr uint32_t kBuffersPerWorker = 8192;  // parked, handed over, waiting to be sent
-constexpr uint32_t kBaseMemoryMb = 192;       // routes (70 MB), rings, hashes
+constexpr uint32_t kBaseMemoryMb = 288;       // routes (70 MB, IPv6 80 MB), rings, hashes
 constexpr uint32_t kMostWorkers = 128;
 constexpr uint32_t kMostTemplates = 1u << 24;
 constexpr unsigned kBufferOverhead = 5 * RTE_CACHE_LINE_SIZE;  // rte_mbuf, and mempool's own per object
@@ -89,6 +91,33 @@ uint32_t estimate_buffers(const StartConfig& config) {
          memory_ports * 16384 + 4096;
 }
 
+bool is_link_local(const Prefix& prefix) {
+  return prefix.address.family == Family::kIpv6 && fulcrum::is_link_local(prefix.address.v6());
+}
+
+// RFC 4291 section 2.5.1 and appendix A: an interface that speaks IPv6 has an address that its link knows.
+void add_link_local(Interface& interface) {
+  const auto speaks_v6 = [](const Prefix& own) { return own.address.family == Family::kIpv6; };
+  if (std::none_of(interface.addresses.begin(), interface.addresses.end(), speaks_v6) ||
+      std::any_of(interface.addresses.begin(), interface.addresses.end(), is_link_local))
+    return;
+  const MacAddress& mac = interface.mac;
+  Prefix own;
+  own.length = 64;
+  own.address.family = Family::kIpv6;
+  own.address.bytes = {0xfe, 0x80, 0,      0,      0, 0, 0, 0, static_cast<uint8_t>(mac[0] ^ 2),
+                       mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
+  interface.addresses.push_back(own);
+}
+
+// LVS lists the template of a fwmark service with the mark where the address would be.
+Address mark_as_address(const TemplateKey& key) {
+  Address address;
+  address.family = key.vip.family;
+  store_unaligned(address.bytes.data(), be32::from_host(key.fwmark));
+  return address;
+}
+
 int run_worker(void* worker) {
   static_cast<Worker*>(worker)->run();
   return 0;
@@ -125,6 +154,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
     shared_.forwarding = config_.forwarding;
     if (config_.testing) shared_.clock.set_ms(1'000'000);
 
+    if (!register_fragment_limit()) throw StartError("no room in packet buffers for what reassembly notes there");
     shared_.buffers =
         rte_pktmbuf_pool_create("fulcrum_buffers", buffers, kMempoolCache, 0, data_room(config_), SOCKET_ID_ANY);
     // The control thread may be preempted in the middle of anything: its buffers are its own.
@@ -230,6 +260,7 @@ void Engine::build_network() {
                        std::to_string((*port)->config().mtu));
     interface.mac = (*port)->mac();
     interface.addresses = wanted.addresses;
+    add_link_local(interface);
     network_->add_interface(interface);
   }
   const auto id_of = [&](const std::string& name) {
@@ -239,7 +270,7 @@ void Engine::build_network() {
   };
   for (const Interface& interface : network_->interfaces())
     for (const Prefix& own : interface.addresses)
-      if (own.address.family == Family::kIpv4 && !network_->add_route(own, {interface.id, Address{}}))
+      if (!is_link_local(own) && !network_->add_route(own, {interface.id, Address{}}))
         throw StartError("interfaces." + interface.name + ".addresses: no room for the route to " + own.text());
   for (const RouteConfig& route : config_.routes) {
     const std::string where = "routes: " + route.prefix.text();
@@ -253,7 +284,8 @@ void Engine::build_network() {
       if (made.interface == kNoInterface)
         throw StartError(where + ": via " + route.via.text() + " is on no interface's link");
     }
-    if (route.prefix.address.family != Family::kIpv4) throw StartError(where + ": IPv6 routes are not built yet");
+    if (route.via.family != Family::kNone && route.via.family != route.prefix.address.family)
+      throw StartError(where + ": via " + route.via.text() + " is of another address family");
     if (!network_->add_route(route.prefix, made)) throw StartError(where + ": no room in the routing table");
   }
   for (const StaticNeighbor& neighbor : config_.neighbors)
@@ -293,7 +325,13 @@ void Engine::launch() {
   }
   control_->every_second([this](uint64_t now_ms) {
     // An apply that is under way empties the trash a second later.
-    if (const std::unique_lock lock(apply_mutex_, std::try_to_lock); lock.owns_lock()) publisher_->empty_trash(now_ms);
+    if (const std::unique_lock lock(apply_mutex_, std::try_to_lock); lock.owns_lock()) {
+      publisher_->empty_trash(now_ms);
+      publisher_->estimate(now_ms);
+      publisher_->tend_schedulers(now_ms);
+      defend();
+    }
+    if (shared_.defence.drop_entry.load(std::memory_order_relaxed)) drop_entries();
     watch_links();
     return expire_templates();
   });
@@ -333,6 +371,30 @@ bool Engine::expire_templates() {
   return now - reached <= kTicksPerSecond;
 }
 
+// LVS looks once a second, and when a value was written, whether memory is short. Memory here is room for connections.
+void Engine::defend() {
+  constexpr uint64_t kPageBytes = 4096;
+  const Tunables& tunables = publisher_->current().tunables;
+  uint64_t free = 0;
+  for (const auto& worker : workers_) free += worker->connection_capacity() - std::min(worker->connections(), worker->connection_capacity());
+  const MemoryPressure memory{free * sizeof(Connection<Family::kIpv4>) / kPageBytes, tunables.amemthresh};
+  const auto checked_mode = [&](uint32_t written) {
+    return checked(defence_mode(written).value_or(DefenceMode::kOff), memory);
+  };
+  Defence& defence = shared_.defence;
+  defence.secure_tcp.store(is_in_force(checked_mode(tunables.secure_tcp)), std::memory_order_relaxed);
+  defence.drop_entry.store(is_in_force(checked_mode(tunables.drop_entry)), std::memory_order_relaxed);
+  defence.drop_packet_rate.store(drop_interval(checked_mode(tunables.drop_packet), memory, tunables.am_droprate),
+                                 std::memory_order_relaxed);
+}
+
+void Engine::drop_entries() {
+  Command drop{};
+  drop.kind = Command::Kind::kDropEntries;
+  control_->post_all(drop);
+  templates_->drop_entries(shared_.clock.now(), static_cast<uint32_t>(rte_rand()), template_dropper_);
+}
+
 void Engine::watch_links() {
   link_was_up_.resize(ports_.size(), true);
   for (size_t i = 0; i < ports_.size(); ++i) {
@@ -354,6 +416,9 @@ Engine::State Engine::state() const {
   state.generation = generation_;
   state.memory = hugepages_ ? "hugepages" : "no-huge";
   state.uptime_ms = steady_ms() - started_ms_;
+  state.secure_tcp = shared_.defence.secure_tcp.load(std::memory_order_relaxed);
+  state.drop_entry = shared_.defence.drop_entry.load(std::memory_order_relaxed);
+  state.drop_packet = shared_.defence.drop_packet_rate.load(std::memory_order_relaxed) != 0;
   state.workers = shared_.workers;
   for (const auto& worker : workers_) {
     state.connections += worker->connections();
@@ -403,11 +468,19 @@ void Engine::publish_announcements(const AnnouncementChange& change) {
   for (const Address& vip : change.became_silent) control_->withdraw(vip);
   for (const Address& vip : change.became_active) control_->announce(vip);
   for (const Address& server : change.servers_added) control_->resolve_towards(server);
+  defend();
+  if (publisher_->current().tunables.expire_nodest_conn == 0) return;
+  for (const ServerSlot slot : change.servers_deleted) {
+    Command sweep{};
+    sweep.kind = Command::Kind::kSweep;
+    sweep.slot = slot;
+    control_->post_all(sweep);
+  }
 }
 
-std::vector<ServiceStatistics> Engine::statistics(const ServiceKey* only) {
+std::vector<ServiceStatistics> Engine::statistics(const ServiceKey* only, bool estimated) {
   const std::lock_guard lock(apply_mutex_);
-  return publisher_->statistics(only);
+  return publisher_->statistics(only, estimated);
 }
 
 std::vector<WorkerReport> Engine::workers() const {
@@ -494,9 +567,7 @@ uint64_t Engine::list_templates(const ConnectionFilter& filter, uint64_t cursor,
   const Ticks now = shared_.clock.now();
   const uint64_t next = shared_.templates->list(cursor, [&](const Template& at) {
     const TemplateKey& key = at.key;
-    if (filter.by_service && !(filter.service.address == key.vip && filter.service.protocol == key.protocol &&
-                               filter.service.port == key.port))
-      return true;
+    if (filter.by_service && !(filter.service == ServiceKey{key.vip, key.protocol, key.port, key.fwmark})) return true;
     if (at.controlled == 0 && is_due(at.deadline, now)) return true;
     const ServerLine& server = shared_.servers[at.server];
     if (filter.server.family != Family::kNone && !(filter.server == server.address)) return true;
@@ -513,7 +584,8 @@ uint64_t Engine::list_templates(const ConnectionFilter& filter, uint64_t cursor,
     info.server_port = at.server_port;
     info.expires_ms = ticks_until(at.deadline, now) * (1000 / kTicksPerSecond);
     info.client = key.client;
-    info.vip = key.vip;
+    info.vip = key.fwmark != 0 ? mark_as_address(key) : key.vip;
+    info.fwmark = key.fwmark;
     info.server = server.address;
     page.push_back(info);
     return true;

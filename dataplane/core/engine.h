@@ -49,6 +49,7 @@ class Engine {
     std::string instance_id, lineage, memory;
     uint64_t generation = 0, uptime_ms = 0, connections = 0, connection_capacity = 0;
     uint32_t workers = 0;
+    bool secure_tcp = false, drop_entry = false, drop_packet = false;  // in force
   };
   State state() const;
 
@@ -62,7 +63,7 @@ class Engine {
   ApplyOutcome apply_snapshot(const std::string& instance, const std::string& lineage, uint64_t generation,
                               const Publisher::Wanted& wanted);
 
-  std::vector<ServiceStatistics> statistics(const ServiceKey* only);
+  std::vector<ServiceStatistics> statistics(const ServiceKey* only, bool estimated);
   std::vector<WorkerReport> workers() const;
   std::vector<PortStatistics> ports() const;
   std::vector<NeighborInfo> neighbors() { return control_->neighbors(); }
@@ -95,6 +96,8 @@ class Engine {
   void barrier();
   void watch_links();
   bool expire_templates();
+  void defend();
+  void drop_entries();
   void publish_announcements(const AnnouncementChange& change);
 
   StartConfig config_;
@@ -105,6 +108,7 @@ class Engine {
   rte_mempool* control_buffers_ = nullptr;
   std::unique_ptr<AdjacencyTable> adjacencies_;
   std::unique_ptr<TemplateTable> templates_;
+  EntryDropper template_dropper_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Control> control_;
   mutable std::mutex apply_mutex_;

@@ -114,7 +114,7 @@ template void Worker::route(rte_mbuf*, PacketView<Family::kIpv6>&);
 void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
   strip_to(packet, ip);
   unsigned limit = hop.mtu;
-  if (was_reassembled(packet)) limit = std::min<unsigned>(limit, fragment_limit(packet));
+  if (const unsigned came_in = fragment_limit(packet); came_in != 0) limit = std::min(limit, came_in);
   const bool is_ipv4 = ip[0] >> 4 == 4;
   if (rte_pktmbuf_pkt_len(packet) <= limit) return send_whole(packet, ip, hop, verdict);
   rte_mbuf* pieces[kMaxFragments];

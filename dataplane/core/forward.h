@@ -9,6 +9,7 @@
 #include "core/worker.h"
 #include "forward/nat.h"
 #include "forward/tunnel.h"
+#include "net/fragment_limit.h"
 
 namespace fulcrum {
 
@@ -31,7 +32,7 @@ inline bool Worker::fits(const rte_mbuf* packet, const PacketView<F>& view, unsi
   if (view.total_length <= limit) [[likely]]
     return true;
   if constexpr (F == Family::kIpv4) return (view.header().fragment.host() & kIpv4DontFragment) == 0;
-  if constexpr (F == Family::kIpv6) return was_reassembled(packet) && fragment_limit(packet) <= limit;
+  if constexpr (F == Family::kIpv6) return fragment_limit(packet) != 0 && fragment_limit(packet) <= limit;
 }
 
 template <Family F>
@@ -121,7 +122,7 @@ inline void Worker::forward_to_client(rte_mbuf* packet, PacketView<F>& view, Con
 }
 
 inline void Worker::send(rte_mbuf* packet, uint8_t* ip, unsigned length, const NextHop& hop, uint8_t verdict) {
-  if (length > hop.mtu || was_reassembled(packet)) [[unlikely]]
+  if (length > hop.mtu || fragment_limit(packet) != 0) [[unlikely]]
     return send_fragments(packet, ip, hop, verdict);
   send_whole(packet, ip, hop, verdict);
 }

@@ -86,6 +86,10 @@ void Worker::handle_arp(rte_mbuf* packet, PacketFacts& facts) {
   push(packet, interface.port, static_cast<uint8_t>(Verdict::kArpAnswered));
 }
 
+void Worker::handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv6>&) {
+  drop(packet, Verdict::kNeighborIgnored);
+}
+
 bool Worker::tell_control(ControlMessage message) {
   message.worker = static_cast<uint8_t>(id_);
   if (rte_ring_mp_enqueue_elem(shared_.to_control, &message, sizeof message) == 0) return true;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <set>
 
+#include "service/destination_cache.h"
+
 namespace fulcrum {
 
 CounterValues& CounterValues::operator+=(const CounterValues& other) {
@@ -201,8 +203,8 @@ OperationResult Publisher::add_service(Draft& draft, const Operation& operation)
   // A new service object counts from zero, whatever servers in the trash bring back.
   draft.on_success.push_back([this, key] {
     ServiceRecord& at = records_[key];
-    at.base = {};
-    for (const auto& [server, slot] : at.servers) at.base += raw(slot);
+    at.base = at.estimated_base = raw(at);
+    at.estimator = Estimator<CounterValues>(at.base);
   });
   return {};
 }
@@ -295,10 +297,13 @@ OperationResult Publisher::zero(Draft& draft, const Operation& operation) {
   draft.on_success.push_back([this, operation] {
     for (auto& [key, record] : records_) {
       if (!operation.all_services && !(key == operation.service)) continue;
-      record.base = {};
+      record.base = raw(record);
+      record.estimated_base = record.estimator.counters();
+      record.estimator.zero();
       for (const auto& [server, slot] : record.servers) {
         slots_[slot].zero = raw(slot);
-        record.base += slots_[slot].zero;
+        slots_[slot].estimated_zero = slots_[slot].estimator.counters();
+        slots_[slot].estimator.zero();
       }
     }
   });
@@ -350,6 +355,12 @@ CounterValues Publisher::raw(ServerSlot slot) const {
          __atomic_load_n(&counters.out_packets, __ATOMIC_RELAXED),
          __atomic_load_n(&counters.out_bytes, __ATOMIC_RELAXED)};
   }
+  return sum;
+}
+
+CounterValues Publisher::raw(const ServiceRecord& record) const {
+  CounterValues sum = record.gone;
+  for (const auto& [server, slot] : record.servers) sum += raw(slot);
   return sum;
 }
 
@@ -503,20 +514,23 @@ void Publisher::await_adoption(uint64_t version) {
   }
 }
 
-std::vector<ServiceStatistics> Publisher::statistics(const ServiceKey* only) const {
+std::vector<ServiceStatistics> Publisher::statistics(const ServiceKey* only, bool estimated) const {
   std::vector<ServiceStatistics> all;
   for (const auto& service : current_->services) {
     if (only != nullptr && !(service->key == *only)) continue;
     ServiceStatistics of;
     of.key = service->key;
     const ServiceRecord& record = records_.at(service->key);
-    for (const auto& [server, slot] : record.servers) of.counters += raw(slot);
-    of.counters -= record.base;
+    of.counters = estimated ? record.estimator.counters() : raw(record);
+    of.counters -= estimated ? record.estimated_base : record.base;
+    of.rates = record.estimator.rates();
     for (auto server = service->servers.rbegin(); server != service->servers.rend(); ++server) {
       ServerStatistics one;
       one.key = server->key;
-      one.counters = raw(server->slot);
-      one.counters -= slots_[server->slot].zero;
+      const SlotRecord& slot = slots_[server->slot];
+      one.counters = estimated ? slot.estimator.counters() : raw(server->slot);
+      one.counters -= estimated ? slot.estimated_zero : slot.zero;
+      one.rates = slot.estimator.rates();
       one.persistent = shared_.servers[server->slot].persistent.load(std::memory_order_relaxed);
       for (const auto& worker : workers_) {
         const ServerCounters& counters = worker->server_counters(server->slot);
@@ -530,11 +544,36 @@ std::vector<ServiceStatistics> Publisher::statistics(const ServiceKey* only) con
   return all;
 }
 
+void Publisher::estimate(uint64_t now_ms) {
+  constexpr uint64_t kPeriodMs = Estimator<CounterValues>::kPeriodMs;
+  constexpr uint64_t kMostRuns = 64;  // then every rate is 0, whatever the clock did
+  if (current_->tunables.run_estimation == 0 || now_ms - estimated_at_ms_ > kMostRuns * kPeriodMs)
+    estimated_at_ms_ = now_ms - now_ms % kPeriodMs - (current_->tunables.run_estimation == 0 ? 0 : kPeriodMs);
+  for (; now_ms - estimated_at_ms_ >= kPeriodMs; estimated_at_ms_ += kPeriodMs) {
+    for (const auto& service : current_->services) {
+      ServiceRecord& record = records_.at(service->key);
+      record.estimator.update(raw(record));
+      for (const RealServer& server : service->servers) slots_[server.slot].estimator.update(raw(server.slot));
+    }
+  }
+}
+
+void Publisher::tend_schedulers(uint64_t now_ms) {
+  const CacheExpirations expirations{current_->tunables.lblc_expiration, current_->tunables.lblcr_expiration};
+  for (const auto& service : current_->services) tend_destinations(*service, now_ms, expirations);
+}
+
+// Destinations that a scheduler still connects with the server.
+uint32_t Publisher::remembered(const SlotRecord& record, ServerSlot slot) const {
+  const VirtualService* service = current_->find_exactly(record.service);
+  return service == nullptr || service->destinations == nullptr ? 0 : service->destinations->references(slot);
+}
+
 void Publisher::empty_trash(uint64_t now_ms) {
   for (ServerSlot slot = 0; slot < slots_.size(); ++slot) {
     SlotRecord& record = slots_[slot];
     if (!record.used || record.live) continue;
-    uint64_t connections = shared_.servers[slot].persistent.load(std::memory_order_relaxed);
+    uint64_t connections = shared_.servers[slot].persistent.load(std::memory_order_relaxed) + remembered(record, slot);
     for (const auto& worker : workers_) {
       const ServerCounters& counters = worker->server_counters(slot);
       connections +=
@@ -546,7 +585,7 @@ void Publisher::empty_trash(uint64_t now_ms) {
       record.unreferenced_since_ms = now_ms;
     } else if (now_ms - record.unreferenced_since_ms >= kTrashMs) {
       ServiceRecord& service = records_[record.service];
-      service.base -= raw(slot);
+      service.gone += raw(slot);
       service.servers.erase(record.server);
       for (const auto& worker : workers_) worker->clear_server_counters(slot);
       shared_.totals[slot] = {};

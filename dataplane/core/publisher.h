@@ -12,6 +12,7 @@
 #include "core/shared.h"
 #include "core/worker.h"
 #include "service/edit_list.h"
+#include "service/estimator.h"
 
 namespace fulcrum {
 
@@ -24,12 +25,14 @@ struct CounterValues {
 struct ServerStatistics {
   ServerKey key;
   CounterValues counters;
+  Rates rates;
   uint64_t active = 0, inactive = 0, persistent = 0;
 };
 
 struct ServiceStatistics {
   ServiceKey key;
   CounterValues counters;
+  Rates rates;
   std::vector<ServerStatistics> servers;  // in LVS list order
 };
 
@@ -67,7 +70,12 @@ class Publisher {
   };
   std::vector<Operation> difference(const Wanted& wanted) const;
 
-  std::vector<ServiceStatistics> statistics(const ServiceKey* only) const;
+  // `estimated`: counters as of the estimator's last run, which is what LVS shows.
+  std::vector<ServiceStatistics> statistics(const ServiceKey* only, bool estimated) const;
+  // Every second or so: runs the two-second estimator as often as it is due.
+  void estimate(uint64_t now_ms);
+  // What schedulers remember of destinations (lblc, lblcr) is looked through.
+  void tend_schedulers(uint64_t now_ms);
   // Forgets deleted servers that nothing refers to.
   void empty_trash(uint64_t now_ms);
   const Snapshot& current() const { return *current_; }
@@ -81,10 +89,15 @@ class Publisher {
     bool was_nat = false;
     uint64_t unreferenced_since_ms = 0;
     CounterValues zero;
+    CounterValues estimated_zero;
+    Estimator<CounterValues> estimator;
   };
   struct ServiceRecord {
     ServiceSlot slot = 0;
-    CounterValues base;
+    CounterValues base;            // zero point
+    CounterValues estimated_base;  // likewise, of what the estimator has seen
+    CounterValues gone;            // counted by servers that have left the trash
+    Estimator<CounterValues> estimator;
     std::unordered_map<ServerKey, ServerSlot, ServerKeyHash> servers;  // live or in the trash
   };
   struct Open {
@@ -103,6 +116,8 @@ class Publisher {
   Open* open(Draft& draft, const ServiceKey& key);
   ServerSlot slot_for(const ServiceKey& service, const ServerKey& server);
   CounterValues raw(ServerSlot slot) const;
+  CounterValues raw(const ServiceRecord& record) const;
+  uint32_t remembered(const SlotRecord& record, ServerSlot slot) const;
   void publish(Draft& draft, AnnouncementChange& change);
   void rebuild_tables(Snapshot& next, bool services_changed, bool servers_changed);
   void await_adoption(uint64_t version);
@@ -117,6 +132,7 @@ class Publisher {
   Timeouts timeouts_;
   ServiceSlot next_service_slot_ = 0;
   uint64_t next_epoch_ = 1;
+  uint64_t estimated_at_ms_ = 0;
 };
 
 }  // namespace fulcrum

@@ -52,6 +52,7 @@ namespace fulcrum {
   X(kBadArp, "malformed_arp", true)                                                                       \
   X(kBadNeighborDiscovery, "malformed_nd", true)                                                          \
   X(kFragmentMalformed, "fragment_malformed", true)                                                       \
+  X(kFragmentDuplicate, "fragment_duplicate", true)                                                       \
   X(kFragmentOverlap, "fragment_overlap", true)                                                           \
   X(kMartian, "martian_address", true)                                                                    \
   /* Dropped by a rule of LVS. */                                                                         \

@@ -26,6 +26,8 @@ namespace {
 constexpr uint32_t kTimerBudget = 128;
 constexpr uint32_t kListBudget = 512;
 constexpr uint32_t kSweepBudget = 512;
+
+constexpr uint64_t kMostFragmentBytes = 16 << 20;
 constexpr unsigned kCommandBudget = 16;
 
 // An idle worker polls on for a while, then sleeps longer and longer.
@@ -70,6 +72,15 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
     return false;
   }
   server_counters_ = static_cast<ServerCounters*>(counters);
+  // The arenas are made for the most that ipfrag_high_thresh may become.
+  ReassemblySettings reassembly;
+  reassembly.memory_bytes = kMostFragmentBytes;
+  reassembly.secret_first = rte_rand();
+  reassembly.secret_second = rte_rand();
+  if (!reassembler_.create(reassembly)) {
+    error_ = "no memory for fragments";
+    return false;
+  }
   if (!neighbors_.create("fulcrum_neighbors_" + std::to_string(id_), neighbors, socket)) {
     error_ = "no memory for the neighbour cache";
     return false;
@@ -95,6 +106,7 @@ void Worker::run() {
     }
   }
   neighbors_.drop_all();
+  counters_.verdicts[static_cast<size_t>(Verdict::kStopped)] += reassembler_.clear();
   flush_all();
   rte_rcu_qsbr_thread_offline(shared_.quiescence, id_);
 }
@@ -341,6 +353,9 @@ void Worker::drop_entries_of(Lane<F>& lane) {
 // Follows a new snapshot: scheduler states of the services that changed, and which servers count for the totals.
 void Worker::adopt(const Snapshot& snapshot) {
   snapshot_ = &snapshot;
+  const Tunables& tunables = snapshot.tunables;
+  reassembler_.tune(tunables.ipfrag_high_thresh, seconds_to_ticks(tunables.ipfrag_time),
+                    seconds_to_ticks(tunables.ip6frag_time));
   const bool in_step = snapshot.version == adopted_.load(std::memory_order_relaxed) + 1;
   for (const auto& service : in_step ? snapshot.changed : snapshot.services) {
     if (scheduler_states_.size() <= service->slot) scheduler_states_.resize(service->slot + 64);

@@ -9,6 +9,7 @@
 #include "conn/timer_wheel.h"
 #include "core/shared.h"
 #include "net/packet.h"
+#include "net/reassembly.h"
 #include "service/defence.h"
 
 namespace fulcrum {
@@ -268,6 +269,8 @@ class Worker {
   template <Family F>
   void handle_fragment(rte_mbuf* packet, PacketView<F>& view, bool handed_over);
   void expire_fragments();
+  void give_up(const Reassembler::Expired& expired);
+  void count(const FragmentLosses& losses);
 
   // local.cc: the director's own small stack
   template <Family F>
@@ -312,6 +315,7 @@ class Worker {
   Lane<Family::kIpv6> lane6_;
   // Datagrams that the burst in hand has completed: they begin anew after it.
   std::vector<rte_mbuf*> again_;
+  Reassembler reassembler_;
 
   NeighborCache neighbors_;
   NeighborKey sought_;  // by the last resolve()

@@ -84,6 +84,7 @@ bool Reassembler::create(const ReassemblySettings& settings) {
   clear();
   if (settings.source_share == 0) return false;
   settings_ = settings;
+  most_bytes_ = settings.memory_bytes;
   // All that is held costs kLeastCharge at least, so there is always one free of each.
   capacity_ = static_cast<uint32_t>(settings.memory_bytes / kLeastCharge) + 1;
   const uint32_t buckets = std::bit_ceil(capacity_);
@@ -105,6 +106,12 @@ bool Reassembler::create(const ReassemblySettings& settings) {
   free_piece_ = free_datagram_ = free_source_ = 0;
   ages_ = {};
   return true;
+}
+
+void Reassembler::tune(uint64_t memory_bytes, Ticks ipv4_timeout, Ticks ipv6_timeout) {
+  settings_.memory_bytes = std::min(memory_bytes, most_bytes_);
+  settings_.ipv4_timeout = ipv4_timeout;
+  settings_.ipv6_timeout = ipv6_timeout;
 }
 
 bool Reassembler::parse_ipv4(const uint8_t* ip, unsigned have, unsigned whole, Fragment& fragment) {

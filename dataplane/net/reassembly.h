@@ -68,6 +68,9 @@ class Reassembler {
   // False: no memory. register_fragment_limit() comes before.
   bool create(const ReassemblySettings& settings);
 
+  // Other limits from now on; memory is at most what create() was given.
+  void tune(uint64_t memory_bytes, Ticks ipv4_timeout, Ticks ipv6_timeout);
+
   // Takes a fragment whose IP header begins at `ip`, in the first buffer of `packet` with all headers up to the
   // fragment's payload. `link` tells apart what arrived by different interfaces. Every fragment that dies by this is
   // counted in `losses`, `packet` itself too if it is dropped. What is no fragment, or one that is all of its datagram
@@ -196,6 +199,7 @@ class Reassembler {
   AgeList& ages(Family family) { return ages_[family == Family::kIpv6 ? 1 : 0]; }
 
   ReassemblySettings settings_;
+  uint64_t most_bytes_ = 0;
   uint32_t capacity_ = 0, bucket_mask_ = 0;
   std::unique_ptr<Index[]> buckets_, source_buckets_;
   std::unique_ptr<Piece[]> pieces_;
