@@ -378,6 +378,55 @@ inline PacketBuilder ipip(const Endpoint& source, const Endpoint& destination, B
   return PacketBuilder(source, destination, inner.at(0) >> 4 == 4 ? 4 : 41).payload(std::move(inner));
 }
 
+// To UDP port 6080 unless `destination` says another; RFC 2784 with the C bit if `with_checksum`.
+inline PacketBuilder gue(const Endpoint& source, const Endpoint& destination, const Bytes& inner) {
+  Bytes content = {0, static_cast<uint8_t>(inner.at(0) >> 4 == 4 ? 4 : 41), 0, 0};
+  put(content, inner);
+  Endpoint to = destination;
+  if (to.port == 0) to.port = 6080;
+  return udp(source, to).payload(std::move(content));
+}
+inline PacketBuilder gre(const Endpoint& source, const Endpoint& destination, const Bytes& inner,
+                         bool with_checksum = false) {
+  Bytes content = from_hex(with_checksum ? "8000" : "0000");
+  put16(content, inner.at(0) >> 4 == 4 ? 0x0800 : 0x86dd);
+  if (with_checksum) put32(content, 0);
+  put(content, inner);
+  if (with_checksum) set16(content, 4, slow_checksum(content));
+  return PacketBuilder(source, destination, 47).payload(std::move(content));
+}
+
+// RFC 9260 appendix A, bit by bit.
+inline uint32_t slow_crc32c(const Bytes& bytes) {
+  uint32_t crc = 0xffffffff;
+  for (const uint8_t byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78u : 0u);
+  }
+  return ~crc;
+}
+
+inline PacketBuilder sctp(const Endpoint& source, const Endpoint& destination, uint32_t verification_tag,
+                          std::string_view chunks) {
+  Bytes content;
+  put16(content, source.port);
+  put16(content, destination.port);
+  put32(content, verification_tag);
+  put32(content, 0);
+  put(content, from_hex(chunks));
+  const uint32_t crc = slow_crc32c(content);
+  for (unsigned i = 0; i < 4; ++i) content[8 + i] = static_cast<uint8_t>(crc >> 8 * i);
+  return PacketBuilder(source, destination, 132).payload(std::move(content));
+}
+
+// RFC 4861: a solicitation (135) or advertisement (136), its flags and options. On the wire by `mac()` of the builder.
+inline PacketBuilder neighbor_message(const Endpoint& source, const Endpoint& destination, unsigned type,
+                                      const Endpoint& target, uint32_t flags = 0, std::string_view options = "") {
+  Bytes content = address_bytes(target.address);
+  put(content, from_hex(options));
+  return icmp(source, destination, type, 0, flags).ttl(255).payload(std::move(content));
+}
+
 // RFC 826. The frame goes from `sender_mac` to `to`; a request's unknown target is all zero.
 inline Bytes arp(unsigned operation, std::string_view sender_mac, const Endpoint& sender, std::string_view target_mac,
                  const Endpoint& target, std::string_view to, unsigned vlan = 0) {

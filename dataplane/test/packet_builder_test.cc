@@ -117,6 +117,39 @@ TEST_CASE("packet builder: what cannot be is refused") {
   CHECK_THROWS(from_hex("4g"));
 }
 
+// Scenario sctp-nat, both directions.
+TEST_CASE("packet builder: SCTP with its CRC32c") {
+  CHECK(slow_crc32c({'1', '2', '3', '4', '5', '6', '7', '8', '9'}) == 0xe3069283);
+  CHECK(to_hex(sctp("198.51.100.1:1000", "192.0.2.1:36412", 0, "0100001400000001000100000001000100000001").packet()) ==
+        "450000341234400040843bdcc6336401c000020103e88e3c00000000bace03cf0100001400000001000100000001000100000001");
+  CHECK(to_hex(sctp("10.0.2.11:9000", "198.51.100.1:1000", 1, "0200001400000002000100000001000100000001").packet()) ==
+        "45000034123440004084f1d20a00020bc6336401232803e800000001aa9cfd7c0200001400000002000100000001000100000001");
+}
+
+// The outer header is that of scenario tun-gue, whose checksum is none; GRE as RFC 2784 has it.
+TEST_CASE("packet builder: GUE and GRE") {
+  const Bytes inner = tcp("198.51.100.3:1000", "192.0.2.1:80", "S").ttl(63).packet();
+  CHECK(to_hex(gue("10.0.2.1", "10.0.2.11", inner).ttl(63).id(0).zero_checksum().packet()) ==
+        "45000048000040003f11239a0a0002010a00020b000017c000340000000400004500002812344000"
+        "3f063d64c6336403c000020103e80050000003e800000000500220009b8a0000");
+  CHECK(to_hex(gre("10.0.2.1", "10.0.2.13", inner).ttl(63).id(0).packet()).substr(0, 48) ==
+        "45000040000040003f2f23820a0002010a00020d00000800");
+  const Bytes summed = gre("10.0.2.1", "10.0.2.13", inner, true).packet();
+  CHECK(slow_checksum(Bytes(summed.begin() + 20, summed.end())) == 0);
+}
+
+TEST_CASE("packet builder: IPv6 extension headers and fragments") {
+  PacketBuilder builder = udp("[2001:db8:aa::1]:7", "[2001:db8:ff::1]:53").payload_size(16).id(0x8765);
+  builder.extension(0, "00 0104 00000000");
+  CHECK(to_hex(builder.packet()).substr(0, 16) == "6000000000200040");  // length 32, next header 0
+  CHECK(to_hex(builder.packet()).substr(80, 16) == "1100010400000000");
+  const auto pieces = builder.fragments(16);
+  REQUIRE(pieces.size() == 2);
+  CHECK(to_hex(pieces[0]).substr(28 + 80, 32) == "2c000104000000001100000100008765");
+  CHECK(to_hex(pieces[1]).substr(28 + 80, 32) == "2c000104000000001100001000008765");
+  CHECK(pieces[1].size() == 14 + 40 + 8 + 8 + 8);
+}
+
 TEST_CASE("packet text: quotes and encapsulation in braces") {
   const Bytes inner = tcp("192.0.2.1:80", "198.51.100.1:1000", "A").ttl(50).packet();
   CHECK(packet_text(icmp_error("203.0.113.77", "192.0.2.1", 3, 4, inner, 1300).packet()) ==
