@@ -18,6 +18,7 @@ struct Timeouts {
   std::array<uint32_t, kStateRoom> sctp = kSctpTimeoutSeconds;
   uint32_t udp = kUdpTimeoutSeconds;
 
+  uint32_t of(TcpState state) const { return tcp[static_cast<unsigned>(state)]; }
   uint32_t& of(TcpState state) { return tcp[static_cast<unsigned>(state)]; }
   uint32_t& of(SctpState state) { return sctp[static_cast<unsigned>(state)]; }
 

@@ -231,11 +231,17 @@ void Control::ask(const NeighborKey& key, Neighbor& neighbor, uint64_t now) {
   neighbor.next_ms = now + kRetransmitMs;
   const Interface& interface = network_->interface(key.interface);
   const auto own = interface.address_for(key.address);
-  if (key.address.family != Family::kIpv4) return;
-  // Without an address of its own the director asks as a probe does (RFC 5227 section 2.1.1).
-  const be32 sender = own && own->family == Family::kIpv4 ? own->v4() : be32{};
   const bool unicast = neighbor.state == NeighborState::kProbe;
   const Adjacency& adjacency = (*shared_.adjacencies)[neighbor.adjacency];
+  if (key.address.family == Family::kIpv6) {
+    const NeighborPort port{interface.mac, interface.vlan};
+    const Ipv6Address source = own && own->family == Family::kIpv6 ? own->v6() : kIpv6Unspecified;
+    const Ipv6Address target = key.address.v6();
+    return send_frame(interface, unicast ? make_probe(port, source, target, adjacency.mac())
+                                         : make_solicitation(port, source, target));
+  }
+  // Without an address of its own the director asks as a probe does (RFC 5227 section 2.1.1).
+  const be32 sender = own && own->family == Family::kIpv4 ? own->v4() : be32{};
   send_arp(interface, kArpRequest, unicast ? adjacency.mac() : kBroadcast, sender, MacAddress{}, key.address.v4());
 }
 
@@ -325,8 +331,7 @@ void Control::run_timer(const NeighborKey& key, Neighbor& neighbor, uint64_t now
 }
 
 void Control::resolve_towards(const Address& destination) {
-  if (destination.family != Family::kIpv4) return;
-  const Route* route = network_->find_route(destination.v4());
+  const Route* route = network_->find_route(destination);
   if (route == nullptr) return;
   const std::lock_guard lock(mutex_);
   want({route->gateway.family == Family::kNone ? destination : route->gateway, 0, route->interface});
@@ -346,15 +351,31 @@ void Control::withdraw(const Address& vip) {
 
 // On the links whose subnet holds the VIP; on all where none does.
 void Control::send_announcement(const Address& vip) {
-  if (vip.family != Family::kIpv4) return;
   const auto on_link = [&](const Interface& interface) {
     return std::any_of(interface.addresses.begin(), interface.addresses.end(),
                        [&](const Prefix& own) { return own.contains(vip); });
   };
   const auto& interfaces = network_->interfaces();
   const bool anywhere = std::none_of(interfaces.begin(), interfaces.end(), on_link);
-  for (const Interface& interface : interfaces)
-    if (anywhere || on_link(interface)) send_arp(interface, kArpRequest, kBroadcast, vip.v4(), MacAddress{}, vip.v4());
+  for (const Interface& interface : interfaces) {
+    if (!anywhere && !on_link(interface)) continue;
+    if (vip.family == Family::kIpv4) {
+      send_arp(interface, kArpRequest, kBroadcast, vip.v4(), MacAddress{}, vip.v4());
+    } else {
+      send_frame(interface, make_announcement({interface.mac, interface.vlan}, vip.v6(), shared_.forwarding));
+    }
+  }
+}
+
+void Control::send_frame(const Interface& interface, const NeighborFrame& frame) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(buffers_);
+  if (packet == nullptr) return;
+  std::memcpy(rte_pktmbuf_append(packet, frame.size), frame.bytes.data(), frame.size);
+  Command transmit{};
+  transmit.kind = Command::Kind::kTransmit;
+  transmit.port = interface.port;
+  transmit.packet = packet;
+  post(0, transmit);
 }
 
 void Control::send_arp(const Interface& interface, uint16_t operation, const MacAddress& destination, be32 sender,

@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "core/config.h"
+#include "forward/neighbor_discovery.h"
 #include "core/shared.h"
 
 namespace fulcrum {
@@ -97,6 +98,7 @@ class Control {
   void run_timer(const NeighborKey& key, Neighbor& neighbor, uint64_t now, bool& forgotten);
   void report_about(const NeighborKey& key, std::string kind, std::string message);
   void send_announcement(const Address& vip);
+  void send_frame(const Interface& interface, const NeighborFrame& frame);
   void send_arp(const Interface& interface, uint16_t operation, const MacAddress& destination, be32 sender,
                 const MacAddress& target_mac, be32 target);
 

@@ -8,6 +8,7 @@
 
 #include "core/forward.h"
 #include "core/fragment.h"
+#include "forward/neighbor_discovery.h"
 
 namespace fulcrum {
 
@@ -86,8 +87,53 @@ void Worker::handle_arp(rte_mbuf* packet, PacketFacts& facts) {
   push(packet, interface.port, static_cast<uint8_t>(Verdict::kArpAnswered));
 }
 
-void Worker::handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv6>&) {
-  drop(packet, Verdict::kNeighborIgnored);
+// RFC 4861 section 7.2. Routers are configured here, so what they advertise is ignored, and so is what they redirect.
+void Worker::handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv6>& view) {
+  const uint8_t type = view.transport()[0];
+  if (type != kIcmpv6NeighborSolicitation && type != kIcmpv6NeighborAdvertisement)
+    return drop(packet, Verdict::kNeighborIgnored);
+  NeighborDiscovery heard;
+  const auto whole = bytes_from(packet, view, 0);
+  if (view.transport_offset != kIpv6Bytes || !parse_neighbor_message(whole.data(), whole.size(), heard))
+    return drop(packet, Verdict::kBadNeighborDiscovery);
+
+  MacAddress frame_source;
+  std::memcpy(frame_source.data(), rte_pktmbuf_mtod(packet, const uint8_t*) + kMacBytes, kMacBytes);
+  const InterfaceId id = snapshot_->network->interface_of(packet->port, view.vlan);
+  const Interface& interface = snapshot_->network->interface(id);
+  const Ipv6Address sender = heard.is_solicitation ? heard.source : heard.target;
+  ControlMessage told;
+  told.mac = heard.has_mac ? heard.mac : frame_source;
+  told.key = NeighborKey{Address::from(sender), 0, id};
+  if (const LocalAddress* ours = local(sender); ours != nullptr) {
+    // Under VRRP the other director announces a VIP that is standby here: no conflict.
+    if (ours->answers_arp() && told.mac != interface.mac) {
+      told.kind = ControlMessage::Kind::kAddressConflict;
+      tell_control(told);
+    }
+    return drop(packet, Verdict::kNeighborIgnored);
+  }
+  const LocalAddress* target = heard.is_solicitation ? local(heard.target) : nullptr;
+  const bool asks_us = target != nullptr && target->answers_arp() &&
+                       (!target->is_own || target->is_vip || target->interface == id);
+  bool learnt = false;
+  if (sender != kIpv6Unspecified) {
+    told.kind = heard.is_solicited ? ControlMessage::Kind::kNeighborConfirmed : ControlMessage::Kind::kNeighborSeen;
+    const bool on_link =
+        is_link_local(sender) || std::any_of(interface.addresses.begin(), interface.addresses.end(),
+                                             [&](const Prefix& own) { return own.contains(told.key.address); });
+    // Whoever asks us will soon be sent to; others only update what is known.
+    if ((asks_us && on_link) || neighbors_.knows(told.key)) learnt = tell_control(told);
+  }
+  if (!asks_us) return drop(packet, learnt ? Verdict::kNeighborTaken : Verdict::kNeighborIgnored);
+
+  rte_mbuf* answer = rte_pktmbuf_alloc(shared_.buffers);
+  if (answer == nullptr) return drop(packet, Verdict::kNoBuffer);
+  const NeighborFrame frame =
+      make_answer({interface.mac, interface.vlan}, heard, frame_source, shared_.forwarding);
+  std::memcpy(rte_pktmbuf_append(answer, frame.size), frame.bytes.data(), frame.size);
+  drop(packet, Verdict::kNeighborAnswered);
+  push(answer, interface.port, kNoVerdict);
 }
 
 bool Worker::tell_control(ControlMessage message) {

@@ -129,6 +129,8 @@ void Port::configure(rte_mempool* buffers) {
 void Port::start() {
   if (const int error = rte_eth_dev_start(id_); error != 0) fail("does not start", error);
   started_ = true;
+  // Neighbour discovery asks groups (RFC 4861). A device that cannot be told so gets all of its link anyway.
+  rte_eth_allmulticast_enable(id_);
   rte_ether_addr own{};
   rte_eth_macaddr_get(id_, &own);
   std::memcpy(mac_.data(), own.addr_bytes, 6);

@@ -335,7 +335,10 @@ ServerSlot Publisher::slot_for(const ServiceKey& service, const ServerKey& serve
   } else {
     return kNoSlot;
   }
-  slots_[slot] = SlotRecord{service, server, true, false, false, 0, {}};
+  slots_[slot] = SlotRecord{};
+  slots_[slot].service = service;
+  slots_[slot].server = server;
+  slots_[slot].used = true;
   ServerLine& line = shared_.servers[slot];
   line.address = server.address;
   line.port = server.port;

@@ -34,7 +34,6 @@ struct NeighborDiscovery {
 
 inline constexpr Ipv6Address kIpv6Unspecified{};
 
-constexpr bool is_multicast(const Ipv6Address& address) { return (address.high & 0xff) == 0xff; }
 // ff02::1
 constexpr Ipv6Address all_nodes() { return {swap_bytes(uint64_t{0xff02'0000'0000'0000}), swap_bytes(uint64_t{1})}; }
 // ff02::1:ff00:0/104 and the last three bytes of the address (RFC 4291 section 2.7.1).

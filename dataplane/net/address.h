@@ -22,6 +22,13 @@ struct Ipv6Address {
   constexpr bool operator==(const Ipv6Address&) const = default;
 };
 
+// ff00::/8
+constexpr bool is_multicast(const Ipv6Address& address) { return (address.high & 0xff) == 0xff; }
+// fe80::/10
+constexpr bool is_link_local(const Ipv6Address& address) {
+  return (address.high & 0xc0ff) == be16::from_host(0xfe80).raw;
+}
+
 template <Family F>
 struct AddressTraits;
 template <>

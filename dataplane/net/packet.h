@@ -80,11 +80,6 @@ inline bool is_martian(const Ipv6Address& address) {
   if (address.high != 0) return false;
   return address.low == 0 || address.low == be64::from_host(1).raw || (address.low & kMappedMask) == kMapped;
 }
-inline bool is_multicast(const Ipv6Address& address) { return (address.high & 0xff) == 0xff; }
-// fe80::/10
-inline bool is_link_local(const Ipv6Address& address) {
-  return (address.high & 0xc0ff) == be16::from_host(0xfe80).raw;
-}
 
 // A sum of all ones means the header is right (RFC 1071 section 1). One's complement sums are sums modulo 2^16 - 1, and
 // this one is never zero, so all ones means divisible; for a constant divisor that is one multiplication.

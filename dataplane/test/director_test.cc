@@ -378,7 +378,6 @@ TEST_CASE("director: what nobody wants") {
   on_cl(tcp(client(1000), "224.0.0.1:80", "S"), Verdict::kMartian);
   on_cl(tcp(client(1000), kVip, "S").bad_ip_checksum(), Verdict::kBadIpChecksum);
   on_cl(tcp(client(1000), kVip, "S").total_length(60), Verdict::kTruncated);
-  on_cl(tcp(client(1000), kVip, "S").payload_size(16).fragment(0, true), Verdict::kFragmentUnsupported);
   on_cl(tcp(client(1000), kVip, "R"), Verdict::kLocalIgnored);
   on_cl(icmp("198.51.100.1", "192.0.2.1", 0, 0), Verdict::kLocalIgnored);
   on_cl(icmp("198.51.100.1", "192.0.2.1", 8, 1), Verdict::kLocalIgnored);

@@ -154,7 +154,7 @@ TEST_CASE("engine: NAT through two running workers; nothing is lost, all is coun
   CHECK(given == 3 * kConnections);
   CHECK(after.handed_over - before.handed_over > kConnections);
   CHECK(after.handed_over == after.taken_over);
-  const auto statistics = on.engine().statistics(nullptr);
+  const auto statistics = on.engine().statistics(nullptr, false);
   REQUIRE(statistics.size() == 1);
   CHECK(statistics[0].counters.connections == kConnections);
   CHECK(statistics[0].counters.in_packets == 2 * kConnections);
@@ -360,7 +360,7 @@ TEST_CASE("engine: who is not up to date is refused") {
       engine.apply_operations(state.instance_id, state.lineage, state.generation + 1, state.generation + 2, add, true);
   CHECK(late.error == ApplyError::kWrongGeneration);
   CHECK(late.generation == state.generation);
-  CHECK(engine.statistics(nullptr).empty());
+  CHECK(engine.statistics(nullptr, false).empty());
   on.publish(add);
   CHECK(engine.state().generation == state.generation + 1);
   CHECK(engine.apply_operations(state.instance_id, "another", state.generation + 1, state.generation + 2, add, true)

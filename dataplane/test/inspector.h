@@ -15,11 +15,42 @@ struct WorkerInspector {
   static uint32_t parked(const Worker& worker) { return worker.neighbors_.parked(); }
 
   static std::string contradiction(const Worker& worker) {
-    const Worker::Table& table = worker.table_;
-    struct Counts {
-      uint32_t active = 0, inactive = 0;
-    };
-    std::map<ServerSlot, Counts> counts;
+    Sums sums;
+    if (std::string text = of_lane<Family::kIpv4>(worker, sums); !text.empty()) return text;
+    if (std::string text = of_lane<Family::kIpv6>(worker, sums); !text.empty()) return "IPv6: " + text;
+    if (sums.used != worker.connections()) return "reported " + std::to_string(worker.connections()) + " connections";
+    for (ServerSlot slot = 0; slot < kSlotsLookedAt; ++slot) {
+      const ServerCounters& said = worker.server_counters(slot);
+      const Counts& counts = sums.by_slot[slot];
+      if (said.active != counts.active || said.inactive != counts.inactive)
+        return "server slot " + std::to_string(slot) + ": counted " + std::to_string(said.active) + " active and " +
+               std::to_string(said.inactive) + " inactive, the table has " + std::to_string(counts.active) + " and " +
+               std::to_string(counts.inactive);
+    }
+    return "";
+  }
+
+ private:
+  static constexpr uint32_t kLongestTimeoutSeconds = 3600;  // of all that tests set
+  static constexpr ServerSlot kSlotsLookedAt = 256;
+  struct Counts {
+    uint32_t active = 0, inactive = 0;
+  };
+  struct Sums {
+    std::map<ServerSlot, Counts> by_slot;
+    uint32_t used = 0;
+  };
+
+  template <Family F>
+  static bool may_be_active(const Connection<F>& entry) {
+    if (entry.protocol == IpProtocol::kTcp) return is_active(static_cast<TcpState>(entry.state));
+    return entry.protocol == IpProtocol::kSctp && is_active(static_cast<SctpState>(entry.state));
+  }
+
+  template <Family F>
+  static std::string of_lane(const Worker& worker, Sums& sums) {
+    const ConnectionTable<F>& table = worker.lane<F>().table;
+    auto& counts = sums.by_slot;
     uint32_t used = 0;
     for (ConnectionIndex index = 0; index < table.high_water(); ++index) {
       const auto& entry = table.entry(index);
@@ -28,7 +59,7 @@ struct WorkerInspector {
       const std::string name = "connection " + std::to_string(index) + ": ";
       if (entry.server >= Shared::kServerSlots) return name + "no server slot";
       ++(entry.is_active() ? counts[entry.server].active : counts[entry.server].inactive);
-      if (entry.is_active() && (entry.protocol != IpProtocol::kTcp || !is_active(static_cast<TcpState>(entry.state))))
+      if (entry.is_active() && !may_be_active(entry))
         return name + "counted as active in state " + std::to_string(entry.state);
       if (!is_due(entry.deadline, worker.now_) &&
           ticks_until(entry.deadline, worker.now_) > seconds_to_ticks(kLongestTimeoutSeconds))
@@ -37,22 +68,12 @@ struct WorkerInspector {
     }
     if (used != table.size())
       return std::to_string(used) + " entries in use, " + std::to_string(table.size()) + " counted";
-    if (used != worker.connections()) return "reported " + std::to_string(worker.connections()) + " connections";
-    for (ServerSlot slot = 0; slot < kSlotsLookedAt; ++slot) {
-      const ServerCounters& said = worker.server_counters(slot);
-      if (said.active != counts[slot].active || said.inactive != counts[slot].inactive)
-        return "server slot " + std::to_string(slot) + ": counted " + std::to_string(said.active) + " active and " +
-               std::to_string(said.inactive) + " inactive, the table has " + std::to_string(counts[slot].active) +
-               " and " + std::to_string(counts[slot].inactive);
-    }
+    sums.used += used;
     return "";
   }
 
- private:
-  static constexpr uint32_t kLongestTimeoutSeconds = 3600;  // of all that tests set
-  static constexpr ServerSlot kSlotsLookedAt = 256;
-
-  static std::string of_index(const Worker::Table& table, ConnectionIndex index) {
+  template <Family F>
+  static std::string of_index(const ConnectionTable<F>& table, ConnectionIndex index) {
     const auto& entry = table.entry(index);
     const auto forward = table.find({entry.forward, entry.protocol});
     if (forward.index != index || forward.is_reply) return "its forward tuple finds another";

@@ -126,7 +126,7 @@ TEST_CASE("adjacency: the bytes of its Ethernet header, tagged and untagged") {
     interface.vlan = vlan;
     Adjacency adjacency;
     CHECK_FALSE(adjacency.usable.load());
-    adjacency.set_interface(interface);
+    adjacency.set_link(interface, key(1).address);
     adjacency.set_mac(mac_of("02:aa:bb:cc:dd:ee"), interface.mac);
     CHECK(adjacency.usable.load());
     CHECK(adjacency.mac() == mac_of("02:aa:bb:cc:dd:ee"));

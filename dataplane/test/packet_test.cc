@@ -33,20 +33,21 @@ struct Buffer {
   rte_mbuf mbuf{};
 };
 
-PacketView parsed(Buffer& buffer) {
-  PacketView view;
-  parse_any(&buffer.mbuf, kMac, view);
+using View = PacketView<Family::kIpv4>;
+View parsed(Buffer& buffer) {
+  View view;
+  if (parse_link(&buffer.mbuf, kMac, view) == Family::kIpv4) parse_network(&buffer.mbuf, view);
   return view;
 }
-PacketView parsed(const Bytes& frame) {
+View parsed(const Bytes& frame) {
   Buffer buffer(frame);
-  PacketView view = parsed(buffer);
+  View view = parsed(buffer);
   view.ip = nullptr;
   return view;
 }
 bool is_plain(const Bytes& frame) {
   Buffer buffer(frame);
-  PacketView view;
+  View view;
   return parse_plain(&buffer.mbuf, kMac, view);
 }
 
@@ -100,10 +101,6 @@ std::vector<Row> rows() {
        Verdict::kOtherHost},
       {"broadcast", syn().mac("02:00:00:00:01:fe", "ff:ff:ff:ff:ff:ff").frame(), K::kRejected, false,
        Verdict::kMulticast},
-      {"IPv6", tcp("2001:db8::1", "2001:db8::2", "S").frame(), K::kRejected, false, Verdict::kIpv6Ignored},
-      {"neighbour discovery",
-       tcp("2001:db8::1", "2001:db8::2", "S").mac("02:00:00:00:01:fe", "33:33:00:00:00:01").frame(), K::kRejected,
-       false, Verdict::kIpv6Ignored},
       {"LLDP", with(with(syn().frame(), 12, 0x88), 13, 0xcc), K::kRejected, false, Verdict::kUnknownEtherType},
       {"IP version 5", mended(with(syn().frame(), 14, 0x55)), K::kRejected, false, Verdict::kBadIpHeader},
       {"header of 16 bytes", with(syn().frame(), 14, 0x44), K::kRejected, false, Verdict::kBadIpHeader},
@@ -127,7 +124,7 @@ std::vector<Row> rows() {
 TEST_CASE("parser: each kind of frame") {
   for (const Row& row : rows()) {
     CAPTURE(row.what);
-    const PacketView view = parsed(row.frame);
+    const View view = parsed(row.frame);
     CHECK(view.kind == row.kind);
     if (row.kind == PacketKind::kRejected) CHECK_MESSAGE(view.verdict == row.verdict, verdict_name(view.verdict));
     CHECK(is_plain(row.frame) == row.plain);
@@ -139,7 +136,7 @@ TEST_CASE("parser: what is plain is read the same by both") {
     if (!row.plain) continue;
     CAPTURE(row.what);
     Buffer buffer(row.frame);
-    PacketView plain, any = parsed(buffer);
+    View plain, any = parsed(buffer);
     REQUIRE(parse_plain(&buffer.mbuf, kMac, plain));
     CHECK(plain.ip == any.ip);
     CHECK(plain.total_length == any.total_length);
@@ -153,7 +150,7 @@ TEST_CASE("parser: what is plain is read the same by both") {
 }
 
 TEST_CASE("parser: the flow's key and flags") {
-  const PacketView view = parsed(tcp(kClient, kVip, "SA").ip_options("94040000").vlan(100, 3).frame());
+  const View view = parsed(tcp(kClient, kVip, "SA").ip_options("94040000").vlan(100, 3).frame());
   CHECK(view.key.tuple.source == kClient.address.v4());
   CHECK(view.key.tuple.destination == kVip.address.v4());
   CHECK(view.key.tuple.source_port.host() == 1000);
@@ -170,7 +167,7 @@ TEST_CASE("parser: the tag in the frame and in metadata") {
   Buffer buffer(syn().frame());
   buffer.mbuf.vlan_tci = 0x3000 | 100;
   buffer.mbuf.ol_flags = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
-  PacketView view;
+  View view;
   CHECK_FALSE(parse_plain(&buffer.mbuf, kMac, view));
   view = parsed(buffer);
   CHECK(view.vlan == 100);
@@ -203,7 +200,7 @@ TEST_CASE("parser: a frame cut short at any byte is refused, and nothing beyond 
       CAPTURE(size);
       const Bytes cut(row.frame.begin(), row.frame.begin() + static_cast<std::ptrdiff_t>(size));
       Buffer buffer(cut);
-      PacketView view;
+      View view;
       CHECK_FALSE(parse_plain(&buffer.mbuf, kMac, view));
       view = parsed(buffer);
       CHECK(view.kind == PacketKind::kRejected);
@@ -218,7 +215,7 @@ TEST_CASE("parser: headers must lie in the first segment, data need not") {
   for (size_t first = 0; first <= frame.size(); ++first) {
     CAPTURE(first);
     Buffer buffer(frame, first);
-    const PacketView view = parsed(buffer);
+    const View view = parsed(buffer);
     if (first >= 14 + 20 + 20) {
       CHECK(view.kind == PacketKind::kFlow);
     } else {

@@ -100,7 +100,7 @@ TEST_CASE("publisher: atomic edits happen all or not at all, and not to counters
   CHECK(story.services() == services);
   CHECK(story.statistics() == statistics);
   CHECK(story.publisher().current().version == version);
-  CHECK(story.publisher().current().timeouts.of(true, 1) == TimeoutTable().of(true, 1));
+  CHECK(story.publisher().current().timeouts.of(TimeoutTable::kTcp, 1) == TimeoutTable().of(TimeoutTable::kTcp, 1));
   story.client(tcp("198.51.100.1:1000", "192.0.2.1:80", "A"), Verdict::kForwardedDr,
                {to_server(12, tcp("198.51.100.1:1000", "192.0.2.1:80", "A").ttl(63).packet())});
 }
@@ -315,7 +315,7 @@ TEST_CASE("publisher: a snapshot by key: what is equal keeps its connections, pl
   Publisher::Wanted::Service more = wanted.services[0];
   more.key.port = 443;
   wanted.services.push_back(more);
-  wanted.udp_s = 20;
+  wanted.timeouts.udp = 20;
   wanted.vips.pop_back();
   wanted.vips[0].state = VipState::kStandby;
   CHECK(apply(wanted) == "-11 A +13 +12 +14 V v T");

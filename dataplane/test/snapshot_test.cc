@@ -75,14 +75,17 @@ TEST_CASE("frozen map: collisions of the hash itself are told apart") {
   CHECK(map.find(50) == nullptr);
 }
 
-TEST_CASE("timeout table: TCP by state, UDP whatever the state") {
+TEST_CASE("timeout table: TCP and SCTP by state, UDP whatever the state") {
   Timeouts seconds;
-  seconds.set(100, 0, 30);
+  seconds.of(TcpState::kEstablished) = 100;
+  seconds.of(SctpState::kInit) = 7;
+  seconds.udp = 30;
   const TimeoutTable ticks(seconds);
-  CHECK(ticks.of(true, static_cast<uint8_t>(TcpState::kEstablished)) == 10'000);
-  CHECK(ticks.of(true, static_cast<uint8_t>(TcpState::kFinWait)) == 12'000);
-  CHECK(ticks.of(false, 0) == 3'000);
-  CHECK(ticks.of(false, static_cast<uint8_t>(TcpState::kEstablished)) == 3'000);
+  CHECK(ticks.of(TimeoutTable::kTcp, static_cast<uint8_t>(TcpState::kEstablished)) == 10'000);
+  CHECK(ticks.of(TimeoutTable::kTcp, static_cast<uint8_t>(TcpState::kFinWait)) == 12'000);
+  CHECK(ticks.of(TimeoutTable::kSctp, static_cast<uint8_t>(SctpState::kInit)) == 700);
+  CHECK(ticks.of(TimeoutTable::kUdp, 0) == 3'000);
+  CHECK(ticks.of(TimeoutTable::kUdp, static_cast<uint8_t>(TcpState::kEstablished)) == 3'000);
 }
 
 TEST_CASE("local address: who answers ARP") {

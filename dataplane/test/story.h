@@ -119,7 +119,7 @@ class Story : public World {
   // Services in order of creation, servers in LVS's list order: "10.0.2.12:80 Route 1 0 0" = weight, active, inactive.
   std::string services() {
     std::string text;
-    const auto all = publisher().statistics(nullptr);
+    const auto all = publisher().statistics(nullptr, false);
     for (const auto& service : publisher().current().services) {
       text += (text.empty() ? "" : "\n") + name_of(service->key) + " " + service->scheduler;
       for (const ServiceStatistics& of : all) {
@@ -145,7 +145,7 @@ class Story : public World {
         line += " " + std::to_string(value);
       return line;
     };
-    for (const ServiceStatistics& service : publisher().statistics(nullptr)) {
+    for (const ServiceStatistics& service : publisher().statistics(nullptr, false)) {
       text += (text.empty() ? "" : "\n") + name_of(service.key) + numbers(service.counters);
       for (const ServerStatistics& server : service.servers)
         text += "\n  " + endpoint(server.key.address, server.key.port) + numbers(server.counters);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "conn/tcp_state.h"
 
+#include "conn/timeouts.h"
+
 #include <doctest/doctest.h>
 
 #include <sstream>
@@ -172,15 +174,22 @@ TEST_CASE("tcp state: numbers, names, active states and default timeouts") {
 
 TEST_CASE("timeouts: --set changes ESTABLISHED, FIN_WAIT and UDP only, and 0 keeps a value") {
   Timeouts timeouts;
-  timeouts.set(1, 2, 3);
+  const auto edit = [](uint32_t tcp, uint32_t tcp_fin, uint32_t udp) {
+    Timeouts made = Timeouts::keep();
+    made.of(TcpState::kEstablished) = tcp;
+    made.of(TcpState::kFinWait) = tcp_fin;
+    made.udp = udp;
+    return made;
+  };
+  timeouts.set(edit(1, 2, 3));
   Timeouts expected;
   expected.tcp[static_cast<unsigned>(TcpState::kEstablished)] = 1;
   expected.tcp[static_cast<unsigned>(TcpState::kFinWait)] = 2;
   expected.udp = 3;
   CHECK(timeouts == expected);
-  timeouts.set(0, 0, 0);
+  timeouts.set(edit(0, 0, 0));
   CHECK(timeouts == expected);
-  timeouts.set(0, 5, 0);
+  timeouts.set(edit(0, 5, 0));
   expected.tcp[static_cast<unsigned>(TcpState::kFinWait)] = 5;
   CHECK(timeouts == expected);
 }

@@ -263,7 +263,7 @@ class World {
           {"--set", Operation::Kind::kSetTimeouts}};
       if (const auto kind = kKinds.find(word); kind != kKinds.end()) {
         operation.kind = kind->second;
-        if (word == "--set") words >> operation.tcp_s >> operation.tcp_fin_s >> operation.udp_s;
+        if (word == "--set") words >> operation.timeouts.of(TcpState::kEstablished) >> operation.timeouts.of(TcpState::kFinWait) >> operation.timeouts.udp;
         operation.all_services = word == "-Z";
       } else if (word == "-t" || word == "-u") {
         const Endpoint at(next());
