@@ -2,22 +2,17 @@
 // From what is configured and what is wanted to the operations between them: as few as possible, in order. With prune the
 // result has the wanted servers in the wanted order. A server can only be added at the end (LVS: at the head of its
 // list), so those after the first one out of place are deleted and added again, which keeps their connections.
+import { timeouts, timeoutsFrom } from '../config/timeouts.js';
+import { type TunableValues, tunables } from '../config/tunables.js';
 import type { Configuration__Output } from '../generated/fulcrum/v1/Configuration.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
 import { FulcrumError, type Reason } from '../grpc/errors.js';
 import { type Capabilities, engineCapabilities } from './capabilities.js';
+import { readMarkRules } from './mark_rules.js';
 import type { Model } from './model.js';
-import {
-  type Server,
-  type Service,
-  type ServiceKey,
-  type ServiceSpec,
-  serviceId,
-  type Timeouts,
-  type Vip,
-} from './nouns.js';
+import { type Server, type Service, type ServiceKey, type ServiceSpec, serviceId, type Vip } from './nouns.js';
 import {
   checkServerAddress,
   type NamedServer,
@@ -25,6 +20,7 @@ import {
   readServiceKey,
   readServiceSpec,
   readTimeouts,
+  readTunables,
   readVip,
 } from './validate.js';
 
@@ -45,6 +41,8 @@ export function diff(
   const vips = readVips(model, configuration.vips);
   return [
     ...diffTimeouts(model, configuration),
+    ...diffTunables(model, configuration, prune),
+    ...diffMarkRules(model, configuration, prune),
     ...diffVips(model, vips),
     ...(prune ? deleteServices(model, services) : []),
     ...[...services].flatMap(([id, wanted]) => diffService(model.services.get(id), wanted, prune)),
@@ -68,7 +66,7 @@ function readServices(
     if (services.has(id)) throw alreadyNamed('REASON_SERVICE_EXISTS', `${path}.key`, `virtual service ${id}`);
     const spec = readServiceSpec(service.spec, key, `${path}.spec`);
     capabilities.checkService(key, spec, path);
-    services.set(id, { key, spec, servers: readServers(key, service.servers, path, capabilities) });
+    services.set(id, { key, spec, servers: readServers(key, service.servers, path) });
   });
   return services;
 }
@@ -77,7 +75,6 @@ function readServers(
   service: ServiceKey,
   given: readonly RealServer__Output[],
   servicePath: string,
-  capabilities: Capabilities,
 ): ReadonlyMap<string, NamedServer> {
   const servers = new Map<string, NamedServer>();
   given.forEach((realServer, index) => {
@@ -85,7 +82,6 @@ function readServers(
     const server = readServer(service, realServer.key, realServer.spec, path);
     if (servers.has(server.id)) throw alreadyNamed('REASON_SERVER_EXISTS', `${path}.key`, `real server ${server.id}`);
     checkServerAddress(server.key, `${path}.key`);
-    capabilities.checkServer(service, server.key, server.spec, path);
     servers.set(server.id, server);
   });
   return servers;
@@ -108,10 +104,33 @@ export function sameFields<T extends object>(left: T, right: T): boolean {
   return (Object.keys(left) as (keyof T)[]).every((key) => left[key] === right[key]);
 }
 
-function diffTimeouts(model: Model, { timeouts }: Configuration__Output): Operation__Output[] {
-  if (timeouts === null) return [];
-  const wanted: Timeouts = readTimeouts(timeouts, model.timeouts, 'timeouts');
-  return sameFields(wanted, model.timeouts) ? [] : [{ action: 'setTimeouts', setTimeouts: wanted }];
+/** Only what changes: 0 keeps a value. */
+function diffTimeouts(model: Model, { timeouts: given }: Configuration__Output): Operation__Output[] {
+  if (given === null) return [];
+  const wanted = readTimeouts(given, 'timeouts');
+  const changes = timeoutsFrom(({ field }) => (wanted[field] === model.timeouts[field] ? 0 : wanted[field]));
+  const isSame = timeouts.every(({ field }) => changes[field] === 0);
+  return isSame ? [] : [{ action: 'setTimeouts', setTimeouts: changes }];
+}
+
+/** What is not named stays, or with prune goes back to its default. */
+function diffTunables(model: Model, { tunables: given }: Configuration__Output, prune: boolean): Operation__Output[] {
+  const named = given === null ? {} : readTunables(given, 'tunables');
+  const changes: Record<string, number> = {};
+  for (const { field, initial } of tunables) {
+    const current = model.tunables[field] ?? initial;
+    const wanted = named[field] ?? (prune ? initial : current);
+    if (wanted !== current) changes[field] = wanted;
+  }
+  if (Object.keys(changes).length === 0) return [];
+  return [{ action: 'setTunables', setTunables: changes as TunableValues }];
+}
+
+function diffMarkRules(model: Model, { markRules: given }: Configuration__Output, prune: boolean): Operation__Output[] {
+  if (given === null && !prune) return [];
+  const rules = given === null ? [] : readMarkRules(given, 'mark_rules');
+  if (JSON.stringify(rules) === JSON.stringify(model.markRules)) return [];
+  return [{ action: 'setMarkRules', setMarkRules: { rules: [...rules] } }];
 }
 
 /** Before services: a VIP that is to be silent must not be announced first. */

@@ -165,6 +165,14 @@ function describeServer(change: { readonly service?: unknown; readonly key?: unk
   return `${serviceId(change?.service as ServiceKey)} ${serverId(change?.key as ServerKey)}`;
 }
 
+/** "tcpS=60 udpS=30", without those of a value that means nothing. */
+function settingsText(settings: object, nothing?: number): string {
+  return Object.entries(settings)
+    .filter(([, value]) => value !== nothing)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+}
+
 /** "add_server TCP 192.0.2.1:80 10.0.0.1:80", of an operation in normal form. */
 function describeOperation(operation: Operation): string {
   if (operation.addService) return `add_service ${serviceId(operation.addService.key as ServiceKey)}`;
@@ -176,7 +184,9 @@ function describeOperation(operation: Operation): string {
   if (operation.flush) return 'flush';
   if (operation.zero)
     return operation.zero.service ? `zero ${serviceId(operation.zero.service as ServiceKey)}` : 'zero';
-  if (operation.setTimeouts) return `set_timeouts ${Object.values(operation.setTimeouts).join(' ')}`;
+  if (operation.setTimeouts) return `set_timeouts ${settingsText(operation.setTimeouts, 0)}`;
+  if (operation.setTunables) return `set_tunables ${settingsText(operation.setTunables)}`;
+  if (operation.setMarkRules) return `set_mark_rules ${operation.setMarkRules.rules?.length ?? 0} rules`;
   if (operation.setVip) return `set_vip ${Object.values(operation.setVip).join(' ')}`;
   return `delete_vip ${operation.deleteVip}`;
 }

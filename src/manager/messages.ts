@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The manager's values as messages of fulcrum.v1.
 import type { Configuration } from '../generated/fulcrum/v1/Configuration.js';
+import type { MarkRules } from '../generated/fulcrum/v1/MarkRules.js';
 import type { RealServer } from '../generated/fulcrum/v1/RealServer.js';
-import type { Vip as VipMessage } from '../generated/fulcrum/v1/Vip.js';
 import type { VirtualService } from '../generated/fulcrum/v1/VirtualService.js';
-import { countServicesByVip, type Model } from './model.js';
-import type { Server, Service, Vip } from './nouns.js';
-import { undeclaredVip } from './validate.js';
+import type { Model } from './model.js';
+import type { Server, Service } from './nouns.js';
 
 /** A revision or etag as clients see it. Those of two stores are never equal. */
 export function revisionText(lineage: string, number: number): string {
@@ -41,16 +40,12 @@ export function configurationMessage(model: Model): Configuration {
     })),
     vips: [...model.vips.values()],
     timeouts: model.timeouts,
+    tunables: model.tunables,
+    markRules: markRulesMessage(model),
   };
 }
 
-export function vipMessage(vip: Vip, services: number): VipMessage {
-  return { ...vip, services };
-}
-
-/** Every VIP: those that were declared, and those that are only the address of a service. */
-export function vipMessages(model: Model): VipMessage[] {
-  const counts = countServicesByVip(model);
-  const undeclared = [...counts.keys()].filter((address) => !model.vips.has(address)).map(undeclaredVip);
-  return [...model.vips.values(), ...undeclared].map((vip) => vipMessage(vip, counts.get(vip.address) ?? 0));
+/** Null if there are none. */
+export function markRulesMessage({ markRules }: Model): MarkRules | null {
+  return markRules.length === 0 ? null : { rules: [...markRules] };
 }

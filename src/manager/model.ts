@@ -1,31 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is configured, as an immutable value, and LVS's rules for editing it. Edits come in groups: a group becomes one
 // revision. A service is copied once a group, so a group of many edits costs what its edits cost.
+import { defaultTimeouts, type TimeoutValues, timeoutsFrom } from '../config/timeouts.js';
+import { type TunableValues, tunables } from '../config/tunables.js';
 import type { ApplyMode__Output } from '../generated/fulcrum/v1/ApplyMode.js';
 import type { Operation, Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { OperationResult } from '../generated/fulcrum/v1/OperationResult.js';
 import { FulcrumError, type Reason } from '../grpc/errors.js';
 import { type Capabilities, engineCapabilities } from './capabilities.js';
-import {
-  defaultTimeouts,
-  type Server,
-  type Service,
-  type ServiceKey,
-  serverId,
-  serviceId,
-  type Timeouts,
-  type Vip,
-} from './nouns.js';
+import { readMarkRules } from './mark_rules.js';
+import { type MarkRule, type Server, type Service, type ServiceKey, serverId, serviceId, type Vip } from './nouns.js';
 import {
   checkServerAddress,
   invalid,
-  readAddress,
   readServer,
   readServerKey,
   readServiceKey,
   readServiceSpec,
   readTimeouts,
+  readTunables,
   readVip,
+  readVipAddress,
 } from './validate.js';
 
 export interface Model {
@@ -33,7 +28,11 @@ export interface Model {
   readonly services: ReadonlyMap<string, Service>;
   /** What was declared, by address. */
   readonly vips: ReadonlyMap<string, Vip>;
-  readonly timeouts: Timeouts;
+  readonly timeouts: TimeoutValues;
+  /** Only what is not at its default. */
+  readonly tunables: TunableValues;
+  /** The first that matches gives a packet its mark. */
+  readonly markRules: readonly MarkRule[];
   /** Grows by one with each group of edits that changed something, or might have. */
   readonly revision: number;
   /** Sequence number of the next object. */
@@ -44,6 +43,8 @@ export const emptyModel: Model = {
   services: new Map(),
   vips: new Map(),
   timeouts: defaultTimeouts,
+  tunables: {},
+  markRules: [],
   revision: 0,
   nextSequence: 1,
 };
@@ -54,6 +55,8 @@ export interface Touched {
   /** Addresses whose declaration, or whose number of services, may have changed. */
   readonly vips: ReadonlySet<string>;
   readonly timeouts: boolean;
+  readonly tunables: boolean;
+  readonly markRules: boolean;
 }
 
 export interface Applied {
@@ -113,8 +116,12 @@ function applyOperation(draft: Draft, operation: Operation__Output): Operation {
     case 'zero':
       return zero(draft, operation);
     case 'setTimeouts':
-      draft.timeouts = readTimeouts(operation.setTimeouts, draft.timeouts, 'set_timeouts');
-      return { setTimeouts: draft.timeouts };
+      return setTimeouts(draft, operation);
+    case 'setTunables':
+      return setTunables(draft, operation);
+    case 'setMarkRules':
+      draft.markRules = readMarkRules(operation.setMarkRules, 'set_mark_rules');
+      return { setMarkRules: { rules: [...draft.markRules] } };
     case 'setVip':
       return setVip(draft, operation);
     case 'deleteVip':
@@ -152,8 +159,18 @@ function editService(draft: Draft, { editService: change }: Operation__Output): 
   const service = findService(draft, key, 'edit_service.key');
   const spec = readServiceSpec(change?.spec, key, 'edit_service.spec');
   draft.capabilities.checkService(key, spec, 'edit_service');
+  checkSwitch(service, spec);
   draft.editService(service, spec);
   return { editService: { key, spec } };
+}
+
+/** Slots of mh's table: it cannot begin with more servers. One that is there already takes them, and leaves them out. */
+const mostMhServers = 4_093;
+
+function checkSwitch({ spec: { scheduler: before }, servers }: Service, { scheduler }: Service['spec']): void {
+  if (scheduler !== 'mh' || before === 'mh' || servers.size <= mostMhServers) return;
+  const message = `mh cannot begin with ${servers.size} servers: its table has ${mostMhServers} slots`;
+  throw refuse('REASON_INVALID', 'edit_service.spec.scheduler', message);
 }
 
 function deleteService(draft: Draft, { deleteService: given }: Operation__Output): Operation {
@@ -169,7 +186,6 @@ function addServer(draft: Draft, { addServer: change }: Operation__Output): Oper
     throw refuse('REASON_SERVER_EXISTS', 'add_server.key', `${serviceId(service.key)} has a real server ${id} already`);
   }
   checkServerAddress(key, 'add_server.key');
-  draft.capabilities.checkServer(service.key, key, spec, 'add_server');
   draft.addServer(service, key, spec, id);
   return { addServer: { service: service.key, key, spec } };
 }
@@ -186,7 +202,6 @@ function editServer(draft: Draft, { editServer: change }: Operation__Output): Op
   const service = findService(draft, readServiceKey(change?.service, 'edit_server.service'), 'edit_server.service');
   const { key, spec, id } = readServer(service.key, change?.key, change?.spec, 'edit_server');
   const server = findServer(service, id, 'edit_server.key');
-  draft.capabilities.checkServer(service.key, key, spec, 'edit_server');
   draft.editServer(service, server, spec, id);
   return { editServer: { service: service.key, key, spec } };
 }
@@ -208,6 +223,23 @@ function zero(draft: Draft, { zero: given }: Operation__Output): Operation {
   return { zero: { service: key } };
 }
 
+function setTimeouts(draft: Draft, { setTimeouts: given }: Operation__Output): Operation {
+  const timeouts = readTimeouts(given, 'set_timeouts');
+  draft.timeouts = timeoutsFrom(({ field }) => timeouts[field] || draft.timeouts[field]);
+  return { setTimeouts: timeouts };
+}
+
+function setTunables(draft: Draft, { setTunables: given }: Operation__Output): Operation {
+  const values = readTunables(given, 'set_tunables');
+  draft.tunables = withoutDefaults({ ...draft.tunables, ...values });
+  return { setTunables: values };
+}
+
+function withoutDefaults(values: TunableValues): TunableValues {
+  const changed = tunables.filter(({ field, initial }) => values[field] !== undefined && values[field] !== initial);
+  return Object.fromEntries(changed.map(({ field }) => [field, values[field]]));
+}
+
 function setVip(draft: Draft, { setVip: given }: Operation__Output): Operation {
   const vip = readVip(given, (address) => draft.vip(address), 'set_vip');
   draft.setVip(vip);
@@ -215,7 +247,7 @@ function setVip(draft: Draft, { setVip: given }: Operation__Output): Operation {
 }
 
 function deleteVip(draft: Draft, { deleteVip: given }: Operation__Output): Operation {
-  const { text } = readAddress(given ?? '', 'delete_vip');
+  const text = readVipAddress(given ?? '', 'delete_vip');
   if (draft.vip(text) === undefined) {
     throw refuse('REASON_VIP_NOT_FOUND', 'delete_vip', `nothing was declared of VIP ${text}`);
   }
@@ -231,14 +263,22 @@ interface DraftService extends Service {
 /** A model while a group of edits is made to it. The model that it began with stays as it is. */
 class Draft {
   readonly capabilities: Capabilities;
-  readonly touched = { services: new Set<string>(), vips: new Set<string>(), timeouts: false };
+  readonly touched = {
+    services: new Set<string>(),
+    vips: new Set<string>(),
+    timeouts: false,
+    tunables: false,
+    markRules: false,
+  };
   readonly #before: Model;
   readonly #revision: number;
   /** Services that belong to this draft and may be changed in place. */
   readonly #own = new Set<Service>();
   #services: Map<string, Service> | undefined;
   #vips: Map<string, Vip> | undefined;
-  #timeouts: Timeouts;
+  #timeouts: TimeoutValues;
+  #tunables: TunableValues;
+  #markRules: readonly MarkRule[];
   #nextSequence: number;
 
   constructor(model: Model, capabilities: Capabilities) {
@@ -246,16 +286,22 @@ class Draft {
     this.#before = model;
     this.#revision = model.revision + 1;
     this.#timeouts = model.timeouts;
+    this.#tunables = model.tunables;
+    this.#markRules = model.markRules;
     this.#nextSequence = model.nextSequence;
   }
 
   /** The new model; the old one itself if no edit was carried out. */
   finish(): Model {
-    if (this.#services === undefined && this.#vips === undefined && !this.touched.timeouts) return this.#before;
+    const { timeouts, tunables: tuned, markRules } = this.touched;
+    const isSettled = !(timeouts || tuned || markRules);
+    if (this.#services === undefined && this.#vips === undefined && isSettled) return this.#before;
     return {
       services: this.#services ?? this.#before.services,
       vips: this.#vips ?? this.#before.vips,
       timeouts: this.#timeouts,
+      tunables: this.#tunables,
+      markRules: this.#markRules,
       revision: this.#revision,
       nextSequence: this.#nextSequence,
     };
@@ -308,13 +354,31 @@ class Draft {
     this.#services = new Map();
   }
 
-  get timeouts(): Timeouts {
+  get timeouts(): TimeoutValues {
     return this.#timeouts;
   }
 
-  set timeouts(timeouts: Timeouts) {
+  set timeouts(timeouts: TimeoutValues) {
     this.touched.timeouts = true;
     this.#timeouts = timeouts;
+  }
+
+  get tunables(): TunableValues {
+    return this.#tunables;
+  }
+
+  set tunables(values: TunableValues) {
+    this.touched.tunables = true;
+    this.#tunables = values;
+  }
+
+  get markRules(): readonly MarkRule[] {
+    return this.#markRules;
+  }
+
+  set markRules(rules: readonly MarkRule[]) {
+    this.touched.markRules = true;
+    this.#markRules = rules;
   }
 
   vip(address: string): Vip | undefined {
@@ -358,15 +422,6 @@ class Draft {
     this.#writableServices().set(this.#touch(service.key), copy);
     return copy;
   }
-}
-
-/** Number of virtual services on each address that has any. */
-export function countServicesByVip(model: Model): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { key } of model.services.values()) {
-    if (key.fwmark === 0) counts.set(key.address, (counts.get(key.address) ?? 0) + 1);
-  }
-  return counts;
 }
 
 /** Number of real servers in all services. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the manager holds: virtual services, real servers, VIPs, timeouts, as plain values in one normal form (addresses
-// in one notation, defaults filled in), close to the messages of fulcrum.v1.
+// What the manager holds: virtual services, real servers, VIPs, timeouts, mark rules, as plain values in one normal form
+// (addresses in one notation, defaults filled in), close to the messages of fulcrum.v1.
 import type { AddressFamily__Output } from '../generated/fulcrum/v1/AddressFamily.js';
 import type { Announce__Output } from '../generated/fulcrum/v1/Announce.js';
 import type { ForwardingMethod__Output } from '../generated/fulcrum/v1/ForwardingMethod.js';
@@ -63,21 +63,33 @@ export interface Service {
   readonly version: number;
 }
 
-/** What was declared of a VIP. */
+/** What was declared of a VIP, or of a range of them. */
 export interface Vip {
+  /** "203.0.113.10", or a range: "203.0.113.0/24". */
   readonly address: string;
   readonly announce: Announce__Output;
   readonly state: VipState__Output;
 }
 
-export interface Timeouts {
-  readonly tcpS: number;
-  readonly tcpFinS: number;
-  readonly udpS: number;
+/** Both ends are in it. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
 }
 
-/** LVS's defaults. */
-export const defaultTimeouts: Timeouts = { tcpS: 900, tcpFinS: 120, udpS: 300 };
+/** What is empty or null matches anything. */
+export interface MarkRule {
+  /** Unspecified: both. */
+  readonly family: AddressFamily__Output;
+  readonly protocol: Protocol__Output;
+  /** Prefixes with their length. */
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePorts: PortRange | null;
+  readonly destinationPorts: PortRange | null;
+  readonly mark: number;
+  readonly local: boolean;
+}
 
 const protocolNames: Readonly<Record<Protocol__Output, string>> = {
   PROTOCOL_UNSPECIFIED: '?',

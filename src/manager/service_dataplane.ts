@@ -2,6 +2,7 @@
 // Handlers of the calls about what the dataplane does: connections, statistics, neighbours, ports, status.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type TunableValues, withDefaults } from '../config/tunables.js';
 import type { DataplaneStatus } from '../generated/fulcrum/v1/DataplaneStatus.js';
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
 import { FulcrumError } from '../grpc/errors.js';
@@ -19,7 +20,7 @@ import { invalid, readAddress, readServiceKey } from './validate.js';
 type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
 export type DataplaneHandlers = Pick<
   AllHandlers,
-  'listConnections' | 'getStatistics' | 'listNeighbors' | 'listPorts' | 'getStatus'
+  'listConnections' | 'getStatistics' | 'listNeighbors' | 'listPorts' | 'getStatus' | 'getTunables'
 >;
 
 /** How long empty pages of the dataplane are passed over, when a filter leaves little. */
@@ -32,10 +33,12 @@ export function dataplaneHandlers(context: ServiceContext): DataplaneHandlers {
   const { director, reconciler } = context;
   return {
     listConnections: (request, call) => listConnections(reconciler, request, call),
-    getStatistics: async ({ service: given }, { signal }) => {
+    getStatistics: async ({ service: given, estimated }, { signal }) => {
       const { model } = director.state;
       const service = given ? findService(model, readServiceKey(given, 'service'), 'service') : undefined;
-      const answer = await reconciler.dataplane().getStatistics({ service: service?.key ?? null }, { signal });
+      const answer = await reconciler
+        .dataplane()
+        .getStatistics({ service: service?.key ?? null, estimated }, { signal });
       if (service !== undefined) return { services: mergeServices([service], answer.services) };
       return {
         services: mergeServices(model.services.values(), answer.services),
@@ -45,6 +48,11 @@ export function dataplaneHandlers(context: ServiceContext): DataplaneHandlers {
     },
     listNeighbors: async (_request, { signal }) => await reconciler.dataplane().listNeighbors({}, { signal }),
     listPorts: async (_request, { signal }) => await reconciler.dataplane().listPorts({}, { signal }),
+    getTunables: async (_request, { signal }) => {
+      const { model, lineage } = director.state;
+      const state = await freshState(reconciler, signal);
+      return { tunables: readings(model.tunables, state), revision: revisionText(lineage, model.revision) };
+    },
     getStatus: async (_request, { signal }) => {
       const dataplane = await dataplaneStatus(context, signal);
       const { model, lineage } = director.state;
@@ -59,6 +67,18 @@ export function dataplaneHandlers(context: ServiceContext): DataplaneHandlers {
         dataplane,
       };
     },
+  };
+}
+
+/** LVS shows the automatic mode of a defence as 2 while it is at work. */
+function readings(configured: TunableValues, state: ReconcilerStatus['state']): TunableValues {
+  const values = withDefaults(configured);
+  const reading = (value: number, isActive: boolean | undefined) => (value === 1 && isActive ? 2 : value);
+  return {
+    ...values,
+    secureTcp: reading(values.secureTcp, state?.secureTcpActive),
+    dropEntry: reading(values.dropEntry, state?.dropEntryActive),
+    dropPacket: reading(values.dropPacket, state?.dropPacketActive),
   };
 }
 

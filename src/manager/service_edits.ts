@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Handlers of the calls that edit. Each is translated to operations, so that all edits follow one set of rules.
+import { withDefaults } from '../config/tunables.js';
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
@@ -7,7 +8,7 @@ import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { Handlers } from '../grpc/handlers.js';
 import { diff } from './diff.js';
 import { mergeSpec } from './masks.js';
-import { realServerMessage, revisionText, vipMessages, virtualServiceMessage } from './messages.js';
+import { markRulesMessage, realServerMessage, revisionText, virtualServiceMessage } from './messages.js';
 import { type Applied, applyOperations, type Model } from './model.js';
 import { type Server, type ServerKey, type Service, type ServiceKey, serverId, serviceId } from './nouns.js';
 import {
@@ -21,12 +22,15 @@ import {
   under,
 } from './service_context.js';
 import { effectiveServerKey, invalid, readServerKey, readServerSpec, readServiceKey } from './validate.js';
+import { vipsOf } from './vips.js';
 
 type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
 type EditMethods =
   | `${'create' | 'update' | 'delete'}${'VirtualService' | 'RealServer'}`
   | 'setVip'
   | 'deleteVip'
+  | 'setTunables'
+  | 'setMarkRules'
   | 'apply';
 export type EditHandlers = Pick<AllHandlers, EditMethods>;
 type RequestOf<M extends EditMethods> = Parameters<EditHandlers[M]>[0];
@@ -69,14 +73,26 @@ export function editHandlers(context: ServiceContext): EditHandlers {
     setVip: async ({ vip, validateOnly }, call) => {
       const apply = (model: Model) => applyNamed(model, [{ action: 'setVip', setVip: vip }], under('vip'));
       const { applied, inForce } = await makeEdit(context, { apply, validateOnly }, call);
-      const address = applied.carriedOut[0]?.setVip?.address;
-      return { vip: vipMessages(applied.model).find((message) => message.address === address) ?? null, inForce };
+      const address = applied.carriedOut[0]?.setVip?.address ?? '';
+      return { vip: vipsOf(applied.model).get(address) ?? null, inForce };
     },
     deleteVip: async ({ address, validateOnly }, call) => {
       const operation: Operation__Output = { action: 'deleteVip', deleteVip: address };
       const apply = (model: Model) => applyNamed(model, [operation], under('address'));
       const { inForce } = await makeEdit(context, { apply, validateOnly }, call);
       return { inForce };
+    },
+    setTunables: async (request, call) => {
+      const edit = { apply: setOf(request, setTunables(request)), validateOnly: request.validateOnly };
+      const { applied, lineage, inForce } = await makeEdit(context, edit, call);
+      const { model } = applied;
+      return { tunables: withDefaults(model.tunables), revision: revisionText(lineage, model.revision), inForce };
+    },
+    setMarkRules: async (request, call) => {
+      const edit = { apply: setOf(request, setMarkRules(request)), validateOnly: request.validateOnly };
+      const { applied, lineage, inForce } = await makeEdit(context, edit, call);
+      const { model } = applied;
+      return { markRules: markRulesMessage(model) ?? {}, revision: revisionText(lineage, model.revision), inForce };
     },
     apply: async (request, call) => {
       const apply = (model: Model, lineage: string) => applyRequest(model, lineage, request);
@@ -89,6 +105,27 @@ export function editHandlers(context: ServiceContext): EditHandlers {
         inForce,
       };
     },
+  };
+}
+
+interface NamedEdit {
+  readonly operation: Operation__Output;
+  readonly field: string;
+}
+
+function setTunables({ tunables }: RequestOf<'setTunables'>): NamedEdit {
+  return { operation: { action: 'setTunables', setTunables: tunables }, field: 'tunables' };
+}
+
+function setMarkRules({ markRules }: RequestOf<'setMarkRules'>): NamedEdit {
+  return { operation: { action: 'setMarkRules', setMarkRules: markRules }, field: 'mark_rules' };
+}
+
+/** One operation, unless the configuration has been changed since the caller saw it. */
+function setOf({ revision }: { readonly revision: string }, { operation, field }: NamedEdit) {
+  return (model: Model, lineage: string): Applied => {
+    checkCurrent(revision, revisionText(lineage, model.revision), 'revision');
+    return applyNamed(model, [operation], under(field));
   };
 }
 

@@ -7,15 +7,16 @@ import type { Handlers } from '../grpc/handlers.js';
 import {
   configurationMessage,
   listOrder,
+  markRulesMessage,
   realServerMessage,
   revisionText,
-  vipMessages,
   virtualServiceMessage,
 } from './messages.js';
 import { type Service, serverId, serviceId } from './nouns.js';
 import { readPageSize, readSequenceToken, takePage } from './pages.js';
 import { findService, type ServiceContext } from './service_context.js';
 import { readServerKey, readServiceKey } from './validate.js';
+import { vipsOf } from './vips.js';
 
 type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
 export type ReadHandlers = Pick<
@@ -27,6 +28,7 @@ export type ReadHandlers = Pick<
   | 'listVips'
   | 'getConfiguration'
   | 'getTimeouts'
+  | 'getMarkRules'
   | 'watch'
 >;
 
@@ -73,10 +75,14 @@ export function readHandlers({ director, broadcaster }: ServiceContext): ReadHan
         nextPageToken: page.nextPageToken,
       };
     },
-    listVips: async () => ({ vips: vipMessages(director.state.model) }),
+    listVips: async () => ({ vips: [...vipsOf(director.state.model).values()] }),
     getConfiguration: async () => {
       const { model, lineage } = director.state;
       return { configuration: configurationMessage(model), revision: revisionText(lineage, model.revision) };
+    },
+    getMarkRules: async () => {
+      const { model, lineage } = director.state;
+      return { markRules: markRulesMessage(model) ?? {}, revision: revisionText(lineage, model.revision) };
     },
     getTimeouts: async () => ({ timeouts: director.state.model.timeouts }),
     watch: (_request, { signal }): AsyncIterable<WatchResponse> => broadcaster.watch(director.state.model, signal),

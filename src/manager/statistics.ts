@@ -19,7 +19,12 @@ export function mergeServices(
   const byService = new Map(counted.map((service) => [serviceId(keyOf(service)), service]));
   return [...configured].map((service) => {
     const known = byService.get(serviceId(service.key));
-    return { key: service.key, counters: known?.counters ?? {}, servers: mergeServers(service, known) };
+    return {
+      key: service.key,
+      counters: known?.counters ?? {},
+      servers: mergeServers(service, known),
+      rates: known?.rates ?? {},
+    };
   });
 }
 
@@ -29,7 +34,7 @@ function keyOf(service: ServiceStatistics__Output): ServiceKey {
 
 function mergeServers(service: Service, counted: ServiceStatistics__Output | undefined): ServerStatistics[] {
   const byServer = new Map(counted?.servers.map((server) => [serverId(readServerKey(server.key, 'key')), server]));
-  return listOrder(service).map(({ key }) => byServer.get(serverId(key)) ?? { key, counters: {} });
+  return listOrder(service).map(({ key }) => byServer.get(serverId(key)) ?? { key, counters: {}, rates: {} });
 }
 
 /** Sums over the workers, by name, in the order of their first appearance. */

@@ -7,21 +7,25 @@ import { createHash, randomUUID } from 'node:crypto';
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defaultTimeouts, type TimeoutValues } from '../config/timeouts.js';
+import type { TunableValues } from '../config/tunables.js';
 import { FulcrumError } from '../grpc/errors.js';
 import { emptyModel, type Model } from './model.js';
 import {
+  type MarkRule,
   type Server,
   type ServerKey,
   type ServerSpec,
   type Service,
   serverId,
   serviceId,
-  type Timeouts,
   type Vip,
 } from './nouns.js';
 
 const format = 'fulcrum-state';
-const version = 1;
+const version = 2;
+/** Version 1 knows three timeouts, and neither tunables nor mark rules. */
+const readableVersions: readonly unknown[] = [1, version];
 const stateFile = 'state.json';
 const temporaryFile = 'state.json.new';
 const lockFile = 'lock';
@@ -84,8 +88,8 @@ const serviceTexts = new WeakMap<Service, string>();
 
 /** The state as the text of its file. */
 export function serializeState({ lineage, generation, model }: State): string {
-  const { services, vips, timeouts, revision, nextSequence } = model;
-  const head = { lineage, generation, revision, nextSequence, timeouts, vips: [...vips.values()] };
+  const { services, vips, ...rest } = model;
+  const head = { lineage, generation, ...rest, vips: [...vips.values()] };
   const servicesText = [...services.values()].map(serviceText).join(',');
   const body = `${JSON.stringify(head).slice(0, -1)},"services":[${servicesText}]}\n`;
   const header = { format, version, bytes: Buffer.byteLength(body), sha256: sha256(body) };
@@ -99,7 +103,9 @@ function sha256(body: string | Buffer): string {
 interface Body extends Omit<State, 'model'> {
   readonly revision: number;
   readonly nextSequence: number;
-  readonly timeouts: Timeouts;
+  readonly timeouts: Partial<TimeoutValues>;
+  readonly tunables?: TunableValues;
+  readonly markRules?: readonly MarkRule[];
   readonly vips: readonly Vip[];
   readonly services: readonly (Omit<Service, 'servers'> & { readonly servers: readonly StoredServer[] })[];
 }
@@ -117,7 +123,9 @@ export function parseState(bytes: Buffer): State {
     model: {
       services: new Map(services),
       vips: new Map(body.vips.map((vip) => [vip.address, vip])),
-      timeouts: body.timeouts,
+      timeouts: { ...defaultTimeouts, ...body.timeouts },
+      tunables: body.tunables ?? {},
+      markRules: body.markRules ?? [],
       revision: body.revision,
       nextSequence: body.nextSequence,
     },
@@ -145,8 +153,8 @@ function parseHeader(line: string): { readonly bytes: number; readonly sha256: s
     throw new Error('has a damaged first line');
   }
   if (header?.format !== format) throw new Error('is not a state file of fulcrum');
-  if (header.version !== version)
-    throw new Error(`has format version ${header.version}; this program reads ${version}`);
+  if (!readableVersions.includes(header.version))
+    throw new Error(`has format version ${header.version}; this program reads ${readableVersions.join(' and ')}`);
   if (!Number.isInteger(header.bytes) || typeof header.sha256 !== 'string') throw new Error('has a damaged first line');
   return { bytes: header.bytes as number, sha256: header.sha256 };
 }

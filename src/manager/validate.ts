@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads messages of fulcrum.v1 into the manager's normal form, or throws a FulcrumError that names the field. Only what
 // can be said without knowing the configuration; the rules are LVS's (kernel and ipvsadm).
+import { widthOf } from '../config/prefix.js';
+import { largestTimeout, type TimeoutValues, timeoutsFrom } from '../config/timeouts.js';
+import { type Tunable, type TunableValues, tunables, tunableValues } from '../config/tunables.js';
 import type { Announce__Output } from '../generated/fulcrum/v1/Announce.js';
 import type { ServerKey__Output } from '../generated/fulcrum/v1/ServerKey.js';
 import type { ServerSpec__Output } from '../generated/fulcrum/v1/ServerSpec.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
 import type { ServiceSpec__Output } from '../generated/fulcrum/v1/ServiceSpec.js';
 import type { Timeouts__Output } from '../generated/fulcrum/v1/Timeouts.js';
+import type { Tunables__Output } from '../generated/fulcrum/v1/Tunables.js';
 import type { Vip__Output } from '../generated/fulcrum/v1/Vip.js';
 import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
 import { FulcrumError, joinPath, quote } from '../grpc/errors.js';
@@ -18,14 +22,12 @@ import {
   type ServiceSpec,
   serverId,
   serviceFamily,
-  type Timeouts,
   type Vip,
 } from './nouns.js';
+import { lastOf, readPrefix } from './prefixes.js';
 
 const maxPort = 65_535;
 const maxInt32 = 2_147_483_647;
-/** 31 days, the longest that ipvsadm takes for -p and --set. */
-const maxTimeoutS = 2_678_400;
 /** The three scheduler flags of ipvsadm -b. */
 const allSchedulerFlags = 0b111;
 
@@ -108,7 +110,13 @@ export function readServiceSpec(
   if (spec.schedulerFlags > allSchedulerFlags) {
     throw outOfRange(joinPath(path, 'scheduler_flags'), `${spec.schedulerFlags} has other bits than the three flags`);
   }
-  checkRange(spec.persistenceTimeoutS, 0, maxTimeoutS, joinPath(path, 'persistence_timeout_s'), 'a number of seconds');
+  checkRange(
+    spec.persistenceTimeoutS,
+    0,
+    largestTimeout,
+    joinPath(path, 'persistence_timeout_s'),
+    'a number of seconds',
+  );
   if (spec.persistenceEngine !== '') {
     checkKnown(
       spec.persistenceEngine,
@@ -260,7 +268,7 @@ export function readVip(
   path: string,
 ): Vip {
   if (vip === null || vip === undefined) throw invalid(path, 'must be given');
-  const { text } = readUnicast(vip.address, joinPath(path, 'address'));
+  const text = readVipAddress(vip.address, joinPath(path, 'address'));
   if (typeof vip.announce === 'number')
     throw invalid(joinPath(path, 'announce'), `${vip.announce} is not a known value`);
   if (typeof vip.state === 'number') throw invalid(joinPath(path, 'state'), `${vip.state} is not a known value`);
@@ -270,23 +278,53 @@ export function readVip(
   return { address: text, announce, state };
 }
 
+/** The address of a VIP, or a range of them; in normal form a range of one is an address. */
+export function readVipAddress(text: string, field: string): string {
+  if (!text.includes('/')) return readUnicast(text, field).text;
+  const { text: range, prefix } = readPrefix(text, field);
+  const [first = '', length] = range.split('/');
+  if (Number(length) === widthOf(prefix.family)) return readUnicast(first, field).text;
+  const why = notUnicast({ family: prefix.family, text: first }) ?? notUnicast(lastOf(prefix));
+  if (why !== undefined) throw invalid(field, `${range} has an address that ${why}`);
+  return range;
+}
+
 /** What holds for the address of a service that nobody declared. */
 export function undeclaredVip(address: string): Vip {
   return { address, announce: 'ANNOUNCE_ARP', state: 'VIP_STATE_ACTIVE' };
 }
 
-/** New timeouts; 0 keeps the current value. */
-export function readTimeouts(given: Timeouts__Output | null | undefined, current: Timeouts, path: string): Timeouts {
+/** Timeouts as given: 0 is to keep a value. */
+export function readTimeouts(given: Timeouts__Output | null | undefined, path: string): TimeoutValues {
   if (given === null || given === undefined) throw invalid(path, 'must be given');
-  const read = (value: number, before: number, field: string) => {
-    checkRange(value, 0, maxTimeoutS, joinPath(path, field), 'a number of seconds');
-    return value === 0 ? before : value;
-  };
-  return {
-    tcpS: read(given.tcpS, current.tcpS, 'tcp_s'),
-    tcpFinS: read(given.tcpFinS, current.tcpFinS, 'tcp_fin_s'),
-    udpS: read(given.udpS, current.udpS, 'udp_s'),
-  };
+  return timeoutsFrom(({ name, field }) => {
+    checkRange(given[field], 0, largestTimeout, joinPath(path, `${name}_s`), 'a number of seconds');
+    return given[field];
+  });
+}
+
+/** Only the tunables that are given. */
+export function readTunables(given: Tunables__Output | null | undefined, path: string): TunableValues {
+  if (given === null || given === undefined) throw invalid(path, 'must be given');
+  const values = tunableValues(given);
+  for (const tunable of tunables) {
+    const value = values[tunable.field];
+    if (value !== undefined) checkTunable(tunable, value, joinPath(path, tunable.name));
+  }
+  return { ...values, ...automatic(values) };
+}
+
+/** 2 is how the automatic mode reads while it is at work; who writes it means that mode. */
+function automatic(values: TunableValues): TunableValues {
+  const defences = ['secureTcp', 'dropEntry', 'dropPacket'] as const;
+  return Object.fromEntries(defences.filter((field) => values[field] === 2).map((field) => [field, 1]));
+}
+
+function checkTunable({ name, initial, minimum, maximum, unsupported }: Tunable, value: number, field: string): void {
+  checkRange(value, minimum, maximum, field, `a value of ${name}`);
+  if (unsupported === undefined || value === initial) return;
+  const message = `${name} stays ${initial}: ${unsupported}`;
+  throw new FulcrumError({ reason: 'REASON_NOT_SUPPORTED', field, message });
 }
 
 export interface NamedServer {

@@ -4,10 +4,10 @@
 import type { Event } from '../generated/fulcrum/v1/Event.js';
 import type { WatchResponse } from '../generated/fulcrum/v1/WatchResponse.js';
 import { FulcrumError } from '../grpc/errors.js';
-import { revisionText, vipMessage, vipMessages, virtualServiceMessage } from './messages.js';
-import { countServicesByVip, type Model, type Touched } from './model.js';
+import { markRulesMessage, revisionText, virtualServiceMessage } from './messages.js';
+import type { Model, Touched } from './model.js';
 import type { Service } from './nouns.js';
-import { undeclaredVip } from './validate.js';
+import { vipsOf } from './vips.js';
 
 /** Services and servers that a reader may be behind: what its queue holds back from the garbage collector. */
 const defaultQueueBound = 500_000;
@@ -118,8 +118,10 @@ function tooSlow(): FulcrumError {
 function* snapshot(model: Model, lineage: string): Generator<WatchResponse> {
   const revision = revisionText(lineage, model.revision);
   for (const service of model.services.values()) yield { revision, service: virtualServiceMessage(service, lineage) };
-  for (const vip of vipMessages(model)) yield { revision, vip };
+  for (const vip of vipsOf(model).values()) yield { revision, vip };
   yield { revision, timeouts: model.timeouts };
+  yield { revision, tunables: model.tunables };
+  yield { revision, markRules: markRulesMessage(model) ?? {} };
   yield { revision, endOfSnapshot: {} };
 }
 
@@ -136,6 +138,9 @@ function changes(before: Model, after: Model, touched: Touched, lineage: string)
   }
   result.push(...vipChanges(before, after, touched.vips, revision));
   if (touched.timeouts) result.push({ message: () => ({ revision, timeouts: after.timeouts }), weight: 1 });
+  if (touched.tunables) result.push({ message: () => ({ revision, tunables: after.tunables }), weight: 1 });
+  if (touched.markRules)
+    result.push({ message: () => ({ revision, markRules: markRulesMessage(after) ?? {} }), weight: 1 });
   return result;
 }
 
@@ -144,17 +149,17 @@ function serviceChanged(service: Service, revision: string, lineage: string): Ch
   return { message, weight: 1 + service.servers.size };
 }
 
-function vipChanges(before: Model, after: Model, addresses: ReadonlySet<string>, revision: string): Change[] {
-  if (addresses.size === 0) return [];
-  const counts = { before: countServicesByVip(before), after: countServicesByVip(after) };
-  return [...addresses].flatMap((address): Change[] => {
-    const services = counts.after.get(address) ?? 0;
-    const declared = after.vips.get(address);
-    if (declared !== undefined || services > 0) {
-      const vip = vipMessage(declared ?? undeclaredVip(address), services);
-      return [{ message: () => ({ revision, vip }), weight: 1 }];
-    }
-    const known = before.vips.has(address) || counts.before.has(address);
-    return known ? [{ message: () => ({ revision, vipRemoved: { address } }), weight: 1 }] : [];
-  });
+/** What was touched, and what is there or not there any more because of it: a range takes the addresses in it along. */
+function vipChanges(before: Model, after: Model, touched: ReadonlySet<string>, revision: string): Change[] {
+  if (touched.size === 0) return [];
+  const [old, now] = [vipsOf(before), vipsOf(after)];
+  const result: Change[] = [];
+  for (const [address, vip] of now) {
+    const isSame = !touched.has(address) && old.get(address)?.services === vip.services;
+    if (!isSame) result.push({ message: () => ({ revision, vip }), weight: 1 });
+  }
+  for (const address of old.keys()) {
+    if (!now.has(address)) result.push({ message: () => ({ revision, vipRemoved: { address } }), weight: 1 });
+  }
+  return result;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Creating, changing and deleting through the API of a manager that runs.
 import test from 'ava';
+import { defaultTimeouts } from '../../src/config/timeouts.js';
 import type { Operation } from '../../src/generated/fulcrum/v1/Operation.js';
 import { failure, startRig, tcp, webService } from './support/director.js';
 
@@ -132,14 +133,9 @@ const refused = [
     'INVALID_ARGUMENT REASON_SCHEDULER_NOT_FOUND service.spec.scheduler',
   ],
   [
-    'scheduler of LVS, not built',
-    { service: { key, spec: { scheduler: 'lblc' } } },
-    'UNIMPLEMENTED REASON_SCHEDULER_NOT_FOUND service.spec.scheduler',
-  ],
-  [
-    'SCTP',
-    { service: { key: { ...key, protocol: 'PROTOCOL_SCTP' } } },
-    'UNIMPLEMENTED REASON_NOT_SUPPORTED service.key.protocol',
+    'persistence engine of LVS, not built',
+    { service: { key, spec: { persistenceEngine: 'sip' } } },
+    'UNIMPLEMENTED REASON_NOT_SUPPORTED service.spec.persistence_engine',
   ],
   [
     'server 0.0.0.0',
@@ -287,7 +283,7 @@ test('VIPs: declared, implied, and counted', async (t) => {
 test('timeouts: set, kept where 0, read', async (t) => {
   const { client } = await startRig(t);
   await client.apply({ operations: { operations: [{ setTimeouts: { tcpS: 60 } }, { setTimeouts: { udpS: 5 } }] } });
-  t.deepEqual((await client.getTimeouts({})).timeouts, { tcpS: 60, tcpFinS: 120, udpS: 5 });
+  t.deepEqual((await client.getTimeouts({})).timeouts, { ...defaultTimeouts, tcpS: 60, udpS: 5 });
 });
 
 test('edits of many clients at once: all of them, each once', async (t) => {

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
+import { tunableValues } from '../../src/config/tunables.js';
 import type { WatchResponse__Output } from '../../src/generated/fulcrum/v1/WatchResponse.js';
 import { type DirectorClient, socketTarget } from '../../src/grpc/client.js';
 import { loadDirectorService } from '../../src/grpc/loader.js';
@@ -21,6 +22,10 @@ function short(message: WatchResponse__Output): string {
       return `vip gone ${message.vipRemoved?.address}`;
     case 'timeouts':
       return `timeouts ${message.timeouts?.tcpS}`;
+    case 'tunables':
+      return `tunables ${JSON.stringify(tunableValues(message.tunables ?? {}))}`;
+    case 'markRules':
+      return `marks ${message.markRules?.rules.map(({ mark }) => mark).join(' ')}`.trimEnd();
     case 'endOfSnapshot':
       return 'end';
     default:
@@ -51,11 +56,13 @@ test('snapshot, end marker, changes as they happen', async (t) => {
   await client.createVirtualService({ service: webService('192.0.2.1', '10.0.0.1') });
   await client.setVip({ vip: { address: '192.0.2.7' } });
   const { take } = watcher(t, client);
-  t.deepEqual(await take(5), [
+  t.deepEqual(await take(7), [
     'service 192.0.2.1 [10.0.0.1]',
     'vip 192.0.2.7 0',
     'vip 192.0.2.1 1',
     'timeouts 900',
+    'tunables {}',
+    'marks',
     'end',
   ]);
   await client.createVirtualService({ service: webService('192.0.2.2') });
@@ -69,11 +76,34 @@ test('snapshot, end marker, changes as they happen', async (t) => {
   t.deepEqual(await take(4), ['vip gone 192.0.2.7', 'timeouts 60', 'gone 192.0.2.1', 'vip gone 192.0.2.1']);
 });
 
+test('tunables and mark rules as they change', async (t) => {
+  const { client } = await startRig(t);
+  await client.setTunables({ tunables: { sloppyTcp: 1 } });
+  const { take } = watcher(t, client);
+  t.deepEqual(await take(4), ['timeouts 900', 'tunables {"sloppyTcp":1}', 'marks', 'end']);
+  await client.setTunables({ tunables: { sloppyTcp: 0, amDroprate: 5 } });
+  await client.setMarkRules({ markRules: { rules: [{ mark: 7 }, { mark: 8 }] } });
+  t.deepEqual(await take(2), ['tunables {"amDroprate":5}', 'marks 7 8']);
+});
+
+test('a range takes the addresses in it along, and gives them back', async (t) => {
+  const { client } = await startRig(t);
+  await client.createVirtualService({ service: webService('203.0.113.1') });
+  const { take } = watcher(t, client);
+  t.deepEqual((await take(6))[1], 'vip 203.0.113.1 1');
+  await client.setVip({ vip: { address: '203.0.113.0/24' } });
+  t.deepEqual(await take(2), ['vip 203.0.113.0/24 1', 'vip gone 203.0.113.1']);
+  await client.createVirtualService({ service: webService('203.0.113.2') });
+  t.deepEqual(await take(2), ['service 203.0.113.2 []', 'vip 203.0.113.0/24 2']);
+  await client.deleteVip({ address: '203.0.113.0/24' });
+  t.deepEqual(await take(3), ['vip 203.0.113.1 1', 'vip 203.0.113.2 1', 'vip gone 203.0.113.0/24']);
+});
+
 test('watchers see the same order, and revisions that never go back', async (t) => {
   const { client } = await startRig(t);
   const first = watcher(t, client);
   const second = watcher(t, client);
-  await Promise.all([first.take(2), second.take(2)]);
+  await Promise.all([first.take(4), second.take(4)]);
   await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
       client.createVirtualService({ service: webService(`192.0.2.${index + 1}`) }),
@@ -88,7 +118,7 @@ test('the end of the connection to the dataplane, and its events, are told', asy
   const { client, dataplane } = await startRig(t);
   await client.createVirtualService({ service: webService('192.0.2.1') });
   const { take } = watcher(t, client, true);
-  await take(4);
+  await take(6);
   dataplane.emit({ event: { kind: 'port_down', message: 'wan' } });
   t.deepEqual(await take(1), ['happened port_down']);
   dataplane.emit({ lost: 3 });
@@ -112,7 +142,7 @@ test('a reader that does not read is ended, and others are not held up', async (
   await once(stalled, 'data');
   stalled.pause();
   const quick = watcher(t, client);
-  await quick.take(2);
+  await quick.take(4);
 
   const names = Array.from({ length: 200 }, (_, index) => `10.0.0.${index + 1}`);
   await client.createVirtualService({ service: webService('192.0.2.1', ...names) });
@@ -141,7 +171,7 @@ test('a watcher that leaves is forgotten, and the manager stops with one still t
   });
   t.like(await ended, { code: 'CANCELLED' });
   const { take } = watcher(t, client);
-  await take(2);
+  await take(4);
   const begin = performance.now();
   await stopManager();
   t.true(performance.now() - begin < 3_000);

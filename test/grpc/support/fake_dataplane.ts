@@ -39,8 +39,12 @@ export class FakeDataplane {
   check: Check = () => undefined;
   /** An Apply waits for this before it is answered. */
   gate: Promise<void> = Promise.resolve();
+  /** Defences that say they are at work. */
+  active: { secureTcpActive?: boolean; dropEntryActive?: boolean; dropPacketActive?: boolean } = {};
   connections: Connection[] = [];
   statistics: { services: ServiceStatistics[]; workers: WorkerStatistics[] } = { services: [], workers: [] };
+  /** What it counted as of the last run of the estimator. */
+  estimated: ServiceStatistics[] = [];
   readonly #path: string;
   readonly #changes = new EventEmitter();
   readonly #events = new EventEmitter();
@@ -109,6 +113,7 @@ export class FakeDataplane {
           workers: 2,
           memory: 'no-huge',
           dpdkVersion: 'fake',
+          ...this.active,
         };
       },
       apply: async (request) => {
@@ -117,9 +122,9 @@ export class FakeDataplane {
         this.#count('Apply');
         return { generation: this.generation, results: [] };
       },
-      getStatistics: async () => {
+      getStatistics: async ({ estimated }) => {
         this.#count('GetStatistics');
-        return this.statistics;
+        return estimated ? { services: this.estimated } : this.statistics;
       },
       listConnections: async (request) => {
         this.#count('ListConnections');

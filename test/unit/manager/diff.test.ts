@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Arithmetic of the difference: so many operations, which, and what they lead to.
 import test from 'ava';
+import { defaultTimeouts, keptTimeouts } from '../../../src/config/timeouts.js';
+import type { TunableValues } from '../../../src/config/tunables.js';
 import type { Configuration__Output } from '../../../src/generated/fulcrum/v1/Configuration.js';
+import type { MarkRule__Output } from '../../../src/generated/fulcrum/v1/MarkRule.js';
 import type { Operation__Output } from '../../../src/generated/fulcrum/v1/Operation.js';
 import type { ServerSpec__Output } from '../../../src/generated/fulcrum/v1/ServerSpec.js';
 import type { ServiceSpec__Output } from '../../../src/generated/fulcrum/v1/ServiceSpec.js';
 import { diff } from '../../../src/manager/diff.js';
 import { applyOperations, emptyModel, type Model } from '../../../src/manager/model.js';
-import { outline, refusal, server, serverSpec, service, serviceSpec } from './support/operations.js';
+import {
+  markRule,
+  outline,
+  refusal,
+  server,
+  serverSpec,
+  service,
+  serviceSpec,
+  setMarkRules,
+  setTimeouts,
+  setTunables,
+} from './support/operations.js';
 
 interface Wanted {
   readonly key: string;
@@ -28,6 +42,8 @@ function configuration(services: readonly Wanted[], rest: Partial<Configuration_
     })),
     vips: [],
     timeouts: null,
+    tunables: null,
+    markRules: null,
     ...rest,
   };
 }
@@ -142,11 +158,36 @@ test('a VIP is declared before its service, and forgotten after it', (t) => {
 });
 
 test('timeouts: 0 keeps, and no change needs nothing', (t) => {
-  const timeouts = (tcpS: number) => configuration([], { timeouts: { tcpS, tcpFinS: 0, udpS: 300 } });
+  const timeouts = (tcpS: number, sctpClosedS = 0) =>
+    configuration([], { timeouts: { ...keptTimeouts, tcpS, udpS: 300, sctpClosedS } });
   t.deepEqual(diff(emptyModel, timeouts(0), true), []);
-  t.deepEqual(diff(emptyModel, timeouts(60), true), [
-    { action: 'setTimeouts', setTimeouts: { tcpS: 60, tcpFinS: 120, udpS: 300 } },
-  ]);
+  t.deepEqual(diff(emptyModel, timeouts(60, 5), true), [setTimeouts({ tcpS: 60, sctpClosedS: 5 })]);
+  t.deepEqual(reach(emptyModel, timeouts(60, 5), true).model.timeouts, {
+    ...defaultTimeouts,
+    tcpS: 60,
+    sctpClosedS: 5,
+  });
+});
+
+test('tunables: only what changes; what is not named stays, or with prune goes back to its default', (t) => {
+  const wanted = (tunables: TunableValues | null) => configuration([], { tunables });
+  const { model } = applyOperations(emptyModel, [setTunables({ sloppyTcp: 1, amDroprate: 5 })]);
+  t.deepEqual(diff(model, wanted({ sloppyTcp: 1, connReuseMode: 0 }), false), [setTunables({ connReuseMode: 0 })]);
+  t.deepEqual(diff(model, wanted({ sloppyTcp: 1 }), true), [setTunables({ amDroprate: 10 })]);
+  t.deepEqual(diff(model, wanted(null), false), []);
+  t.deepEqual(diff(model, wanted(null), true), [setTunables({ sloppyTcp: 0, amDroprate: 10 })]);
+  t.deepEqual(diff(emptyModel, wanted({ sloppyTcp: 0 }), true), []);
+});
+
+test('mark rules: the list as a whole, compared in normal form', (t) => {
+  const wanted = (...rules: Partial<MarkRule__Output>[]) =>
+    configuration([], { markRules: { rules: rules.map(markRule) } });
+  const { model } = applyOperations(emptyModel, [setMarkRules({ destination: '192.0.2.1' }, { mark: 8 })]);
+  t.deepEqual(diff(model, wanted({ destination: '192.0.2.1/32' }, { mark: 8 }), true), []);
+  t.deepEqual(diff(model, wanted({ mark: 8 }, { destination: '192.0.2.1/32' }), false).length, 1);
+  t.deepEqual(diff(model, wanted(), false), [setMarkRules()]);
+  t.deepEqual(diff(model, configuration([]), true), [setMarkRules()]);
+  t.deepEqual(diff(model, configuration([]), false), []);
 });
 
 const wrong: readonly (readonly [string, Configuration__Output, string])[] = [
@@ -159,9 +200,19 @@ const wrong: readonly (readonly [string, Configuration__Output, string])[] = [
     'REASON_INVALID services[0].servers[0].key.address',
   ],
   [
-    'a scheduler of the next issue',
-    configuration([{ key: web, spec: { scheduler: 'lblc' } }]),
-    'REASON_SCHEDULER_NOT_FOUND services[0].spec.scheduler',
+    'a persistence engine that is not built',
+    configuration([{ key: web, spec: { persistenceEngine: 'sip' } }]),
+    'REASON_NOT_SUPPORTED services[0].spec.persistence_engine',
+  ],
+  [
+    'a tunable out of its range',
+    configuration([], { tunables: { sloppyTcp: 2 } }),
+    'REASON_OUT_OF_RANGE tunables.sloppy_tcp',
+  ],
+  [
+    'a mark rule',
+    configuration([], { markRules: { rules: [markRule(), markRule({ source: '10.0.0.1/8' })] } }),
+    'REASON_INVALID mark_rules.rules[1].source',
   ],
   [
     'an unknown scheduler',

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import test from 'ava';
+import { defaultTimeouts } from '../../../src/config/timeouts.js';
 import type { Operation__Output } from '../../../src/generated/fulcrum/v1/Operation.js';
 import type { ServerSpec__Output } from '../../../src/generated/fulcrum/v1/ServerSpec.js';
 import type { ServiceSpec__Output } from '../../../src/generated/fulcrum/v1/ServiceSpec.js';
 import { lvsCapabilities } from '../../../src/manager/capabilities.js';
-import {
-  applyOperations,
-  countServers,
-  countServicesByVip,
-  emptyModel,
-  type Model,
-} from '../../../src/manager/model.js';
+import { applyOperations, countServers, emptyModel, type Model } from '../../../src/manager/model.js';
+import { vipsOf } from '../../../src/manager/vips.js';
 import {
   addServer,
   addService,
@@ -21,6 +17,9 @@ import {
   outline,
   refusal,
   service,
+  setMarkRules,
+  setTimeouts,
+  setTunables,
 } from './support/operations.js';
 
 const web = 'tcp 192.0.2.1:80';
@@ -180,10 +179,11 @@ const refused: readonly (readonly [string, Operation__Output, string])[] = [
     addService('tcp 192.0.2.2:80', { schedulerFlags: 8 }),
     'REASON_OUT_OF_RANGE add_service.spec.scheduler_flags',
   ],
+  ['a timeout of more than a month', setTimeouts({ tcpS: 2_678_401 }), 'REASON_OUT_OF_RANGE set_timeouts.tcp_s'],
   [
-    'a timeout of more than a month',
-    { action: 'setTimeouts', setTimeouts: { tcpS: 2_678_401, tcpFinS: 0, udpS: 0 } },
-    'REASON_OUT_OF_RANGE set_timeouts.tcp_s',
+    'a timeout of a state of more than a month',
+    setTimeouts({ sctpCookieEchoedS: 2_678_401 }),
+    'REASON_OUT_OF_RANGE set_timeouts.sctp_cookie_echoed_s',
   ],
 ];
 
@@ -297,7 +297,7 @@ test('an edit that changes nothing is an edit; -Z is none of the configuration',
   t.is(zeroed.carriedOut.length, 2);
 });
 
-test('flush: services go, declared VIPs and timeouts stay', (t) => {
+test('flush: services go; declared VIPs, timeouts, tunables and mark rules stay', (t) => {
   const vip = {
     address: '192.0.2.1',
     announce: 'ANNOUNCE_ROUTE',
@@ -306,12 +306,14 @@ test('flush: services go, declared VIPs and timeouts stay', (t) => {
   } as const;
   const model = build(
     { action: 'setVip', setVip: vip },
-    { action: 'setTimeouts', setTimeouts: { tcpS: 60, tcpFinS: 0, udpS: 0 } },
+    setTimeouts({ tcpS: 60 }),
+    setTunables({ sloppyTcp: 1 }),
+    setMarkRules({}),
     addService(web),
     addService('tcp 192.0.2.2:80'),
   );
   t.deepEqual(
-    [...countServicesByVip(model)],
+    [...vipsOf(model).values()].map(({ address, services }) => [address, services]),
     [
       ['192.0.2.1', 1],
       ['192.0.2.2', 1],
@@ -323,7 +325,9 @@ test('flush: services go, declared VIPs and timeouts stay', (t) => {
     [...flushed.vips.values()],
     [{ address: '192.0.2.1', announce: 'ANNOUNCE_ROUTE', state: 'VIP_STATE_ACTIVE' }],
   );
-  t.deepEqual(flushed.timeouts, { tcpS: 60, tcpFinS: 120, udpS: 300 });
+  t.deepEqual(flushed.timeouts, { ...defaultTimeouts, tcpS: 60 });
+  t.deepEqual(flushed.tunables, { sloppyTcp: 1 });
+  t.is(flushed.markRules.length, 1);
   t.deepEqual([...touched.services], ['TCP 192.0.2.1:80', 'TCP 192.0.2.2:80']);
   t.deepEqual([...touched.vips], ['192.0.2.1', '192.0.2.2']);
 });
@@ -339,6 +343,29 @@ test('a VIP keeps what is not given', (t) => {
     announce: 'ANNOUNCE_NONE',
     state: 'VIP_STATE_STANDBY',
   });
+});
+
+test('timeouts: 0 keeps, and what is carried out is what was given', (t) => {
+  const first = applyOperations(emptyModel, [setTimeouts({ tcpS: 60, sctpInitS: 5 })]);
+  const second = applyOperations(first.model, [setTimeouts({ tcpSynRecvS: 7 })]);
+  t.deepEqual(second.model.timeouts, { ...defaultTimeouts, tcpS: 60, sctpInitS: 5, tcpSynRecvS: 7 });
+  t.deepEqual(second.carriedOut, [{ setTimeouts: setTimeouts({ tcpSynRecvS: 7 }).setTimeouts ?? null }]);
+  t.true(second.touched.timeouts);
+  t.false(second.touched.tunables);
+});
+
+test('mh begins with no more servers than its table has slots; one that is there takes more', (t) => {
+  const servers = (count: number) =>
+    Array.from({ length: count }, (_, index) => addServer(web, `10.0.${index >> 8}.${index & 255}:80`));
+  const full = build(addService(web), ...servers(4_093));
+  t.is(countServers(applyOperations(full, [editService(web, { scheduler: 'mh' })]).model), 4_093);
+  const tooMany = applyOperations(full, [addServer(web, '10.1.0.0:80')]).model;
+  t.is(
+    refusal(() => applyOperations(tooMany, [editService(web, { scheduler: 'mh' })])),
+    'REASON_INVALID operations[0].edit_service.spec.scheduler',
+  );
+  const mh = build(addService(web, { scheduler: 'mh' }), ...servers(4_094));
+  t.is(countServers(applyOperations(mh, [editService(web, { scheduler: 'mh', schedulerFlags: 1 })]).model), 4_094);
 });
 
 test('ten thousand servers in one group cost milliseconds', (t) => {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,10 +8,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
+import { defaultTimeouts } from '../../../src/config/timeouts.js';
 import { FulcrumError } from '../../../src/grpc/errors.js';
 import { applyOperations, emptyModel } from '../../../src/manager/model.js';
 import { parseState, type State, Store, serializeState } from '../../../src/manager/store.js';
-import { addServer, addService, outline } from './support/operations.js';
+import { addServer, addService, outline, setMarkRules, setTimeouts, setTunables } from './support/operations.js';
 
 const web = 'tcp 192.0.2.1:80';
 
@@ -26,7 +28,9 @@ function exampleState(): State {
       action: 'setVip',
       setVip: { address: '192.0.2.1', announce: 'ANNOUNCE_NONE', state: 'VIP_STATE_STANDBY', services: 0 },
     },
-    { action: 'setTimeouts', setTimeouts: { tcpS: 60, tcpFinS: 0, udpS: 0 } },
+    setTimeouts({ tcpS: 60 }),
+    setTunables({ sloppyTcp: 1 }),
+    setMarkRules({ destination: '203.0.113.0/24', protocol: 'PROTOCOL_TCP', destinationPorts: { first: 80, last: 0 } }),
     addService(web, { scheduler: 'rr' }),
     addServer(web, '10.0.0.1:80'),
     addServer(web, '10.0.0.2:80', { weight: 0 }),
@@ -94,8 +98,8 @@ const damages: readonly (readonly [string, (good: string) => string, RegExp])[] 
   ['of another program', () => '{"name":"x"}\n', /is not a state file of fulcrum/],
   [
     'of a newer version',
-    (good) => good.replace('"version":1', '"version":2'),
-    /has format version 2; this program reads 1/,
+    (good) => good.replace('"version":2', '"version":3'),
+    /has format version 3; this program reads 1 and 2/,
   ],
   ['with a first line that is not JSON', (good) => `x${good}`, /has a damaged first line/],
   ['null', () => 'null\n', /is not a state file of fulcrum/],
@@ -116,6 +120,29 @@ for (const [name, damage, expected] of damages) {
     t.is((await openError(directory)).message, error.message);
   });
 }
+
+/** A file as the first version wrote it. */
+function firstVersion(): string {
+  const body = `${JSON.stringify({
+    lineage: 'lineage-1',
+    generation: 3,
+    revision: 2,
+    nextSequence: 5,
+    timeouts: { tcpS: 60, tcpFinS: 120, udpS: 300 },
+    vips: [],
+    services: [],
+  })}\n`;
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  return `${JSON.stringify({ format: 'fulcrum-state', version: 1, bytes: body.length, sha256 })}\n${body}`;
+}
+
+test('a state file of the first version is read; what it does not know has its defaults', (t) => {
+  const { generation, model } = parseState(Buffer.from(firstVersion()));
+  t.is(generation, 3);
+  t.deepEqual(model.timeouts, { ...defaultTimeouts, tcpS: 60 });
+  t.deepEqual(model.tunables, {});
+  t.deepEqual(model.markRules, []);
+});
 
 test('a directory in place of the file is an error', async (t) => {
   const directory = temporaryDirectory(t);

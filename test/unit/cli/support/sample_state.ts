@@ -174,6 +174,7 @@ function serverStatistics(server: SampleServer): ServerStatistics__Output {
     activeConnections: String(active),
     inactiveConnections: String(inactive),
     persistentConnections: String(persistent),
+    rates: null,
   };
 }
 
@@ -186,6 +187,7 @@ export const statistics: readonly ServiceStatistics__Output[] = sample.map(({ ad
   key: parseServiceKey(address),
   counters: countersOf(sum(servers)),
   servers: servers.map(serverStatistics),
+  rates: null,
 }));
 
 /** "TCP 57 SYN_RECV client virtual server", seconds left. */
@@ -238,6 +240,7 @@ function connectionOf(row: string): Connection__Output {
     method: 'FORWARDING_METHOD_NAT',
     active: state === 'ESTABLISHED',
     worker: 0,
+    fwmark: 0,
     inPackets: '1',
   };
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Short ways to write operations and to read a model, for tests.
+import { keptTimeouts, type TimeoutValues } from '../../../../src/config/timeouts.js';
+import type { TunableValues } from '../../../../src/config/tunables.js';
+import type { MarkRule__Output } from '../../../../src/generated/fulcrum/v1/MarkRule.js';
 import type { Operation__Output } from '../../../../src/generated/fulcrum/v1/Operation.js';
 import type { ServerSpec__Output } from '../../../../src/generated/fulcrum/v1/ServerSpec.js';
 import type { ServiceKey__Output } from '../../../../src/generated/fulcrum/v1/ServiceKey.js';
@@ -68,6 +71,37 @@ export function editServer(of: string, key: string, spec: Partial<ServerSpec__Ou
 
 export function deleteServer(of: string, key: string): Operation__Output {
   return { action: 'deleteServer', deleteServer: { service: service(of), key: server(key) } };
+}
+
+export function setTimeouts(values: Partial<TimeoutValues>): Operation__Output {
+  return { action: 'setTimeouts', setTimeouts: { ...keptTimeouts, ...values } };
+}
+
+export function setTunables(values: TunableValues): Operation__Output {
+  return { action: 'setTunables', setTunables: values };
+}
+
+export function markRule(rule: Partial<MarkRule__Output> = {}): MarkRule__Output {
+  return {
+    family: 'ADDRESS_FAMILY_UNSPECIFIED',
+    protocol: 'PROTOCOL_UNSPECIFIED',
+    source: '',
+    destination: '',
+    sourcePorts: null,
+    destinationPorts: null,
+    mark: 7,
+    local: false,
+    ...rule,
+  };
+}
+
+export function setMarkRules(...rules: Partial<MarkRule__Output>[]): Operation__Output {
+  return { action: 'setMarkRules', setMarkRules: { rules: rules.map(markRule) } };
+}
+
+/** Declares a VIP or a range of them: announced by ARP, active. */
+export function setVip(address: string): Operation__Output {
+  return { action: 'setVip', setVip: { address, announce: 'ANNOUNCE_ARP', state: 'VIP_STATE_ACTIVE', services: 0 } };
 }
 
 /** Services in the order of creation, each with its servers in LVS list order: "TCP 192.0.2.1:80: 10.0.0.2:80 10.0.0.1:80". */
