@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // An operation in words: for what config apply did, and for what config diff and --dry-run would do.
 import { formatServerKey, formatServiceKey } from '../config/keys.js';
-import { serverEntry, serviceEntry, timeoutsEntry, vipEntry } from '../config/services.js';
+import { markRuleEntry } from '../config/mark_rules.js';
+import { serverEntry, serviceEntry, vipEntry } from '../config/services.js';
+import { timeoutsEntry } from '../config/timeouts.js';
+import { tunablesEntry } from '../config/tunables.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { ServerChange__Output } from '../generated/fulcrum/v1/ServerChange.js';
 import type { ServiceChange__Output } from '../generated/fulcrum/v1/ServiceChange.js';
@@ -53,6 +56,16 @@ export function describe(operation: Operation__Output): Described {
       return { sign: '~', action: 'set_vip', settings: operation.setVip ? { ...vipEntry(operation.setVip) } : {} };
     case 'deleteVip':
       return { sign: '-', action: 'delete_vip', settings: { address: operation.deleteVip ?? '' } };
+    case 'setTunables':
+      return {
+        sign: '~',
+        action: 'set_tunables',
+        settings: operation.setTunables ? tunablesEntry(operation.setTunables) : {},
+      };
+    case 'setMarkRules': {
+      const rules = (operation.setMarkRules?.rules ?? []).map((rule): View => ({ ...markRuleEntry(rule) }));
+      return { sign: '~', action: 'set_mark_rules', settings: { rules } };
+    }
     default:
       throw new Error('the director sent an operation without an action');
   }
@@ -67,9 +80,14 @@ export function operationView(operation: Operation__Output): View {
 export function operationText(operation: Operation__Output): string {
   const { sign, action, settings } = describe(operation);
   const words = Object.entries(settings).map(
-    ([name, value]) => `${name}=${Array.isArray(value) ? value.join(',') : value}`,
+    ([name, value]) => `${name}=${Array.isArray(value) ? listText(value) : value}`,
   );
   return [sign, action, ...words].join(' ');
+}
+
+/** "sh-port,flag-3"; of rules only how many there are. */
+function listText(values: readonly View[]): string {
+  return values.some((value) => typeof value === 'object') ? String(values.length) : values.join(',');
 }
 
 function keyText(key: ServiceKey__Output | null | undefined): string {

@@ -2,7 +2,8 @@
 // fulcrum service: virtual services.
 import { type Command, InvalidArgumentError } from 'commander';
 import { allFlagNames, flagOf } from '../config/scheduler_flags.js';
-import { largestTimeout, schedulers, serviceEntry } from '../config/services.js';
+import { schedulers, serviceEntry } from '../config/services.js';
+import { largestTimeout } from '../config/timeouts.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
 import type { ServiceSpec } from '../generated/fulcrum/v1/ServiceSpec.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';

@@ -2,7 +2,10 @@
 // fulcrum watch: the configuration as it is, then every change and event as it happens.
 import type { Command } from 'commander';
 import { formatServiceKey } from '../config/keys.js';
-import { serviceEntry, timeoutsEntry, vipEntry } from '../config/services.js';
+import { markRuleEntry } from '../config/mark_rules.js';
+import { serviceEntry, vipEntry } from '../config/services.js';
+import { shortTimeoutsEntry, timeoutsEntry } from '../config/timeouts.js';
+import { tunablesEntry } from '../config/tunables.js';
 import type { WatchResponse__Output } from '../generated/fulcrum/v1/WatchResponse.js';
 import { type Cli, globalOptions, withDirector } from './cli.js';
 import { jsonText, type View, yamlText } from './output.js';
@@ -21,7 +24,8 @@ export function register(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-First comes a line for each service, VIP and the timeouts, then "end_of_snapshot", then what happens.
+First comes a line for each service and VIP, for the timeouts, the tunables that are not at their default and the
+mark rules, then "end_of_snapshot", then what happens.
 -o json prints one JSON object a line for each event, not one document; -o yaml prints documents.
 
 Examples:
@@ -55,18 +59,20 @@ function eventName(message: WatchResponse__Output): string {
 }
 
 function details(message: WatchResponse__Output): { readonly [key: string]: View } {
-  const { service, serviceRemoved, vip, vipRemoved, timeouts, happened } = message;
+  const { service, serviceRemoved, vip, vipRemoved, timeouts, tunables, markRules, happened } = message;
   if (service) return { service: serviceView(service) };
   if (serviceRemoved?.key) return { address: formatServiceKey(serviceRemoved.key) };
   if (vip) return { vip: vipView(vip) };
   if (vipRemoved) return { address: vipRemoved.address };
-  if (timeouts) return { timeouts: { ...timeoutsEntry(timeouts) } };
+  if (timeouts) return { timeouts: timeoutsEntry(timeouts) };
+  if (tunables) return { tunables: tunablesEntry(tunables) };
+  if (markRules) return { mark_rules: markRules.rules.map((rule): View => ({ ...markRuleEntry(rule) })) };
   if (happened) return { time: happened.time, kind: happened.kind, message: happened.message };
   return {};
 }
 
 function eventText(message: WatchResponse__Output, event: Event): string {
-  const { service, serviceRemoved, vip, vipRemoved, timeouts, happened } = message;
+  const { service, serviceRemoved, vip, vipRemoved, timeouts, tunables, markRules, happened } = message;
   if (service) {
     const { address, scheduler, servers = [] } = serviceEntry(service);
     const list = servers.map((server) => `${server.address}/${server.method}/${server.weight}`);
@@ -75,7 +81,14 @@ function eventText(message: WatchResponse__Output, event: Event): string {
   if (serviceRemoved?.key) return `service removed ${formatServiceKey(serviceRemoved.key)}`;
   if (vip) return `vip ${vip.address} announce ${vipEntry(vip).announce} ${vipEntry(vip).state}`;
   if (vipRemoved) return `vip removed ${vipRemoved.address}`;
-  if (timeouts) return `timeouts tcp ${timeouts.tcpS} tcp_fin ${timeouts.tcpFinS} udp ${timeouts.udpS}`;
+  if (timeouts) return `timeouts ${pairs(shortTimeoutsEntry(timeouts))}`;
+  if (tunables) return `tunables ${pairs(tunablesEntry(tunables)) || '(defaults)'}`;
+  if (markRules) return `mark rules ${markRules.rules.length}`;
   if (happened) return `${happened.time} ${happened.kind}: ${happened.message}`;
   return `-- ${event.event.replaceAll('_', ' ')}, revision ${message.revision}`;
+}
+
+/** "tcp 900 udp 300". */
+function pairs(values: Readonly<Record<string, number>>): string {
+  return Object.entries(values).flat().join(' ');
 }

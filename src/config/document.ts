@@ -133,6 +133,8 @@ function schemaProblem(error: ErrorObject, value: unknown, place: Place): Proble
     case 'minimum':
     case 'maximum':
       return place(path, false, `${error.data} is out of range: ${rangeOf((error.parentSchema ?? {}) as Range)}`);
+    case 'not':
+      return place(path, true, String(error.parentSchema?.description ?? 'must not be given'));
     default:
       return place(path, false, error.message ?? error.keyword);
   }

@@ -8,12 +8,12 @@ import { checkFile, destinationOf, interfacesOf } from './check.js';
 import { ConfigurationError, type Document, inOrder, type Problem, readDocument } from './document.js';
 import { type Machine, thisMachine } from './machine.js';
 import { type DirectorFile, directorSchema } from './schema.js';
-import { toConfiguration } from './services.js';
+import { servicesProperties, toConfiguration } from './services.js';
 
 export interface DirectorConfig {
   /** Proto3 JSON of fulcrum.dataplane.v1.StartConfig. */
   readonly start: StartConfig;
-  /** What `services`, `vips` and `timeouts` ask for; undefined if the file has none of them. */
+  /** What `services`, `vips`, `timeouts`, `tunables` and `mark_rules` ask for; undefined if the file has none of them. */
   readonly services: Configuration | undefined;
   readonly document: Document<DirectorFile>;
 }
@@ -28,7 +28,7 @@ export function parseConfig(text: string, path: string, machine: Machine): Direc
   const file = document.value;
   const problems: Problem[] = [];
   checkFile(file, machine, (at, reason) => problems.push(document.problem(at, reason)));
-  const hasServices = file.services !== undefined || file.vips !== undefined || file.timeouts !== undefined;
+  const hasServices = Object.keys(servicesProperties).some((name) => name in file);
   const services = hasServices ? collecting(problems, () => toConfiguration(document)) : undefined;
   if (problems.length > 0) throw new ConfigurationError(inOrder(problems));
   return { start: startConfig(file, machine), services, document };

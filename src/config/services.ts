@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The services part of a configuration file: `services`, `vips`, `timeouts`. Its JSON Schema, the way from a
-// document to the API's Configuration (errors by file, line and column) and back. The file that
+// The services part of a configuration file: `services`, `vips`, `timeouts`, `tunables`, `mark_rules`. Its JSON Schema,
+// the way from a document to the API's Configuration (errors by file, line and column) and back. The file that
 // `fulcrum config show` prints is the file that `fulcrum config apply` reads.
 
-import { isIP, isIPv4 } from 'node:net';
+import { isIPv4 } from 'node:net';
 import type { Announce__Output } from '../generated/fulcrum/v1/Announce.js';
 import type { Configuration, Configuration__Output } from '../generated/fulcrum/v1/Configuration.js';
 import type { ForwardingMethod__Output } from '../generated/fulcrum/v1/ForwardingMethod.js';
 import type { RealServer, RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
+import type { ServerKey__Output } from '../generated/fulcrum/v1/ServerKey.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
-import type { Timeouts, Timeouts__Output } from '../generated/fulcrum/v1/Timeouts.js';
 import type { TunnelChecksum__Output } from '../generated/fulcrum/v1/TunnelChecksum.js';
 import type { TunnelType__Output } from '../generated/fulcrum/v1/TunnelType.js';
 import type { Vip, Vip__Output } from '../generated/fulcrum/v1/Vip.js';
@@ -17,7 +17,17 @@ import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
 import type { VirtualService, VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
 import { ConfigurationError, type Document, inOrder, type Path, type Problem } from './document.js';
 import { formatServerKey, formatServiceKey, KeyError, parseServerKey, parseServiceKey } from './keys.js';
+import {
+  type MarkRuleEntry,
+  markRuleEntry,
+  markRuleSchema,
+  parsePrefixOrAddress,
+  readPrefixText,
+  toMarkRule,
+} from './mark_rules.js';
 import { allFlagNames, flagNames, flagOf } from './scheduler_flags.js';
+import { largestTimeout, shortTimeoutsEntry, type TimeoutsEntry, timeoutsSchema, toTimeouts } from './timeouts.js';
+import { type TunablesEntry, type TunableValues, toTunables, tunablesEntry, tunablesSchema } from './tunables.js';
 
 export interface ServerEntry {
   readonly address: string;
@@ -47,16 +57,12 @@ export interface VipEntry {
   readonly state?: string;
 }
 
-export interface TimeoutsEntry {
-  readonly tcp?: number;
-  readonly tcp_fin?: number;
-  readonly udp?: number;
-}
-
 export interface ServicesSection {
   readonly services?: readonly ServiceEntry[];
   readonly vips?: readonly VipEntry[];
   readonly timeouts?: TimeoutsEntry;
+  readonly tunables?: TunablesEntry;
+  readonly mark_rules?: readonly MarkRuleEntry[];
 }
 
 export const schedulers = [
@@ -76,8 +82,7 @@ export const schedulers = [
   'twos',
 ] as const;
 
-/** LVS's bounds. */
-export const largestTimeout = 2678400;
+/** LVS's bound. */
 export const largestWeight = 2147483647;
 
 const methods: Readonly<Record<string, ForwardingMethod__Output>> = {
@@ -160,7 +165,7 @@ const vipSchema = {
   additionalProperties: false,
   required: ['address'],
   properties: {
-    address: { type: 'string', description: 'an IPv4 or IPv6 address' },
+    address: { type: 'string', description: 'an IPv4 or IPv6 address, or a range of them: "203.0.113.0/24"' },
     announce: { enum: Object.keys(announces), default: 'arp', description: 'how the link learns of it' },
     state: {
       enum: Object.keys(vipStates),
@@ -178,11 +183,12 @@ export const servicesProperties = {
     description: 'virtual IP addresses; those of services that are not named here are arp and active',
     items: vipSchema,
   },
-  timeouts: {
-    type: 'object',
-    additionalProperties: false,
-    description: 'connection timeouts in seconds; 0 keeps the value in force',
-    properties: { tcp: seconds('TCP, established'), tcp_fin: seconds('TCP after a FIN'), udp: seconds('UDP') },
+  timeouts: timeoutsSchema,
+  tunables: tunablesSchema,
+  mark_rules: {
+    type: 'array',
+    description: 'give packets their marks: the first rule that matches',
+    items: markRuleSchema,
   },
 } as const;
 
@@ -231,11 +237,16 @@ export function toConfiguration(document: Document<ServicesSection>): Configurat
       );
     });
   });
+  const rules = section.mark_rules?.map((entry, index) =>
+    toMarkRule(entry, (field, read) => attempt(['mark_rules', index, ...(field === undefined ? [] : [field])], read)),
+  );
   if (problems.length > 0) throw new ConfigurationError(inOrder(problems));
   return {
     services: services.filter((service) => service !== undefined),
     vips: vips.filter((vip) => vip !== undefined),
-    timeouts: section.timeouts === undefined ? null : timeoutsOf(section.timeouts),
+    timeouts: section.timeouts === undefined ? null : toTimeouts(section.timeouts),
+    tunables: section.tunables === undefined ? null : toTunables(section.tunables),
+    markRules: rules === undefined ? null : { rules },
   };
 }
 
@@ -299,6 +310,8 @@ function serverOf(
     return parsed;
   });
   if (key === undefined) return undefined;
+  attempt([...path, 'method'], () => checkMethod(key, service, entry.method ?? 'dr'));
+  attempt([...path, 'tunnel_type'], () => checkTunnel(entry));
   return {
     key,
     spec: {
@@ -313,6 +326,25 @@ function serverOf(
   };
 }
 
+/** A tunnel may cross families; NAT and DR may not. */
+function checkMethod(key: ServerKey__Output, service: ServiceKey__Output, method: string): void {
+  if (method === 'tun' || isIPv4(key.address) === (addressWidth(service) === 32)) return;
+  throw new KeyError(`${key.address} is not of the service's address family, which only method tun allows`);
+}
+
+function checkTunnel(entry: ServerEntry): void {
+  const { tunnel_type: type = 'ipip', tunnel_port: port, tunnel_checksum: checksum } = entry;
+  if (entry.method !== 'tun') {
+    const isGiven = entry.tunnel_type !== undefined || port !== undefined || checksum !== undefined;
+    if (isGiven) throw new KeyError('tunnel settings are only for method tun');
+    return;
+  }
+  if (type === 'gue' && port === undefined) throw new KeyError('gue needs a tunnel_port');
+  if (type !== 'gue' && port !== undefined) throw new KeyError(`${type} has no port`);
+  if (type === 'ipip' && checksum !== undefined) throw new KeyError('ipip has no checksum');
+  if (type === 'gre' && checksum === 'remcsum') throw new KeyError('gre has no remote checksum offload');
+}
+
 /** Only NAT rewrites the port; a server reached by DR or TUN sees the one that the client used. */
 function checkPort(port: number, service: ServiceKey__Output, method: string): void {
   if (method === 'nat' || service.fwmark !== 0 || port === service.port) return;
@@ -322,16 +354,15 @@ function checkPort(port: number, service: ServiceKey__Output, method: string): v
 }
 
 function vipOf(entry: VipEntry): Vip {
-  if (isIP(entry.address) === 0) throw new KeyError(`"${entry.address}" is not an IPv4 or IPv6 address`);
+  if (parsePrefixOrAddress(entry.address) === undefined) {
+    throw new KeyError(`"${entry.address}" is not an IPv4 or IPv6 address, or a range such as "203.0.113.0/24"`);
+  }
+  readPrefixText(entry.address);
   return {
     address: entry.address,
     announce: announces[entry.announce ?? 'arp'] ?? 'ANNOUNCE_ARP',
     state: vipStates[entry.state ?? 'active'] ?? 'VIP_STATE_ACTIVE',
   };
-}
-
-function timeoutsOf(entry: TimeoutsEntry): Timeouts {
-  return { tcpS: entry.tcp ?? 0, tcpFinS: entry.tcp_fin ?? 0, udpS: entry.udp ?? 0 };
 }
 
 function findRepeated(texts: readonly (string | null | undefined)[]): readonly (readonly [number, string])[] {
@@ -349,8 +380,15 @@ export function fromConfiguration(configuration: Configuration__Output): Service
   return {
     services: configuration.services.map(serviceEntry),
     ...(configuration.vips.length > 0 && { vips: configuration.vips.map(vipEntry) }),
-    ...(configuration.timeouts && { timeouts: timeoutsEntry(configuration.timeouts) }),
+    ...(configuration.timeouts && { timeouts: shortTimeoutsEntry(configuration.timeouts) }),
+    ...(configuration.tunables &&
+      hasTunables(configuration.tunables) && { tunables: tunablesEntry(configuration.tunables) }),
+    ...(configuration.markRules && { mark_rules: configuration.markRules.rules.map(markRuleEntry) }),
   };
+}
+
+function hasTunables(values: TunableValues): boolean {
+  return Object.keys(tunablesEntry(values)).length > 0;
 }
 
 export function serviceEntry(service: VirtualService__Output): ServiceEntry {
@@ -393,10 +431,6 @@ export function vipEntry(vip: Vip__Output): VipEntry {
   };
 }
 
-export function timeoutsEntry(timeouts: Timeouts__Output): TimeoutsEntry {
-  return { tcp: timeouts.tcpS, tcp_fin: timeouts.tcpFinS, udp: timeouts.udpS };
-}
-
 function nameOf<T>(names: Readonly<Record<string, T>>, value: T): string | undefined {
   return Object.keys(names).find((name) => names[name] === value);
 }
@@ -411,17 +445,16 @@ export function documentPath(field: string): Path {
   for (const part of parts) {
     if (/^\d+$/.test(part)) path.push(Number(part));
     else if (part === 'key') return [...path, 'address'];
-    else if (part !== 'spec') path.push(documentNames[part] ?? part);
+    else if (part.endsWith('_ports')) return [...path, part];
+    else if (part !== 'spec' && part !== 'rules')
+      path.push(path[0] === 'timeouts' ? part.replace(/_s$/, '') : documentName(part));
   }
   return path;
 }
 
-const documentNames: Readonly<Record<string, string>> = {
-  persistence_timeout_s: 'persistence_timeout',
-  tcp_s: 'tcp',
-  tcp_fin_s: 'tcp_fin',
-  udp_s: 'udp',
-};
+function documentName(part: string): string {
+  return part === 'persistence_timeout_s' ? 'persistence_timeout' : part;
+}
 
 /** For commands that take the same words as options. */
 export const words = { methods, announces, vipStates, tunnelTypes, tunnelChecksums } as const;

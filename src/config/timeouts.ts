@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The timeouts of connections: one for each state of TCP and SCTP, one for UDP, with LVS's defaults.
+// The timeouts of connections: one for each state of TCP and SCTP, one for UDP, with LVS's defaults; as tables, and as
+// operators write them: "{ tcp: 900, tcp_syn_recv: 60 }".
 import type { Timeouts__Output } from '../generated/fulcrum/v1/Timeouts.js';
 
 export type TimeoutField = keyof Timeouts__Output;
@@ -68,3 +69,39 @@ export const keptTimeouts: TimeoutValues = timeoutsFrom(() => 0);
 export function timeoutByName(name: string): Timeout | undefined {
   return timeouts.find((one) => one.name === name);
 }
+
+/** Seconds by name; what is left out keeps its value. */
+export type TimeoutsEntry = Readonly<Record<string, number>>;
+
+export const timeoutsSchema = {
+  type: 'object',
+  additionalProperties: false,
+  description: 'connection timeouts in seconds, by state; 0 keeps the value in force',
+  properties: Object.fromEntries(
+    timeouts.map(({ name, state, initialS }) => [
+      name,
+      { type: 'integer', minimum: 0, maximum: largestTimeout, description: `${state}; LVS's default ${initialS}` },
+    ]),
+  ),
+};
+
+export function toTimeouts(entry: TimeoutsEntry): TimeoutValues {
+  return timeoutsFrom(({ name }) => entry[name] ?? 0);
+}
+
+/** Those that are not kept. */
+export function timeoutsEntry(values: TimeoutValues): TimeoutsEntry {
+  return Object.fromEntries(
+    timeouts.filter(({ field }) => values[field] !== 0).map(({ name, field }) => [name, values[field]]),
+  );
+}
+
+/** Those of ipvsadm --set, and what else is not at its default: for a file that people read. */
+export function shortTimeoutsEntry(values: TimeoutValues): TimeoutsEntry {
+  const isShown = ({ field, initialS }: Timeout, index: number) =>
+    values[field] !== 0 && (index < setTimeouts || values[field] !== initialS);
+  return Object.fromEntries(timeouts.filter(isShown).map(({ name, field }) => [name, values[field]]));
+}
+
+/** The first ones of the table are those of ipvsadm --set. */
+const setTimeouts = 3;

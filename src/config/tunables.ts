@@ -88,6 +88,9 @@ export function isSyncTunable(name: string): boolean {
   return syncTunables.includes(name);
 }
 
+/** For those of the synchronisation. */
+export const notAvailable = 'is known to LVS, but connection synchronisation is not available yet';
+
 const syncTunables: readonly string[] = [
   'sync_version',
   'sync_ports',
@@ -111,6 +114,37 @@ export function tunableValues(message: TunableValues): TunableValues {
     tunables.flatMap(({ field }) => {
       const value = message[field];
       return value === undefined ? [] : [[field, value]];
+    }),
+  );
+}
+
+/** Values by name, as operators write them. */
+export type TunablesEntry = Readonly<Record<string, number>>;
+
+export const tunablesSchema = {
+  type: 'object',
+  additionalProperties: false,
+  description: "LVS's values below net.ipv4.vs, and some of the director's own IP stack",
+  properties: Object.fromEntries([
+    ...tunables.map(({ name, initial, minimum, maximum, meaning }) => [
+      name,
+      { type: 'integer', minimum, maximum, default: initial, description: meaning },
+    ]),
+    ...syncTunables.map((name) => [name, { not: {}, description: notAvailable }]),
+  ]),
+};
+
+export function toTunables(entry: TunablesEntry): TunableValues {
+  return Object.fromEntries(
+    tunables.filter(({ name }) => entry[name] !== undefined).map(({ name, field }) => [field, entry[name]]),
+  );
+}
+
+export function tunablesEntry(values: TunableValues): TunablesEntry {
+  return Object.fromEntries(
+    tunables.flatMap(({ name, field }) => {
+      const value = values[field];
+      return value === undefined ? [] : [[name, value]];
     }),
   );
 }

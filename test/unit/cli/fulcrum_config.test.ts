@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { ConfigurationError, readDocument } from '../../../src/config/document.js';
 import { documentPath, type ServicesSection, servicesSchema, toConfiguration } from '../../../src/config/services.js';
+import { keptTimeouts } from '../../../src/config/timeouts.js';
 import { FulcrumError } from '../../../src/grpc/errors.js';
 import { director, run } from './support/run_fulcrum.js';
 
@@ -27,6 +28,38 @@ timeouts:
   tcp: 900
   tcp_fin: 120
   udp: 300
+  sctp_cookie_echoed: 5
+`;
+
+/** What the later parts of the product brought: every kind of service, tunnels, tunables, mark rules, ranges. */
+const full = `services:
+  - address: fwmark:7
+    scheduler: lblc
+    servers:
+      - { address: 10.0.0.11, method: dr, weight: 1 }
+  - address: fwmark:8:ipv6
+    scheduler: rr
+    servers: []
+  - address: sctp:203.0.113.10:36412
+    scheduler: lc
+    servers:
+      - { address: 10.0.0.11:9000, method: nat, weight: 1 }
+  - address: tcp:[2001:db8::1]:80
+    scheduler: mh
+    servers:
+      - { address: "[2001:db8:2::1]:80", method: tun, weight: 1 }
+      - { address: 10.0.0.12:80, method: tun, weight: 1, tunnel_type: gue, tunnel_port: 6080, tunnel_checksum: remcsum }
+      - { address: 10.0.0.13:80, method: tun, weight: 1, tunnel_type: gre, tunnel_checksum: csum }
+vips:
+  - { address: 203.0.113.0/24, announce: route, state: active }
+  - { address: "2001:db8::/64", announce: none, state: active }
+tunables:
+  conn_reuse_mode: 0
+  sloppy_tcp: 1
+mark_rules:
+  - { mark: 7, protocol: tcp, destination: 203.0.113.0/24, destination_ports: 80 }
+  - { mark: 8, family: ipv6, protocol: udp, source_ports: 1024-65535, local: true }
+  - { mark: 0, source: 2001:db8::/32 }
 `;
 
 const configuration = (text: string) =>
@@ -54,7 +87,7 @@ test('a file becomes a configuration', (t) => {
   );
   t.like(services?.[1]?.spec, { scheduler: 'sh', schedulerFlags: 6, persistenceTimeoutS: 60, persistencePrefix: 64 });
   t.deepEqual(vips, [{ address: '203.0.113.10', announce: 'ANNOUNCE_ARP', state: 'VIP_STATE_STANDBY' }]);
-  t.deepEqual(timeouts, { tcpS: 900, tcpFinS: 120, udpS: 300 });
+  t.deepEqual(timeouts, { ...keptTimeouts, tcpS: 900, tcpFinS: 120, udpS: 300, sctpCookieEchoedS: 5 });
 });
 
 test('what is left out has the defaults of LVS; timeouts that are left out stay', (t) => {
@@ -78,8 +111,8 @@ const wrong: readonly (readonly [what: string, text: string, problems: readonly 
     'a key that is like no other',
     'servers: []\nfrobnicate: 1\n',
     [
-      'file.yaml:1:1: servers: unknown key "servers"; known here: services, vips, timeouts',
-      'file.yaml:2:1: frobnicate: unknown key "frobnicate"; known here: services, vips, timeouts',
+      'file.yaml:1:1: servers: unknown key "servers"; known here: services, vips, timeouts, tunables, mark_rules',
+      'file.yaml:2:1: frobnicate: unknown key "frobnicate"; known here: services, vips, timeouts, tunables, mark_rules',
     ],
   ],
   [
@@ -141,6 +174,82 @@ vips: [{ address: 203.0.113.10 }, { address: 203.0.113.10 }]
     'services: [\n',
     ['file.yaml:2:1: Flow sequence in block collection must be sufficiently indented and end with a ]'],
   ],
+  [
+    'a timeout of a state that there is not',
+    'timeouts: { tcp_syn_rcv: 5 }\n',
+    ['file.yaml:1:13: timeouts.tcp_syn_rcv: unknown key "tcp_syn_rcv"; did you mean "tcp_syn_recv"?'],
+  ],
+  [
+    'a tunable that there is not, one out of range, and one of the synchronisation',
+    'tunables:\n  slopy_tcp: 1\n  drop_packet: 4\n  sync_ports: 2\n',
+    [
+      'file.yaml:2:3: tunables.slopy_tcp: unknown key "slopy_tcp"; did you mean "sloppy_tcp"?',
+      'file.yaml:3:16: tunables.drop_packet: 4 is out of range: 0 … 3',
+      'file.yaml:4:3: tunables.sync_ports: is known to LVS, but connection synchronisation is not available yet',
+    ],
+  ],
+  [
+    'mark rules that cannot be',
+    `mark_rules:
+  - { mark: 1, source: lan }
+  - { mark: 1, source: 10.0.0.1/8, destination: 10.0.0.0/33 }
+  - { mark: 1, source: 10.0.0.0/8, destination: "2001:db8::/32" }
+  - { mark: 1, family: ipv6, source: 10.0.0.0/8 }
+  - { mark: 1, source_ports: 80 }
+  - { mark: 1, protocol: tcp, source_ports: 81-80, destination_ports: "80,81" }
+  - { mark: 1, protocol: tcp, destination_ports: 65536 }
+`,
+    [
+      'file.yaml:2:24: mark_rules[0].source: "lan" is not an address or a prefix such as "10.0.0.0/8"',
+      'file.yaml:3:24: mark_rules[1].source: 10.0.0.1/8 has bits set behind its prefix length',
+      'file.yaml:3:49: mark_rules[1].destination: "10.0.0.0/33" is not an address or a prefix such as "10.0.0.0/8"',
+      "file.yaml:4:49: mark_rules[2].destination: 2001:db8::/32 is not of the source's address family",
+      'file.yaml:5:24: mark_rules[3].family: the prefixes are of ipv4, not ipv6',
+      'file.yaml:6:30: mark_rules[4].source_ports: ports need a protocol: tcp, udp or sctp',
+      'file.yaml:7:45: mark_rules[5].source_ports: 81-80 ends before it begins',
+      'file.yaml:7:71: mark_rules[5].destination_ports: "80,81" is not a port or a range of ports such as "8000-8099"',
+      'file.yaml:8:50: mark_rules[6].destination_ports: "65536" is not a port or a range of ports such as "8000-8099"',
+    ],
+  ],
+  [
+    'a mark rule without a mark, and marks out of range',
+    'mark_rules: [{ protocol: tcp }, { mark: 4294967296 }, { mark: -1 }]\n',
+    [
+      'file.yaml:1:14: mark_rules[0]: "mark" is missing',
+      'file.yaml:1:41: mark_rules[1].mark: 4294967296 is out of range: 0 … 4294967295',
+      'file.yaml:1:63: mark_rules[2].mark: -1 is out of range: 0 … 4294967295',
+    ],
+  ],
+  [
+    'VIPs that are none',
+    'vips: [{ address: 203.0.113 }, { address: 203.0.113.1/24 }]\n',
+    [
+      'file.yaml:1:19: vips[0].address: "203.0.113" is not an IPv4 or IPv6 address, or a range such as "203.0.113.0/24"',
+      'file.yaml:1:43: vips[1].address: 203.0.113.1/24 has bits set behind its prefix length',
+    ],
+  ],
+  [
+    'tunnels and families that do not go together',
+    `services:
+  - address: tcp:203.0.113.10:80
+    servers:
+      - { address: "[2001:db8::1]:80", method: nat }
+      - { address: 10.0.0.1, method: tun, tunnel_type: gue }
+      - { address: 10.0.0.2, method: tun, tunnel_port: 6080 }
+      - { address: 10.0.0.3, method: tun, tunnel_type: gre, tunnel_checksum: remcsum }
+      - { address: 10.0.0.4, tunnel_type: ipip }
+  - address: fwmark:8:ipv6
+    servers: [{ address: 10.0.0.1 }]
+`,
+    [
+      "file.yaml:4:48: services[0].servers[0].method: 2001:db8::1 is not of the service's address family, which only method tun allows",
+      'file.yaml:5:56: services[0].servers[1].tunnel_type: gue needs a tunnel_port',
+      'file.yaml:6:9: services[0].servers[2].tunnel_type: ipip has no port',
+      'file.yaml:7:56: services[0].servers[3].tunnel_type: gre has no remote checksum offload',
+      'file.yaml:8:43: services[0].servers[4].tunnel_type: tunnel settings are only for method tun',
+      "file.yaml:10:15: services[1].servers[0].method: 10.0.0.1 is not of the service's address family, which only method tun allows",
+    ],
+  ],
   ['a key twice', 'vips: []\nvips: []\n', ['file.yaml:2:1: Map keys must be unique']],
 ];
 
@@ -158,6 +267,10 @@ test("the API's field paths lead back to the document", (t) => {
   ]);
   t.deepEqual(documentPath('configuration.services[0].servers[2].key.port'), ['services', 0, 'servers', 2, 'address']);
   t.deepEqual(documentPath('configuration.timeouts.tcp_fin_s'), ['timeouts', 'tcp_fin']);
+  t.deepEqual(documentPath('configuration.timeouts.sctp_init1_s'), ['timeouts', 'sctp_init1']);
+  t.deepEqual(documentPath('configuration.tunables.sloppy_tcp'), ['tunables', 'sloppy_tcp']);
+  t.deepEqual(documentPath('configuration.mark_rules.rules[1].source'), ['mark_rules', 1, 'source']);
+  t.deepEqual(documentPath('configuration.mark_rules.rules[1].source_ports.last'), ['mark_rules', 1, 'source_ports']);
 });
 
 function file(t: ExecutionContext, text: string): string {
@@ -198,6 +311,43 @@ test('config show prints what config apply reads: the same configuration comes b
   t.is(request?.mode, 'APPLY_MODE_ATOMIC');
   t.true(request?.prune);
   t.is(request?.configuration?.services.length, 2);
+});
+
+test('config show: services of every kind, ranges, tunables and mark rules come back as they are written', async (t) => {
+  const wanted = configuration(full);
+  const fake = await director(t, { getConfiguration: async () => ({ configuration: wanted }) });
+  t.deepEqual(configuration((await run('config show', fake)).output), wanted);
+  t.is((await run('config show', fake)).output.split('tunables:')[1], full.split('tunables:')[1]);
+  t.deepEqual(configuration((await run('config show -o json', fake)).output), wanted);
+  t.deepEqual(wanted.tunables, { connReuseMode: 0, sloppyTcp: 1 });
+  t.deepEqual(wanted.markRules?.rules?.[1], {
+    family: 'ADDRESS_FAMILY_IPV6',
+    protocol: 'PROTOCOL_UDP',
+    source: '',
+    destination: '',
+    sourcePorts: { first: 1024, last: 65535 },
+    destinationPorts: null,
+    mark: 8,
+    local: true,
+  });
+});
+
+test('config diff: tunables and mark rules', async (t) => {
+  const changes = [
+    { setTunables: { sloppyTcp: 1, amDroprate: 5 } },
+    { setMarkRules: { rules: [{ mark: 7, destination: '203.0.113.0/24' }, { mark: 8 }] } },
+    { setTimeouts: { sctpClosedS: 5 } },
+  ];
+  const fake = await director(t, { apply: async () => ({ operations: changes }) });
+  const path = file(t, full);
+  t.is(
+    (await run(`config diff -f ${path}`, fake)).output,
+    '~ set_tunables sloppy_tcp=1 am_droprate=5\n~ set_mark_rules rules=2\n~ set_timeouts sctp_closed=5\n',
+  );
+  t.deepEqual(JSON.parse((await run(`config diff -f ${path} -o json`, fake)).output).operations[1], {
+    action: 'set_mark_rules',
+    rules: [{ mark: 7, destination: '203.0.113.0/24' }, { mark: 8 }],
+  });
 });
 
 test('config apply prints what was done', async (t) => {

@@ -103,6 +103,11 @@ test('the services part comes along, and its problems with the others', (t) => {
   );
 });
 
+test('tunables or mark rules alone make a services part', (t) => {
+  t.deepEqual(parse(`${lan}tunables: {sloppy_tcp: 1}\n`).services?.tunables, { sloppyTcp: 1 });
+  t.is(parse(`${lan}mark_rules: [{mark: 7}]\n`).services?.markRules?.rules?.length, 1);
+});
+
 interface Refusal {
   readonly title: string;
   readonly text: string;
@@ -271,6 +276,33 @@ test('IPv6 addresses and routes are held to the same rules', (t) => {
       "f.yaml:2:28: routes[0].via: 2001:db8:1::1 is on no interface's link",
       "f.yaml:2:75: routes[1].via: 10.0.0.1 is not of the destination's address family",
       "f.yaml:2:75: routes[1].via: 10.0.0.1 is on no interface's link",
+    ],
+  );
+});
+
+test('IPv6 neighbours, two families on an interface, and a default route of each', (t) => {
+  const ports =
+    'ports: {a: {device: net_null0, interfaces: [{addresses: [10.0.0.1/24, "2001:db8::1/64", "fe80::1/64"]}]}}\n';
+  const { start } = parse(
+    `${ports}routes: [{to: default, via: 10.0.0.254}, {to: default, via: "2001:db8::ff"}, {to: "2001:db8:1::/48", interface: a}]\n` +
+      'neighbors: [{address: "2001:db8::2", interface: a, mac: "02:00:00:00:00:02"}]\n',
+  );
+  t.deepEqual(
+    start.interfaces?.[0]?.addresses?.map(({ prefix }) => prefix),
+    ['10.0.0.1/24', '2001:db8::1/64', 'fe80::1/64'],
+  );
+  t.deepEqual(
+    start.routes?.map(({ prefix }) => prefix),
+    ['0.0.0.0/0', '::/0', '2001:db8:1::/48'],
+  );
+  t.is(start.neighbors?.[0]?.address, '2001:db8::2');
+  t.deepEqual(
+    complaints(
+      `${ports}neighbors: [{address: "ff02::1", interface: a, mac: "02:00:00:00:00:02"}, {address: "2001:0db8::2", interface: a, mac: "02:00:00:00:00:02"}, {address: "2001:db8::2", interface: a, mac: "02:00:00:00:00:02"}]\n`,
+    ),
+    [
+      'f.yaml:2:23: neighbors[0].address: "ff02::1" is not an address that a host can have',
+      'f.yaml:2:152: neighbors[2].address: 2001:db8::2 on a is defined twice',
     ],
   );
 });
