@@ -26,7 +26,7 @@ export function register(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-A file has three parts, each of which may be left out:
+A file has five parts, each of which may be left out:
 
   services:
     - address: tcp:203.0.113.10:80
@@ -36,7 +36,11 @@ A file has three parts, each of which may be left out:
         - { address: 10.0.0.12:80, method: nat }
   vips:
     - { address: 203.0.113.10, announce: arp, state: active }
+    - { address: 198.51.100.0/24, announce: route }
   timeouts: { tcp: 900, tcp_fin: 120, udp: 300 }
+  tunables: { conn_reuse_mode: 0 }
+  mark_rules:                           # the first one that matches
+    - { mark: 7, protocol: tcp, destination: 198.51.100.0/24, destination_ports: 80 }
 
 The file of "fulcrum up" may be given too: only these parts of it are read.
 
@@ -63,7 +67,10 @@ Examples:
 function fileOptions(command: Command): Command {
   return command
     .requiredOption('-f, --file <file>', 'YAML file; "-" for standard input')
-    .option('--prune', 'delete services, servers and VIPs that the file does not name');
+    .option(
+      '--prune',
+      'delete services, servers, VIPs and mark rules that the file does not name; tunables go back to their defaults',
+    );
 }
 
 async function readText(cli: Cli, file: string): Promise<string> {

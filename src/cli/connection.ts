@@ -58,6 +58,7 @@ function connectionView(connection: Connection__Output): { readonly [key: string
     active: connection.active,
     worker: connection.worker,
     in_packets: BigInt(connection.inPackets),
+    ...(connection.fwmark !== 0 && { fwmark: connection.fwmark }),
   };
 }
 

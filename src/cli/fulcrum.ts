@@ -9,6 +9,7 @@ import type { Cli } from './cli.js';
 import { register as registerConfig } from './config.js';
 import { register as registerConnection } from './connection.js';
 import { CommandError, type ExitCode, exitCodeOf, exitCodes, exitCodesHelp } from './exit_codes.js';
+import { register as registerMark } from './mark.js';
 import { register as registerNeighbor } from './neighbor.js';
 import { outputFormats } from './output.js';
 import { register as registerPort } from './port.js';
@@ -17,6 +18,8 @@ import { register as registerService } from './service.js';
 import { register as registerStats } from './stats.js';
 import { register as registerStatus } from './status.js';
 import type { Streams } from './streams.js';
+import { register as registerTimeout } from './timeout.js';
+import { register as registerTunable } from './tunable.js';
 import { register as registerVip } from './vip.js';
 import { register as registerWatch } from './watch.js';
 
@@ -65,7 +68,7 @@ async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command
     .exitOverride();
   captureOutput(program, cli);
   program.commandsGroup('Virtual services:');
-  for (const register of [registerService, registerServer, registerVip]) register(program, cli);
+  for (const register of [registerService, registerServer, registerVip, registerMark]) register(program, cli);
   program.commandsGroup('Observation:');
   for (const register of [
     registerStatus,
@@ -78,7 +81,7 @@ async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command
     register(program, cli);
   }
   program.commandsGroup('Director:');
-  registerConfig(program, cli);
+  for (const register of [registerConfig, registerTunable, registerTimeout]) register(program, cli);
   await registerHeavy(program, cli, words);
   program.helpCommand('help [command...]', 'the same as --help');
   return program;
@@ -126,7 +129,8 @@ function joinServiceWords(words: readonly string[]): string[] {
   for (let at = 0; at < words.length; at++) {
     const word = words[at] ?? '';
     const next = words[at + 1];
-    if (protocolWords.includes(word) && next !== undefined && !next.startsWith('-')) {
+    const isValue = words[at - 1] === '--protocol';
+    if (!isValue && protocolWords.includes(word) && next !== undefined && !next.startsWith('-')) {
       joined.push(`${word}:${next}`);
       at++;
     } else joined.push(word);

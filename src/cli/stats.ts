@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { formatServerKey, formatServiceKey } from '../config/keys.js';
 import type { Counters__Output } from '../generated/fulcrum/v1/Counters.js';
 import type { GetStatisticsResponse__Output } from '../generated/fulcrum/v1/GetStatisticsResponse.js';
+import type { Rates__Output } from '../generated/fulcrum/v1/Rates.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
 import type { ServiceStatistics__Output } from '../generated/fulcrum/v1/ServiceStatistics.js';
 import type { VerdictCount__Output } from '../generated/fulcrum/v1/VerdictCount.js';
@@ -14,6 +15,7 @@ import { tableLines, type View } from './output.js';
 
 interface ShowOptions {
   readonly all?: boolean;
+  readonly rate?: boolean;
 }
 
 export function register(program: Command, cli: Cli): void {
@@ -24,11 +26,13 @@ export function register(program: Command, cli: Cli): void {
       'after',
       `
 Packets and bytes are those of the IP layer, as LVS counts them: IN from clients to servers, OUT back through the
-director (NAT only). Every packet leaves by exactly one verdict; a verdict that loses the packet is marked "drop".
+director (NAT only). --rate shows what LVS's estimator makes of them: per second, smoothed, renewed every two seconds
+(see the tunable run_estimation). Every packet leaves by exactly one verdict; a verdict that loses the packet is marked "drop".
 
 Examples:
   fulcrum stats
   fulcrum stats show tcp:203.0.113.10:80
+  fulcrum stats --rate
   fulcrum stats verdicts --all
   fulcrum stats show -o json | jq '.verdicts[] | select(.drop and .packets > 0)'
   fulcrum stats zero`,
@@ -37,7 +41,8 @@ Examples:
     .command('show', { isDefault: true })
     .description('everything, or one service (the default)')
     .argument('[service]', 'only this virtual service', serviceArgument)
-    .action((service, _, command) => show(cli, command, service));
+    .option('--rate', 'in the table, rates per second instead of counters')
+    .action((service, options, command) => show(cli, command, service, options));
   stats
     .command('workers')
     .description('packets, connections and load of each worker')
@@ -54,7 +59,7 @@ Examples:
     .action((service, _, command) => zero(cli, command, service));
 }
 
-function countersView(counters: Counters__Output | null): { readonly [key: string]: View } {
+function countersView(counters: Counters__Output | Rates__Output | null): { readonly [key: string]: View } {
   return {
     connections: BigInt(counters?.connections ?? 0),
     in_packets: BigInt(counters?.inPackets ?? 0),
@@ -68,9 +73,11 @@ function serviceView(service: ServiceStatistics__Output): View {
   return {
     service: service.key ? formatServiceKey(service.key) : '',
     ...countersView(service.counters),
+    rates: countersView(service.rates),
     servers: service.servers.map((server) => ({
       server: server.key ? formatServerKey(server.key) : '',
       ...countersView(server.counters),
+      rates: countersView(server.rates),
       active_connections: BigInt(server.activeConnections),
       inactive_connections: BigInt(server.inactiveConnections),
       persistent_connections: BigInt(server.persistentConnections),
@@ -101,6 +108,7 @@ function workerView(worker: WorkerStatistics__Output): View {
 interface CounterRow {
   readonly name: string;
   readonly counters: Counters__Output | null;
+  readonly rates: Rates__Output | null;
   readonly active: string;
   readonly inactive: string;
 }
@@ -113,12 +121,14 @@ function counterRows(service: ServiceStatistics__Output): readonly CounterRow[] 
     {
       name: service.key ? formatServiceKey(service.key) : '',
       counters: service.counters,
+      rates: service.rates,
       active: sum('activeConnections'),
       inactive: sum('inactiveConnections'),
     },
     ...service.servers.map((server) => ({
       name: `  -> ${server.key ? formatServerKey(server.key) : ''}`,
       counters: server.counters,
+      rates: server.rates,
       active: server.activeConnections,
       inactive: server.inactiveConnections,
     })),
@@ -136,6 +146,20 @@ function serviceTable(services: readonly ServiceStatistics__Output[]): readonly 
       { title: 'OUT BYTES', value: ({ counters }) => counters?.outBytes ?? 0, right: true },
       { title: 'ACTIVE', value: ({ active }) => active, right: true },
       { title: 'INACTIVE', value: ({ inactive }) => inactive, right: true },
+    ],
+    services.flatMap(counterRows),
+  );
+}
+
+function rateTable(services: readonly ServiceStatistics__Output[]): readonly string[] {
+  return tableLines(
+    [
+      { title: 'SERVICE', value: ({ name }) => name },
+      { title: 'CONNS/S', value: ({ rates }) => rates?.connections ?? 0, right: true },
+      { title: 'IN PKTS/S', value: ({ rates }) => rates?.inPackets ?? 0, right: true },
+      { title: 'OUT PKTS/S', value: ({ rates }) => rates?.outPackets ?? 0, right: true },
+      { title: 'IN BYTES/S', value: ({ rates }) => rates?.inBytes ?? 0, right: true },
+      { title: 'OUT BYTES/S', value: ({ rates }) => rates?.outBytes ?? 0, right: true },
     ],
     services.flatMap(counterRows),
   );
@@ -178,10 +202,16 @@ function statistics(cli: Cli, command: Command, service?: ServiceKey__Output): P
   return withDirector(cli, command, (director) => director.getStatistics(service ? { service } : {}));
 }
 
-async function show(cli: Cli, command: Command, service: ServiceKey__Output | undefined): Promise<void> {
+async function show(
+  cli: Cli,
+  command: Command,
+  service: ServiceKey__Output | undefined,
+  options: ShowOptions,
+): Promise<void> {
   const answer = await statistics(cli, command, service);
-  if (service) {
-    await print(cli, command, { services: answer.services.map(serviceView) }, () => serviceTable(answer.services));
+  if (service || options.rate) {
+    const table = options.rate ? rateTable : serviceTable;
+    await print(cli, command, { services: answer.services.map(serviceView) }, () => table(answer.services));
     return;
   }
   const view = {

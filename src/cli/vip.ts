@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum vip: virtual IP addresses, how the link learns of them, and whether this director is the active one.
-import { isIP } from 'node:net';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { KeyError } from '../config/keys.js';
+import { parsePrefixOrAddress, readPrefixText } from '../config/mark_rules.js';
 import { vipEntry, words } from '../config/services.js';
 import type { Vip, Vip__Output } from '../generated/fulcrum/v1/Vip.js';
 import { type Cli, editSettings, present, print, printEdit, withDirector } from './cli.js';
@@ -23,9 +24,13 @@ export function register(program: Command, cli: Cli): void {
 Every address of a virtual service is a VIP: announced by ARP (or ND) and active, until it is set otherwise here.
 A standby VIP answers no ARP and announces nothing, but what arrives for it is forwarded.
 
+A prefix declares a range: every address of it is local to the director. What was set of a single address goes before
+what was set of a range that has it.
+
 Examples:
   fulcrum vip set 203.0.113.10 --announce arp --state standby
   fulcrum vip activate 203.0.113.10
+  fulcrum vip set 198.51.100.0/24 --announce route
   fulcrum vip list`,
     );
   vip
@@ -35,7 +40,7 @@ Examples:
   vip
     .command('set')
     .description('declare one, or change what is given; a new one is announced by ARP and active')
-    .argument('<address>', 'IPv4 or IPv6 address', address)
+    .argument('<address>', 'IPv4 or IPv6 address, or a range of them as a prefix', address)
     .addOption(new Option('--announce <how>', 'how the link learns of it').choices(Object.keys(words.announces)))
     .addOption(new Option('--state <state>', 'active or standby').choices(Object.keys(words.vipStates)))
     .option('--dry-run', 'only check whether the director would do it')
@@ -43,23 +48,31 @@ Examples:
   vip
     .command('activate')
     .description('make it active and announce it: the same as set --state active')
-    .argument('<address>', 'IPv4 or IPv6 address', address)
+    .argument('<address>', 'IPv4 or IPv6 address, or a range of them as a prefix', address)
     .action((at, _, command) => set(cli, command, at, { state: 'active' }));
   vip
     .command('standby')
     .description('stop answering ARP for it: the same as set --state standby')
-    .argument('<address>', 'IPv4 or IPv6 address', address)
+    .argument('<address>', 'IPv4 or IPv6 address, or a range of them as a prefix', address)
     .action((at, _, command) => set(cli, command, at, { state: 'standby' }));
   vip
     .command('delete')
     .description('forget what was set of it')
-    .argument('<address>', 'IPv4 or IPv6 address', address)
+    .argument('<address>', 'IPv4 or IPv6 address, or a range of them as a prefix', address)
     .option('--dry-run', 'only check whether the director would do it')
     .action((at, options, command) => remove(cli, command, at, options));
 }
 
 function address(text: string): string {
-  if (isIP(text) === 0) throw new InvalidArgumentError('An IPv4 or IPv6 address is needed.');
+  if (parsePrefixOrAddress(text) === undefined) {
+    throw new InvalidArgumentError('An IPv4 or IPv6 address is needed, or a range such as 203.0.113.0/24.');
+  }
+  try {
+    readPrefixText(text);
+  } catch (error) {
+    if (error instanceof KeyError) throw new InvalidArgumentError(`${error.message}.`);
+    throw error;
+  }
   return text;
 }
 
