@@ -10,13 +10,16 @@ export function connectionTitleLines(withEngine: boolean): readonly string[] {
   return ['IPVS connection entries', withEngine ? `${title}        pe name          pe_data` : title];
 }
 
-export function connectionLine(connection: Connection__Output, names: Names): string {
+/** A template of a fwmark service has protocol "IP", and its mark as address. */
+export function connectionLine(connection: Connection__Output, names: Names, withEngine: boolean): string {
   const { protocol, state, expiresMs } = connection;
   const client = endpointName(connection.clientAddress, connection.clientPort, protocol, names);
   const virtual = endpointName(connection.virtualAddress, connection.virtualPort, protocol, names);
   const server = endpointName(connection.serverAddress, connection.serverPort, protocol, names);
   const start = `${left(protocolTitle(protocol), 3)} ${left(minutes(expiresMs), 6)} ${left(state, 11)}`;
-  return `${start} ${left(client, 18)} ${left(virtual, 18)} ${server}`;
+  const line = `${start} ${left(client, 18)} ${left(virtual, 18)}`;
+  if (!withEngine || connection.persistenceEngine === '') return `${line} ${server}`;
+  return `${line} ${left(server, 16)} ${left(connection.persistenceEngine, 18)} ${connection.persistenceData}`;
 }
 
 /** "MM:SS", whole seconds left. */

@@ -44,10 +44,10 @@ SERVICE
   -f, --fwmark-service MARK [-6]  all packets that carry this mark; -6: those of IPv6
 
 Options of services
-  -s, --scheduler NAME        rr wrr lc wlc lblc lblcr dh sh mh sed nq fo ovf; default wlc
+  -s, --scheduler NAME        rr wrr lc wlc lblc lblcr dh sh mh sed nq fo ovf twos; default wlc
   -p, --persistent [SECONDS]  a client stays with its server; default 360 seconds
   -M, --netmask MASK          clients of one such network count as one (IPv6: a prefix length)
-  --pe ENGINE                 persistence engine: sip
+  --pe ENGINE                 persistence engine: sip (not available yet)
   -o, --ops                   schedule every UDP packet on its own
   -b, --sched-flags FLAG,...  sh-fallback sh-port mh-fallback mh-port flag-1 flag-2 flag-3
 
@@ -65,7 +65,7 @@ Options of listings
   -n, --numeric               addresses and ports as numbers
   -c, --connection            the connections
   --stats  --rate  --thresholds  --persistent-conn  --tun-info
-                              other columns (--rate is not available yet)
+                              other columns
   -X, --exact                 counters with all their digits
   --nosort                    in the order in which the scheduler meets the servers
   --timeout                   the timeouts that --set sets

@@ -37,18 +37,14 @@ export async function list(command: ListCommand, host: Host, client: DirectorCli
 
 async function listServices(command: ListCommand, host: Host, client: DirectorClient): Promise<number> {
   const { columns, exact, service, sorted } = command;
-  if (columns === 'rate') {
-    host.complain('Rates are not available yet');
-    return exitListingFailed;
-  }
   const [status, configured, counted] = await Promise.all([
     client.getStatus({}),
     service ? oneService(service, client) : allServices(client),
-    client.getStatistics(service ? { service } : {}).catch(asFailure),
+    client.getStatistics({ estimated: columns === 'stats', ...(service && { service }) }).catch(asFailure),
   ]);
   if (counted instanceof FulcrumError) {
     host.complain(`Connections and counters are not available: ${counted.describe()}`);
-    if (columns === 'stats') return exitListingFailed;
+    if (columns === 'stats' || columns === 'rate') return exitListingFailed;
   }
   const listed = joinStatistics(configured, counted instanceof FulcrumError ? [] : counted.services);
   const style: ListingStyle = { columns, exact, names: await namesFor(command.numeric, listed, host) };
@@ -100,7 +96,9 @@ async function listConnections(command: ListCommand, host: Host, client: Directo
   do {
     const page = await client.listConnections({ pageSize, pageToken });
     await book?.learn(page.connections.flatMap((row) => [row.clientAddress, row.virtualAddress, row.serverAddress]));
-    const lines = page.connections.map((row) => `${connectionLine(row, book ?? numericNames)}\n`);
+    const lines = page.connections.map(
+      (row) => `${connectionLine(row, book ?? numericNames, command.persistentConnections)}\n`,
+    );
     await host.write(lines.join(''));
     pageToken = page.nextPageToken;
   } while (pageToken !== '');

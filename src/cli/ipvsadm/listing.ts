@@ -12,7 +12,7 @@ import { exactNumber, left, scaledNumber } from './numbers.js';
 import type { Columns } from './parse.js';
 
 export interface ListingStyle {
-  readonly columns: Exclude<Columns, 'rate'>;
+  readonly columns: Columns;
   readonly exact: boolean;
   readonly names: Names;
 }
@@ -22,17 +22,18 @@ export function versionLine(size: number | string): string {
   return `IP Virtual Server version 1.2.1 (size=${size})`;
 }
 
-const counterTitles = ['Conns', 'InPkts', 'OutPkts', 'InBytes', 'OutBytes'];
+const numberTitles = (...names: readonly string[]): readonly [string, string] => [
+  left('Prot LocalAddress:Port', 33) + names.map((name) => name.padStart(9)).join(''),
+  '  -> RemoteAddress:Port',
+];
 
-const titles: Readonly<Record<ListingStyle['columns'], readonly [string, string]>> = {
+const titles: Readonly<Record<Columns, readonly [string, string]>> = {
   plain: [
     'Prot LocalAddress:Port Scheduler Flags',
     '  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn',
   ],
-  stats: [
-    left('Prot LocalAddress:Port', 33) + counterTitles.map((title) => title.padStart(9)).join(''),
-    '  -> RemoteAddress:Port',
-  ],
+  stats: numberTitles('Conns', 'InPkts', 'OutPkts', 'InBytes', 'OutBytes'),
+  rate: numberTitles('CPS', 'InPPS', 'OutPPS', 'InBPS', 'OutBPS'),
   thresholds: [
     `${left('Prot LocalAddress:Port', 34)}Uthreshold Lthreshold ActiveConn InActConn `,
     '  -> RemoteAddress:Port',
@@ -47,21 +48,22 @@ const titles: Readonly<Record<ListingStyle['columns'], readonly [string, string]
   ],
 };
 
-export function titleLines(columns: ListingStyle['columns']): readonly string[] {
+export function titleLines(columns: Columns): readonly string[] {
   return titles[columns];
 }
 
 /** One service with its servers. */
 export function serviceLines(service: ListedService, style: ListingStyle): readonly string[] {
-  const first =
-    style.columns === 'stats'
-      ? statisticsOf(service, style)
-      : `${serviceName(service.key, style.names)} ${description(service)}`;
+  const name = serviceName(service.key, style.names);
+  const numbers = numbersOf(service, style.columns);
+  const first = numbers ? left(name, 33) + numberColumns(numbers, style) : `${name} ${description(service)}`;
   return [first, ...service.servers.map((server) => serverLine(server, service.key.protocol, style))];
 }
 
-function statisticsOf(service: ListedService, style: ListingStyle): string {
-  return left(serviceName(service.key, style.names), 33) + counterColumns(service.counters, style);
+/** What the five columns of numbers show; undefined for other columns. */
+function numbersOf({ counters, rates }: ListedService | ListedServer, columns: Columns): Counters | undefined {
+  if (columns === 'rate') return rates;
+  return columns === 'stats' ? counters : undefined;
 }
 
 const protocolTitles: Readonly<Record<Protocol__Output, string>> = {
@@ -71,9 +73,9 @@ const protocolTitles: Readonly<Record<Protocol__Output, string>> = {
   PROTOCOL_SCTP: 'SCTP',
 };
 
-/** "TCP  192.0.2.1:80", "FWM  8 IPv6"; a long IPv4 host name is cut at the column's end. */
+/** "TCP  192.0.2.1:80", "FWM  8 IPv6"; a long IPv4 host name is cut at the column's end. Marks are signed in listings. */
 function serviceName(key: ServiceKey__Output, names: Names): string {
-  if (key.fwmark !== 0) return `FWM  ${key.fwmark}${isIpv6Service(key) ? ' IPv6' : ''}`;
+  if (key.fwmark !== 0) return `FWM  ${key.fwmark | 0}${isIpv6Service(key) ? ' IPv6' : ''}`;
   const name = `${left(protocolTitles[key.protocol], 4)} ${endpointName(key.address, key.port, key.protocol, names)}`;
   return isIpv6Service(key) ? name : name.slice(0, 33);
 }
@@ -118,6 +120,15 @@ const forwards: Readonly<Record<ServerSpec__Output['method'], string>> = {
   FORWARDING_METHOD_TUN: 'Tunnel',
 };
 
+/** A server that is the director itself has no method. */
+function forwardText({ key, spec }: ListedServer): string {
+  return isLoopback(key.address) ? 'Local' : forwards[spec.method];
+}
+
+export function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
+}
+
 function serverLine(server: ListedServer, protocol: Protocol__Output, style: ListingStyle): string {
   const { key, spec } = server;
   const name = endpointName(key.address, key.port, protocol, style.names);
@@ -126,19 +137,21 @@ function serverLine(server: ListedServer, protocol: Protocol__Output, style: Lis
   const weight = spec.weight ?? 1;
   switch (style.columns) {
     case 'plain':
-      return `${start} ${left(forwards[spec.method], 7)} ${left(weight, 6)} ${connections}`;
+      return `${start} ${left(forwardText(server), 7)} ${left(weight, 6)} ${connections}`;
     case 'stats':
-      return start + counterColumns(server.counters, style);
+      return start + numberColumns(server.counters, style);
+    case 'rate':
+      return start + numberColumns(server.rates, style);
     case 'thresholds':
       return `${start} ${left(spec.upperThreshold, 10)} ${left(spec.lowerThreshold, 10)} ${connections}`;
     case 'persistent-conn':
       return `${start} ${left(weight, 9)} ${left(server.persistent, 11)} ${connections}`;
     case 'tun-info':
-      return `${start} ${left(forwards[spec.method], 7)} ${left(tunnelInfo(spec), 13)} ${left(weight, 6)} ${connections}`;
+      return `${start} ${left(forwardText(server), 7)} ${left(tunnelInfo(spec), 13)} ${left(weight, 6)} ${connections}`;
   }
 }
 
-function counterColumns(counters: Counters, style: ListingStyle): string {
+function numberColumns(counters: Counters, style: ListingStyle): string {
   const { connections, inPackets, outPackets, inBytes, outBytes } = counters;
   return [connections, inPackets, outPackets, inBytes, outBytes].map(style.exact ? exactNumber : scaledNumber).join('');
 }

@@ -3,6 +3,7 @@
 import { isIPv6 } from 'node:net';
 import { formatServerKey, formatServiceKey } from '../../config/keys.js';
 import type { Counters__Output } from '../../generated/fulcrum/v1/Counters.js';
+import type { Rates__Output } from '../../generated/fulcrum/v1/Rates.js';
 import type { RealServer__Output } from '../../generated/fulcrum/v1/RealServer.js';
 import type { ServerKey__Output } from '../../generated/fulcrum/v1/ServerKey.js';
 import type { ServerSpec__Output } from '../../generated/fulcrum/v1/ServerSpec.js';
@@ -24,6 +25,8 @@ export interface ListedServer {
   readonly key: ServerKey__Output;
   readonly spec: ServerSpec__Output;
   readonly counters: Counters;
+  /** Per second. */
+  readonly rates: Counters;
   readonly active: bigint;
   readonly inactive: bigint;
   readonly persistent: bigint;
@@ -33,6 +36,8 @@ export interface ListedService {
   readonly key: ServiceKey__Output;
   readonly spec: ServiceSpec__Output;
   readonly counters: Counters;
+  /** Per second. */
+  readonly rates: Counters;
   readonly servers: readonly ListedServer[];
 }
 
@@ -49,9 +54,14 @@ export function joinStatistics(
   return services.flatMap((service) => {
     if (!service.key || !service.spec) return [];
     const counted = byKey.get(formatServiceKey(service.key));
-    const counters = countersOf(counted?.counters);
     return [
-      { key: service.key, spec: service.spec, counters, servers: joinServers(service.servers, counted?.servers ?? []) },
+      {
+        key: service.key,
+        spec: service.spec,
+        counters: countersOf(counted?.counters),
+        rates: countersOf(counted?.rates),
+        servers: joinServers(service.servers, counted?.servers ?? []),
+      },
     ];
   });
 }
@@ -71,6 +81,7 @@ function joinServers(
         key,
         spec,
         counters: countersOf(counted?.counters),
+        rates: countersOf(counted?.rates),
         active: BigInt(counted?.activeConnections ?? 0),
         inactive: BigInt(counted?.inactiveConnections ?? 0),
         persistent: BigInt(counted?.persistentConnections ?? 0),
@@ -79,7 +90,7 @@ function joinServers(
   });
 }
 
-function countersOf(counters: Counters__Output | null | undefined): Counters {
+function countersOf(counters: Counters__Output | Rates__Output | null | undefined): Counters {
   if (!counters) return noCounters;
   return {
     connections: BigInt(counters.connections),
@@ -92,7 +103,7 @@ function countersOf(counters: Counters__Output | null | undefined): Counters {
 
 const protocolNumber = { PROTOCOL_UNSPECIFIED: 0, PROTOCOL_TCP: 6, PROTOCOL_UDP: 17, PROTOCOL_SCTP: 132 } as const;
 
-/** By mark, family, protocol, address, port; servers by address, port. */
+/** By mark (as a signed difference), family, protocol, address, port; servers by address, port. */
 export function sortServices(services: readonly ListedService[]): readonly ListedService[] {
   return services
     .map((service) => ({ ...service, servers: [...service.servers].sort(compareServers) }))
@@ -101,7 +112,7 @@ export function sortServices(services: readonly ListedService[]): readonly Liste
 
 function compareServices({ key: a }: ListedService, { key: b }: ListedService): number {
   return (
-    a.fwmark - b.fwmark ||
+    (a.fwmark - b.fwmark) | 0 ||
     Number(isIpv6Service(a)) - Number(isIpv6Service(b)) ||
     protocolNumber[a.protocol] - protocolNumber[b.protocol] ||
     compareAddresses(a.address, b.address) ||

@@ -3,7 +3,7 @@
 // not part of it, as with ipvsadm.
 import type { ServerSpec__Output } from '../../generated/fulcrum/v1/ServerSpec.js';
 import type { ServiceKey__Output } from '../../generated/fulcrum/v1/ServiceKey.js';
-import { endpointName, maskText, shownFlags } from './listing.js';
+import { endpointName, isLoopback, maskText, shownFlags } from './listing.js';
 import { isIpv6Service, type ListedServer, type ListedService } from './model.js';
 import type { Names } from './names.js';
 
@@ -48,6 +48,11 @@ function restorableFlags(bits: number, scheduler: string): string {
   return (names.length === 0 && bits !== 0 ? ['flag-3'] : names).join(',');
 }
 
+/** A server that is the director itself is saved without its method, as with ipvsadm. */
+function methodLetter({ key, spec }: Pick<ListedServer, 'key' | 'spec'>): string {
+  return isLoopback(key.address) ? '-g' : methodLetters[spec.method];
+}
+
 const methodLetters = {
   FORWARDING_METHOD_UNSPECIFIED: '-g',
   FORWARDING_METHOD_NAT: '-m',
@@ -58,7 +63,7 @@ const methodLetters = {
 function serverOptions({ key, spec }: ListedServer, service: ServiceKey__Output, names: Names): readonly string[] {
   return [
     `-r ${endpointName(key.address, key.port, service.protocol, names)}`,
-    methodLetters[spec.method],
+    methodLetter({ key, spec }),
     `-w ${spec.weight ?? 1}`,
     ...(spec.method === 'FORWARDING_METHOD_TUN' ? tunnelOptions(spec) : []),
   ];

@@ -98,6 +98,18 @@ test('stats: services with sums, workers, verdicts that happened', async (t) => 
   t.is((await run('stats show tcp:192.0.2.1:80', fake)).output.split('\n').length, 6);
 });
 
+test('stats --rate: what the estimator makes of it, for all services or one', async (t) => {
+  const fake = await director(t, { getStatistics: async () => ({ services: [...statistics] }) });
+  const lines = (await run('stats --rate', fake)).output.split('\n');
+  t.regex(lines[0] ?? '', /^SERVICE +CONNS\/S +IN PKTS\/S +OUT PKTS\/S +IN BYTES\/S +OUT BYTES\/S$/);
+  t.true(lines.some((line) => /^tcp:192\.0\.2\.1:80 +1 +3 +0 +130 +0$/.test(line)));
+  t.true(lines.some((line) => /^ {2}-> 10\.0\.2\.11:8443 +0 +1 +1 +60 +30$/.test(line)));
+  t.is((await run('stats show tcp:192.0.2.1:80 --rate', fake)).output, lines.join('\n'));
+  const json = JSON.parse((await run('stats --rate -o json', fake)).output);
+  const web = json.services.find(({ service }: { service: string }) => service === 'tcp:192.0.2.1:80');
+  t.deepEqual(web.rates, { connections: 1, in_packets: 3, in_bytes: 130, out_packets: 0, out_bytes: 0 });
+});
+
 test('stats as JSON: every verdict, and 64-bit counters as numbers with all their digits', async (t) => {
   const fake = await director(t, answers);
   const { output } = await run('stats -o json', fake);

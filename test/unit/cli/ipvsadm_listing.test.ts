@@ -26,6 +26,8 @@ const cases: readonly (readonly [file: string, style: Partial<ListingStyle>])[] 
   ['list-names.txt', { names: named }],
   ['list-stats.txt', { columns: 'stats' }],
   ['list-stats.txt', { columns: 'stats', exact: true }],
+  ['list-rate.txt', { columns: 'rate' }],
+  ['list-rate.txt', { columns: 'rate', exact: true }],
   ['list-thresholds.txt', { columns: 'thresholds' }],
   ['list-persistent-conn.txt', { columns: 'persistent-conn' }],
   ['list-tun-info.txt', { columns: 'tun-info' }],
@@ -57,17 +59,58 @@ test('saved rules, numeric and by name', (t) => {
 
 test('connections, numeric and by name', (t) => {
   const table = (names: Names): string =>
-    text([...connectionTitleLines(false), ...connections.map((row) => connectionLine(row, names))]);
+    text([...connectionTitleLines(false), ...connections.map((row) => connectionLine(row, names, false))]);
   t.is(table(numericNames), fixture('connections-numeric.txt'));
   t.is(table(named), fixture('connections-names.txt'));
 });
 
-test('connections with --persistent-conn have two more titles', (t) => {
-  const [, title] = connectionTitleLines(true);
+test('connections with --persistent-conn: engine and data where there are any', (t) => {
+  const lines = connections.map((row) => connectionLine(row, numericNames, true));
+  t.is(text([...connectionTitleLines(true), ...lines]), fixture('connections-persistent.txt'));
+});
+
+test('a template of a fwmark service: protocol IP, and the mark as an address', (t) => {
+  const [first] = connections;
+  if (first === undefined) throw new Error('the sample is empty');
+  const template = {
+    ...first,
+    protocol: 'PROTOCOL_UNSPECIFIED',
+    clientPort: 0,
+    virtualPort: 0,
+    serverPort: 0,
+    state: 'NONE',
+  } as const;
   t.is(
-    title,
-    'pro expire state       source             virtual            destination        pe name          pe_data',
+    connectionLine({ ...template, virtualAddress: '0.0.0.7', fwmark: 7 }, numericNames, false),
+    'IP  00:57  NONE        198.51.100.1:0     0.0.0.7:0          10.0.2.11:0',
   );
+  const six = { ...template, clientAddress: '2001:db8::1', virtualAddress: '0:7::', serverAddress: '2001:db8::b' };
+  t.is(
+    connectionLine({ ...six, fwmark: 7 }, named, false),
+    'IP  00:57  NONE        [2001:db8::1]:0    [0:7::]:0          [2001:db8::b]:0',
+  );
+});
+
+test('marks from 2^31 on are negative in listings, and sorted so; saved rules can be restored', (t) => {
+  const mark = listed.find(({ key }) => key.fwmark === 7);
+  if (mark === undefined) throw new Error('the sample has no mark');
+  const high = { ...mark, key: { ...mark.key, fwmark: 4_294_967_295 }, servers: [] };
+  const style: ListingStyle = { columns: 'plain', exact: false, names: numericNames };
+  t.deepEqual(serviceLines(high, style), ['FWM  -1 lblc']);
+  t.deepEqual(
+    sortServices([mark, high]).map(({ key }) => key.fwmark),
+    [4_294_967_295, 7],
+  );
+  t.deepEqual(ruleLines(high, numericNames), ['-A -f 4294967295 -s lblc']);
+});
+
+test('a server that is the director itself is Local, and saved as -g', (t) => {
+  const [first] = listed;
+  const server = first?.servers[0];
+  if (first === undefined || server === undefined) throw new Error('the sample is empty');
+  const local = { ...first, servers: [{ ...server, key: { address: '127.0.0.1', port: 36412 } }] };
+  t.regex(serviceLines(local, { columns: 'plain', exact: false, names: numericNames })[1] ?? '', / Local {3}1 /);
+  t.regex(ruleLines(local, numericNames)[1] ?? '', /-r 127\.0\.0\.1:36412 -g -w 1$/);
 });
 
 test('flags: sh and mh do not name the third bit, other schedulers do', (t) => {

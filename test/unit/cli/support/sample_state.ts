@@ -28,10 +28,14 @@ interface SampleServer {
   readonly connections?: readonly [number, number, number?];
   /** connections, packets in and out, bytes in and out */
   readonly counters?: readonly [number, number, number, number, number];
+  /** likewise per second */
+  readonly rates?: readonly [number, number, number, number, number];
 }
 
 interface SampleService {
   readonly address: string;
+  /** Not the sum of the servers': each is smoothed by itself. */
+  readonly rates?: readonly [number, number, number, number, number];
   readonly spec: Partial<ServiceSpec__Output>;
   readonly servers: readonly SampleServer[];
 }
@@ -49,33 +53,68 @@ const sample: readonly SampleService[] = [
   },
   {
     address: 'udp:192.0.2.1:53',
+    rates: [1, 1, 0, 18, 0],
     spec: { scheduler: 'rr', onePacket: true },
     servers: [
-      { address: '10.0.2.12:53', method: 'NAT', counters: [3, 3, 0, 87, 0] },
-      { address: '10.0.2.11:53', method: 'NAT', counters: [2, 2, 0, 58, 0] },
+      { address: '10.0.2.12:53', method: 'NAT', counters: [3, 3, 0, 87, 0], rates: [0, 0, 0, 11, 0] },
+      { address: '10.0.2.11:53', method: 'NAT', counters: [2, 2, 0, 58, 0], rates: [0, 0, 0, 7, 0] },
     ],
   },
   {
     address: 'tcp:192.0.2.1:21',
+    rates: [0, 0, 0, 10, 0],
     spec: { scheduler: 'rr', persistenceTimeoutS: 360, persistencePrefix: 24 },
-    servers: [{ address: '10.0.2.11:21', method: 'NAT', connections: [2, 0, 1], counters: [2, 2, 0, 80, 0] }],
+    servers: [
+      {
+        address: '10.0.2.11:21',
+        method: 'NAT',
+        connections: [2, 0, 1],
+        counters: [2, 2, 0, 80, 0],
+        rates: [0, 0, 0, 10, 0],
+      },
+    ],
   },
   {
     address: 'tcp:192.0.2.4:0',
+    rates: [0, 0, 0, 10, 0],
     spec: { scheduler: 'wlc', persistenceTimeoutS: 300 },
-    servers: [{ address: '10.0.2.11:0', method: 'NAT', connections: [2, 0, 1], counters: [2, 2, 0, 80, 0] }],
+    servers: [
+      {
+        address: '10.0.2.11:0',
+        method: 'NAT',
+        connections: [2, 0, 1],
+        counters: [2, 2, 0, 80, 0],
+        rates: [0, 0, 0, 10, 0],
+      },
+    ],
   },
   {
     address: 'tcp:192.0.2.3:80',
+    rates: [0, 0, 0, 10, 0],
     spec: { scheduler: 'mh', schedulerFlags: 3 },
     servers: [
       { address: '10.0.3.12:80', method: 'TUN', spec: ipip },
-      { address: '10.0.3.11:80', method: 'TUN', spec: gre, connections: [1, 0], counters: [1, 1, 0, 40, 0] },
-      { address: '10.0.3.10:80', method: 'TUN', spec: gue, connections: [1, 0], counters: [1, 1, 0, 40, 0] },
+      {
+        address: '10.0.3.11:80',
+        method: 'TUN',
+        spec: gre,
+        connections: [1, 0],
+        counters: [1, 1, 0, 40, 0],
+        rates: [0, 0, 0, 5, 0],
+      },
+      {
+        address: '10.0.3.10:80',
+        method: 'TUN',
+        spec: gue,
+        connections: [1, 0],
+        counters: [1, 1, 0, 40, 0],
+        rates: [0, 0, 0, 5, 0],
+      },
     ],
   },
   {
     address: 'tcp:192.0.2.1:80',
+    rates: [1, 3, 0, 130, 0],
     spec: { scheduler: 'wrr' },
     servers: [
       {
@@ -84,6 +123,7 @@ const sample: readonly SampleService[] = [
         spec: { ...ipip, weight: 2 },
         connections: [3, 1],
         counters: [4, 9, 0, 360, 0],
+        rates: [0, 1, 0, 45, 0],
       },
       {
         address: '10.0.2.12:80',
@@ -91,30 +131,61 @@ const sample: readonly SampleService[] = [
         spec: { upperThreshold: 1000, lowerThreshold: 800 },
         connections: [1, 1],
         counters: [2, 5, 0, 200, 0],
+        rates: [0, 1, 0, 25, 0],
       },
-      { address: '10.0.2.11:80', method: 'DR', spec: { weight: 3 }, connections: [3, 2], counters: [5, 12, 0, 480, 0] },
+      {
+        address: '10.0.2.11:80',
+        method: 'DR',
+        spec: { weight: 3 },
+        connections: [3, 2],
+        counters: [5, 12, 0, 480, 0],
+        rates: [1, 1, 0, 60, 0],
+      },
     ],
   },
   {
     address: 'tcp:192.0.2.1:443',
+    rates: [0, 1, 1, 60, 30],
     spec: { scheduler: 'sh', schedulerFlags: 3, persistenceTimeoutS: 600 },
     servers: [
       { address: '10.0.2.12:8443', method: 'NAT', spec: { weight: 0 } },
-      { address: '10.0.2.11:8443', method: 'NAT', connections: [2, 2, 1], counters: [4, 12, 6, 480, 240] },
+      {
+        address: '10.0.2.11:8443',
+        method: 'NAT',
+        connections: [2, 2, 1],
+        counters: [4, 12, 6, 480, 240],
+        rates: [0, 1, 1, 60, 30],
+      },
     ],
   },
   {
     address: 'tcp:[2001:db8:ff::1]:80',
+    rates: [0, 0, 0, 30, 15],
     spec: { scheduler: 'rr', persistenceTimeoutS: 300, persistencePrefix: 64 },
     servers: [
-      { address: '[2001:db8:2::c]:8080', method: 'NAT', connections: [2, 0, 1], counters: [2, 4, 2, 240, 120] },
+      {
+        address: '[2001:db8:2::c]:8080',
+        method: 'NAT',
+        connections: [2, 0, 1],
+        counters: [2, 4, 2, 240, 120],
+        rates: [0, 0, 0, 30, 15],
+      },
       { address: '[2001:db8:2::b]:80', method: 'DR' },
     ],
   },
   {
     address: 'udp:192.0.2.1:5060',
+    rates: [0, 0, 0, 21, 0],
     spec: { scheduler: 'rr', persistenceTimeoutS: 60, persistenceEngine: 'sip' },
-    servers: [{ address: '10.0.2.13:5060', method: 'NAT', connections: [0, 1, 1], counters: [1, 1, 0, 168, 0] }],
+    servers: [
+      {
+        address: '10.0.2.13:5060',
+        method: 'NAT',
+        connections: [0, 1, 1],
+        counters: [1, 1, 0, 168, 0],
+        rates: [0, 0, 0, 21, 0],
+      },
+    ],
   },
   { address: 'fwmark:7', spec: { scheduler: 'lblc' }, servers: [{ address: '10.0.2.11:0', method: 'DR' }] },
   { address: 'fwmark:8:ipv6', spec: { scheduler: 'rr' }, servers: [] },
@@ -174,7 +245,7 @@ function serverStatistics(server: SampleServer): ServerStatistics__Output {
     activeConnections: String(active),
     inactiveConnections: String(inactive),
     persistentConnections: String(persistent),
-    rates: null,
+    rates: countersOf(server.rates ?? [0, 0, 0, 0, 0]),
   };
 }
 
@@ -183,14 +254,14 @@ function sum(servers: readonly SampleServer[]): Numbers {
   return [column(0), column(1), column(2), column(3), column(4)];
 }
 
-export const statistics: readonly ServiceStatistics__Output[] = sample.map(({ address, servers }) => ({
+export const statistics: readonly ServiceStatistics__Output[] = sample.map(({ address, rates, servers }) => ({
   key: parseServiceKey(address),
   counters: countersOf(sum(servers)),
   servers: servers.map(serverStatistics),
-  rates: null,
+  rates: countersOf(rates ?? [0, 0, 0, 0, 0]),
 }));
 
-/** "TCP 57 SYN_RECV client virtual server", seconds left. */
+/** "TCP 57 SYN_RECV client virtual server", seconds left; then engine and data, if any. */
 const connectionRows = `
 TCP 57 SYN_RECV 198.51.100.1:20000 192.0.2.4:8080 10.0.2.11:8080
 TCP 57 SYN_RECV 198.51.100.1:20000 192.0.2.3:80 10.0.3.11:80
@@ -202,7 +273,7 @@ TCP 117 TIME_WAIT 198.51.100.2:6000 192.0.2.1:443 10.0.2.11:8443
 TCP 897 ESTABLISHED [2001:db8:aa::1]:1001 [2001:db8:ff::1]:80 [2001:db8:2::c]:8080
 TCP 57 SYN_RECV 198.51.100.3:7001 192.0.2.1:21 10.0.2.11:21
 TCP 897 ESTABLISHED 198.51.100.1:20003 192.0.2.1:80 10.0.2.11:80
-UDP 57 NONE 198.51.100.1:0 192.0.2.1:5060 10.0.2.13:5060
+UDP 57 NONE 198.51.100.1:0 192.0.2.1:5060 10.0.2.13:5060 sip abc@host
 TCP 897 ESTABLISHED 198.51.100.1:20006 192.0.2.1:80 10.0.3.10:80
 UDP 297 UDP 198.51.100.1:5060 192.0.2.1:5060 10.0.2.13:5060
 TCP 117 FIN_WAIT 198.51.100.9:4000 192.0.2.1:80 10.0.2.12:80
@@ -224,7 +295,8 @@ TCP 897 ESTABLISHED 198.51.100.2:5001 192.0.2.1:443 10.0.2.11:8443
 `;
 
 function connectionOf(row: string): Connection__Output {
-  const [protocol = '', seconds = '', state = '', client = '', virtual = '', server = ''] = row.split(' ');
+  const [protocol = '', seconds = '', state = '', client = '', virtual = '', server = '', engine = '', data = ''] =
+    row.split(' ');
   const [from, to, served] = [client, virtual, server].map(serverKey);
   return {
     protocol: protocol === 'UDP' ? 'PROTOCOL_UDP' : 'PROTOCOL_TCP',
@@ -241,6 +313,8 @@ function connectionOf(row: string): Connection__Output {
     active: state === 'ESTABLISHED',
     worker: 0,
     fwmark: 0,
+    persistenceEngine: engine,
+    persistenceData: data,
     inPackets: '1',
   };
 }
