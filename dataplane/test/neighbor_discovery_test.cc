@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <random>
 
 #include "test/packet_builder.h"
 
@@ -186,4 +187,22 @@ TEST_CASE("neighbour discovery: cut off anywhere, it is invalid; padding is no p
   CHECK(valid(packet));
   set16(packet, 4, 20);  // says that it is shorter than any
   CHECK_FALSE(valid(packet));
+}
+
+TEST_CASE("neighbour discovery: any options of any length, with a right checksum") {
+  std::mt19937 random(1);
+  unsigned seen = 0;
+  for (unsigned round = 0; round < 20'000; ++round) {
+    Bytes options(random() % 40);
+    for (uint8_t& at : options) at = static_cast<uint8_t>(random() % 4);
+    const bool asks = random() % 2 != 0;
+    const Parsed found = parsed(message(asks ? 135 : 136, kThem, kUs, 0, kUs, to_hex(options)));
+    if (!found.valid) continue;
+    ++seen;
+    REQUIRE(options.size() % 8 == 0);
+    if (!found.found.has_mac) continue;
+    const Bytes mac(found.found.mac.begin(), found.found.mac.end());
+    REQUIRE(std::search(options.begin(), options.end(), mac.begin(), mac.end()) != options.end());
+  }
+  CHECK(seen > 500);
 }

@@ -611,3 +611,45 @@ TEST_CASE("reassembly: random pieces") {
   CHECK(finished > 500);
   CHECK(sent == held + expired_fragments + bench.lost() + bench.reassembler.clear());
 }
+
+TEST_CASE("reassembly: frames changed anywhere") {
+  std::mt19937 random(11);
+  const auto below = [&](unsigned limit) { return static_cast<unsigned>(random() % limit); };
+  Bench bench;
+  unsigned sent = 0, finished = 0, finished_of = 0, expired_fragments = 0;
+  for (unsigned round = 0; round < 3000; ++round) {
+    const bool ipv6 = below(2) != 0;
+    PacketBuilder builder = datagram(ipv6, 100 + below(400)).id(below(3));
+    if (below(3) == 0) {
+      if (ipv6)
+        builder.extension(0, "00 0104 00000000").extension(60, "01 010c 000000000000000000000000");
+      else
+        builder.ip_options("94040000");
+    }
+    auto frames = builder.fragments(8 * (1 + below(30)));
+    std::shuffle(frames.begin(), frames.end(), random);
+    for (Bytes& frame : frames) {
+      for (unsigned changes = below(8) == 0 ? 1 + below(3) : 0; changes != 0; --changes)
+        frame[kEthernet + below(std::min<unsigned>(80, static_cast<unsigned>(frame.size() - kEthernet)))] =
+            static_cast<uint8_t>(random());
+      if (below(20) == 0) frame.resize(kEthernet + 1 + below(static_cast<unsigned>(frame.size() - kEthernet)));
+      ++sent;
+      if (bench.add(frame, 15 + below(200)) != Outcome::kComplete) continue;
+      ++finished;
+      finished_of += bench.fragments;
+      const bool is_ipv4 = bench.whole[kEthernet] >> 4 == 4;
+      if (bench.limit == 0 || !is_ipv4) continue;
+      const size_t header = (bench.whole[kEthernet] & 15u) * 4u;
+      REQUIRE(get16(bench.whole, kEthernet + 2) == bench.whole.size() - kEthernet);
+      const auto ip = bench.whole.begin() + kEthernet;
+      REQUIRE(slow_checksum(Bytes(ip, ip + static_cast<std::ptrdiff_t>(header))) == 0);
+    }
+    bench.now += below(300);
+    bench.reassembler.expire(bench.now, 3, [&](const Reassembler::Expired& expired) {
+      expired_fragments += expired.fragments;
+      rte_pktmbuf_free(expired.first);
+    });
+  }
+  CHECK(finished > 300);
+  CHECK(sent == finished_of + expired_fragments + bench.lost() + bench.reassembler.clear());
+}

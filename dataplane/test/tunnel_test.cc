@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <random>
 
 #include "test/packet_text.h"
 
@@ -381,4 +382,27 @@ TEST_CASE("tunnel quote: what no tunnel of ours sends") {
   CHECK_FALSE(changed(kGre, 21, 0x01));   // version 1
   CHECK_FALSE(changed(kGre, 22, 0x65));   // carries no IP
   CHECK(changed(kGue, 26, 0xaa));         // whatever the checksum
+}
+
+TEST_CASE("tunnel quote: any bytes") {
+  std::mt19937 random(1);
+  const Bytes inner = client_packet("198.51.100.1:1000").packet();
+  unsigned ours = 0;
+  for (unsigned round = 0; round < 20'000; ++round) {
+    const TunnelSettings all[] = {kIpip, kGue, kGre, kGreFull};
+    const bool outer6 = random() % 2 != 0;
+    Bytes bytes =
+        tunnelled(all[random() % 4], outer6 ? "2001:db8::1" : "10.0.2.1", outer6 ? "2001:db8::2" : "10.0.2.13", inner);
+    if (random() % 4 == 0 && outer6) bytes[6] = 44;
+    for (auto changes = random() % 3; changes != 0; --changes)
+      bytes[random() % std::min<size_t>(bytes.size(), 60)] = static_cast<uint8_t>(random());
+    const size_t size = random() % (bytes.size() + 1);
+    const Parsed found = parsed(bytes, size);
+    if (!found.ours) continue;
+    ++ours;
+    const bool is_ipv4 = found.quote.inner_family == Family::kIpv4;
+    REQUIRE(found.quote.inner_offset + (is_ipv4 ? 20u : 40u) <= size);
+    REQUIRE((bytes[found.quote.inner_offset] & 0xf0) == (is_ipv4 ? 0x40 : 0x60));
+  }
+  CHECK(ours > 1000);
 }

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/eal.h"
+#include "test/fuzz/frames.h"
 #include "test/inspector.h"
 #include "test/packet_text.h"
 #include "test/world.h"
@@ -21,7 +22,7 @@ namespace {
 
 class Fuzzer {
  public:
-  Fuzzer(uint64_t seed, WorldOptions options) : random_(seed), options_(options), world_(options) {
+  Fuzzer(uint64_t seed, WorldOptions options) : random_(seed), frames_(random_), options_(options), world_(options) {
     for (const char* line : {"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -g",
                              "-a -t 192.0.2.1:80 -r 10.0.2.12:8080 -m", "-a -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
                              "-A -u 192.0.2.1:53 -s wlc", "-a -u 192.0.2.1:53 -r 10.0.2.11:5353 -m"})
@@ -55,121 +56,8 @@ class Fuzzer {
   bool one_in(uint32_t n) { return below(n) == 0; }
   uint8_t byte() { return static_cast<uint8_t>(random_()); }
 
-  // Few of each, so that packets meet connections.
-  std::string client() {
-    return "198.51.100." + std::to_string(1 + below(4)) + ":" + std::to_string(one_in(50) ? 20 : 1000 + below(4));
-  }
-  std::string vip() {
-    static const char* const kVips[] = {"192.0.2.1:80", "192.0.2.1:80", "192.0.2.1:53", "192.0.2.2:80", "192.0.2.1:81"};
-    return kVips[below(5)];
-  }
-  std::string server() {
-    // Those that translated connections are likely to be with; a DR server's packets that pass the director.
-    static const char* const kLikely[] = {"10.0.2.12:8080", "10.0.2.11:5353", "192.0.2.1:80", "10.0.2.14:80"};
-    if (!one_in(4)) return kLikely[below(4)];
-    static const unsigned kPorts[] = {80, 8080, 5353, 53};
-    return "10.0.2." + std::to_string(11 + below(5)) + ":" + std::to_string(kPorts[below(4)]);
-  }
-  std::string anywhere() {
-    static const char* const kPlaces[] = {"203.0.113.9:7", "10.0.3.3:80", "10.0.2.99:80", "10.0.100.11:80",
-                                          "10.0.1.77:9",   "10.0.1.1:80", "10.0.2.1:22",  "224.0.0.5:1",
-                                          "127.0.0.1:1",   "0.0.0.0:1"};
-    return kPlaces[below(10)];
-  }
-  std::string flags() {
-    static const char* const kFlags[] = {"S", "S", "S", "A", "A", "FA", "R", "SA", "", "SFRPAU"};
-    return kFlags[below(10)];
-  }
-
-  PacketBuilder valid() {
-    const std::string near = client();
-    std::string from = near, to = vip();
-    if (side_ == Side::kServer) {
-      from = server();
-      to = near;
-    }
-    if (one_in(10)) to = anywhere();
-    if (one_in(40)) from = anywhere();
-    PacketBuilder builder = one_in(3) ? udp(from, to) : tcp(from, to, flags());
-    switch (below(24)) {
-      case 0:
-        builder = echo_request(from, to);
-        break;
-      case 1:
-        builder = icmp_error(from, to, one_in(2) ? 3 : 11, below(5), tcp(to, from, "A").packet(), below(2000));
-        break;
-      case 2:
-        builder = ipip(from, to, tcp(to, from, "S").packet());
-        break;
-      case 3:
-        builder = PacketBuilder(from, to, byte()).payload_size(below(64));
-        break;
-      default:
-        break;
-    }
-    static const size_t kSizes[] = {0, 1, 6, 100, 1300, 1361, 1440, 1441, 1460, 1472};
-    if (one_in(3)) builder.payload_size(kSizes[below(10)]);
-    if (one_in(20)) builder.ttl(below(3));
-    if (one_in(10)) builder.dont_fragment(false);
-    if (one_in(12)) builder.ip_options(one_in(2) ? "94040000" : "0101010044080502aabbccdd");
-    if (one_in(30)) builder.fragment(8 * below(200), one_in(2));
-    if (one_in(20)) builder.zero_checksum();
-    if (one_in(30)) builder.total_length(below(2000));
-    if (one_in(30)) builder.bad_ip_checksum();
-    if (one_in(20)) builder.tos(byte());
-    if (one_in(8)) builder.vlan(one_in(3) ? 5 : 100);
-    if (one_in(30)) builder.pad_to(60 + below(100));
-    return builder;
-  }
-
-  Bytes frame() {
-    const bool from_server = side_ == Side::kServer;
-    if (one_in(40)) {
-      static const char* const kAddresses[] = {"10.0.1.1",  "192.0.2.1", "10.0.2.1",
-                                               "10.0.2.99", "0.0.0.0",   "198.51.100.9"};
-      return one_in(2)
-                 ? arp_request("02:00:00:00:09:09", kAddresses[below(6)], kAddresses[below(6)], one_in(4) ? 100 : 0)
-                 : arp_reply("02:00:00:00:09:09", kAddresses[below(6)], "02:00:00:00:01:01", kAddresses[below(6)]);
-    }
-    PacketBuilder builder = valid();
-    if (from_server) builder.mac("02:00:00:00:02:0b", "02:00:00:00:02:01");
-    if (one_in(60)) builder.mac("02:00:00:00:02:0b", one_in(2) ? "ff:ff:ff:ff:ff:ff" : "02:00:00:00:77:77");
-    return builder.frame();
-  }
-
-  Bytes random_bytes() {
-    Bytes bytes(below(1600));
-    for (uint8_t& at : bytes) at = byte();
-    // To us at least, some of them.
-    const auto& mac = side_ == Side::kServer ? kServerPortMac : kClientPortMac;
-    if (bytes.size() > 14 && !one_in(4)) {
-      std::copy(mac.begin(), mac.end(), bytes.begin());
-      bytes[12] = 8;
-      bytes[13] = static_cast<uint8_t>(one_in(8) ? 6 : 0);
-    }
-    return bytes;
-  }
-
-  // Recomputed, so that what was changed gets beyond the first check.
-  static void mend_checksum(Bytes& bytes) {
-    if (bytes.size() < 34) return;
-    const size_t header = std::min<size_t>((bytes[14] & 15u) * 4u, bytes.size() - 14);
-    if (header < 20) return;
-    set16(bytes, 24, 0);
-    set16(bytes, 24,
-          slow_checksum(Bytes(bytes.begin() + 14, bytes.begin() + 14 + static_cast<std::ptrdiff_t>(header))));
-  }
-
   rte_mbuf* packet() {
-    Bytes bytes = one_in(12) ? random_bytes() : frame();
-    if (one_in(3)) {
-      for (unsigned changes = 1 + below(6); changes != 0 && !bytes.empty(); --changes) {
-        const uint32_t reach = one_in(2) ? 54u : static_cast<uint32_t>(bytes.size());
-        bytes[below(std::min(reach, static_cast<uint32_t>(bytes.size())))] = byte();
-      }
-      if (!one_in(3)) mend_checksum(bytes);
-    }
-    if (one_in(10)) bytes.resize(below(static_cast<uint32_t>(bytes.size()) + 1));
+    const Bytes bytes = frames_.next(side_);
     const size_t segment = one_in(15) ? 1 + below(200) : 2048;
     rte_mbuf* made = world_.make_packet(bytes, bytes.size() / segment > 60 ? 2048 : segment);
     if (one_in(10)) {
@@ -266,15 +154,18 @@ class Fuzzer {
       const size_t tag = get16(bytes, 12) == 0x8100 ? 4 : 0;
       const unsigned type = get16(bytes, 12 + tag);
       if (type == 0x0806) continue;
-      if (type != 0x0800) bad("not IPv4");
       const Bytes packet(bytes.begin() + 14 + static_cast<std::ptrdiff_t>(tag), bytes.end());
-      const size_t header = (packet.at(0) & 15u) * 4u;
-      const unsigned total = get16(packet, 2);
+      if (type != 0x0800 && type != 0x86dd) bad("neither IPv4 nor IPv6");
+      if (packet.size() < (type == 0x0800 ? 20u : 40u) || packet[0] >> 4 != (type == 0x0800 ? 4 : 6))
+        bad("no IP header");
+      const size_t header = type == 0x0800 ? (packet[0] & 15u) * 4u : 40;
+      const size_t total = type == 0x0800 ? get16(packet, 2) : 40u + get16(packet, 4);
       if (total > packet.size() || total < header) bad("shorter than it says");
       if (total > (frame.side == Side::kServer ? options_.server_mtu : 1500)) bad("longer than the link carries");
+      if (packet[type == 0x0800 ? 8 : 7] == 0) bad("TTL 0");
+      if (type == 0x86dd) continue;
       if (slow_checksum(Bytes(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(header))) != 0)
         bad("a wrong IP checksum");
-      if (packet[8] == 0) bad("TTL 0");
     }
   }
 
@@ -309,6 +200,7 @@ class Fuzzer {
   }
 
   Random random_;
+  FrameSource frames_;
   WorldOptions options_;
   World world_;
   Side side_ = Side::kClient;
