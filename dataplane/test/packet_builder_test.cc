@@ -160,6 +160,33 @@ TEST_CASE("packet text: quotes and encapsulation in braces") {
         "[A] seq 1000 ack 0 win 8192}");
 }
 
+TEST_CASE("packet text: tunnels, SCTP, IPv6 extension headers and fragments") {
+  const Bytes inner = tcp("198.51.100.1:1000", "192.0.2.1:80", "S").packet();
+  const std::string braces =
+      "{198.51.100.1>192.0.2.1 ttl 64 len 40 id 1234 DF TCP 1000>80 [S] seq 1000 ack 0 win 8192}";
+  CHECK(packet_text(gue("10.0.2.1:40000", "10.0.2.13", inner).packet()) ==
+        "10.0.2.1>10.0.2.13 ttl 64 len 72 id 1234 DF UDP 40000>6080 GUE " + braces);
+  CHECK(packet_text(gre("2001:db8::1", "2001:db8::2", inner).packet()) ==
+        "2001:db8::1>2001:db8::2 hop 64 len 44 GRE " + braces);
+  Bytes summed = gre("10.0.2.1", "10.0.2.13", inner, true).packet();
+  CHECK(packet_text(summed) == "10.0.2.1>10.0.2.13 ttl 64 len 68 id 1234 DF GRE flags 8000 " + braces);
+  summed[24] ^= 1;
+  CHECK(packet_text(summed).find("BAD") != std::string::npos);
+  Bytes chunk = sctp("198.51.100.1:7", "192.0.2.1:8", 9, "0b000004").packet();
+  CHECK(packet_text(chunk) ==
+        "198.51.100.1>192.0.2.1 ttl 64 len 36 id 1234 DF SCTP 7>8 tag 00000009 payload 4: 0b000004");
+  chunk[28] ^= 1;
+  CHECK(packet_text(chunk).find("BAD") != std::string::npos);
+  PacketBuilder builder = udp("[2001:db8::1]:7", "[2001:db8::2]:8").payload_size(16).id(0x8765);
+  builder.extension(0, "00 0104 00000000");
+  CHECK(packet_text(builder.packet()) ==
+        "2001:db8::1>2001:db8::2 hop 64 len 32 hop-by-hop 010400000000 UDP 7>8 payload 16: "
+        "01080f161d242b323940474e555c636a");
+  const auto pieces = builder.fragments(16);
+  CHECK(frame_text(pieces[0]).find("fragment 00008765 MF UDP 7>8 len 24 payload 8:") != std::string::npos);
+  CHECK(frame_text(pieces[1]).find("fragment 00008765 offset 16 protocol 17 payload 8:") != std::string::npos);
+}
+
 TEST_CASE("packet text: any bytes, cut anywhere") {
   std::mt19937 random(1);
   const std::vector<Bytes> frames = {
@@ -168,6 +195,10 @@ TEST_CASE("packet text: any bytes, cut anywhere") {
       ipip("10.0.2.1", "10.0.2.13", echo_request("198.51.100.1", "192.0.2.1").packet()).frame(),
       udp("[2001:db8:aa::1]:1000", "[2001:db8:ff::1]:80").payload("x").frame(),
       arp_request("02:00:00:00:01:fe", "10.0.1.254", "10.0.1.1"),
+      sctp("198.51.100.1:1000", "192.0.2.1:80", 1, "0b000004").frame(),
+      gue("10.0.2.1", "10.0.2.13", udp("192.0.2.1:80", "198.51.100.1:1000").packet()).frame(),
+      gre("10.0.2.1", "10.0.2.13", udp("192.0.2.1:80", "198.51.100.1:1000").packet(), true).frame(),
+      udp("[2001:db8:aa::1]:1000", "[2001:db8:ff::1]:80").extension(0, "00 0104 00000000").fragment(0, true).frame(),
   };
   for (const Bytes& frame : frames) {
     for (size_t size = 0; size <= frame.size(); ++size)

@@ -68,6 +68,14 @@ inline std::string tcp_text(const Bytes& bytes, const Bytes& pseudo, bool whole)
   return text + payload_text(slice(bytes, header));
 }
 
+inline std::string braced(const Bytes& packet) { return " {" + packet_text(packet) + "}"; }
+
+// Variant 0 without control, flags or options, by its usual port.
+inline bool is_gue(const Bytes& datagram) {
+  return datagram.size() >= 12 && get16(datagram, 2) == 6080 && datagram[8] == 0 && get16(datagram, 10) == 0 &&
+         (datagram[9] == 4 || datagram[9] == 41);
+}
+
 inline std::string udp_text(const Bytes& bytes, const Bytes& pseudo, bool whole) {
   if (bytes.size() < 8) return "UDP truncated";
   std::string text = format("UDP %u>%u", get16(bytes, 0), get16(bytes, 2));
@@ -76,7 +84,31 @@ inline std::string udp_text(const Bytes& bytes, const Bytes& pseudo, bool whole)
     text += " sum none";
   else if (whole)
     text += checksum_text(pseudo, bytes, get16(bytes, 6));
+  if (is_gue(bytes)) return text + " GUE" + braced(slice(bytes, 12));
   return text + payload_text(slice(bytes, 8));
+}
+
+inline std::string gre_text(const Bytes& bytes, bool whole) {
+  if (bytes.size() < 4) return "GRE truncated";
+  const unsigned flags = get16(bytes, 0), type = get16(bytes, 2);
+  std::string text = flags == 0 ? "GRE" : format("GRE flags %04x", flags);
+  if (flags == 0x8000 && whole && bytes.size() >= 8) text += checksum_text({}, bytes, get16(bytes, 4));
+  if ((flags != 0 && flags != 0x8000) || (type != 0x0800 && type != 0x86dd))
+    return text + format(" type %04x", type) + payload_text(slice(bytes, 4));
+  return text + braced(slice(bytes, flags == 0 ? 4 : 8));
+}
+
+inline std::string sctp_text(const Bytes& bytes, bool whole) {
+  if (bytes.size() < 4) return "SCTP truncated";
+  std::string text = format("SCTP %u>%u", get16(bytes, 0), get16(bytes, 2));
+  if (bytes.size() < 12) return text + " truncated";
+  text += format(" tag %08x", get32(bytes, 4));
+  Bytes summed = bytes;
+  std::fill_n(summed.begin() + 8, 4, uint8_t{0});
+  const uint32_t crc = slow_crc32c(summed);
+  const uint32_t given = bytes[8] | bytes[9] << 8 | bytes[10] << 16 | static_cast<uint32_t>(bytes[11]) << 24;
+  if (whole && crc != given) text += format(" sum %08x BAD", given);
+  return text + payload_text(slice(bytes, 12));
 }
 
 inline std::string icmp_text(const Bytes& bytes, const Bytes& pseudo, bool whole, const char* name, bool is_error) {
@@ -85,7 +117,7 @@ inline std::string icmp_text(const Bytes& bytes, const Bytes& pseudo, bool whole
   if (get32(bytes, 4) != 0) text += format(" rest %08x", get32(bytes, 4));
   if (whole) text += checksum_text(pseudo, bytes, get16(bytes, 2));
   if (!is_error) return text + payload_text(slice(bytes, 8));
-  return text + " {" + packet_text(slice(bytes, 8)) + "}";
+  return text + braced(slice(bytes, 8));
 }
 
 inline std::string content_text(const Bytes& content, unsigned protocol, const Bytes& pseudo, bool first, bool whole) {
@@ -97,11 +129,15 @@ inline std::string content_text(const Bytes& content, unsigned protocol, const B
     }
     case 4:
     case 41:
-      return (protocol == 4 ? "IPIP {" : "IP6IP {") + packet_text(content) + "}";
+      return (protocol == 4 ? "IPIP" : "IP6IP") + braced(content);
     case 6:
       return tcp_text(content, pseudo, whole);
     case 17:
       return udp_text(content, pseudo, whole);
+    case 47:
+      return gre_text(content, whole);
+    case 132:
+      return sctp_text(content, whole);
     case 58:
       return icmp_text(content, pseudo, whole, "ICMPv6", !content.empty() && content[0] < 128);
     default:
@@ -141,10 +177,31 @@ inline std::string ipv6_text(const Bytes& packet) {
   if (traffic_class != 0) text += format(" class %02x", traffic_class);
   const bool complete = packet.size() - 40 >= length;
   if (!complete) text += format(" (%zu bytes)", packet.size());
-  const Bytes content = slice(packet, 40, length);
+  Bytes content = slice(packet, 40, length);
+  unsigned next = packet[6];
+  bool is_first = true, is_whole = complete;
+  while (is_first && content.size() >= 8 && (next == 0 || next == 43 || next == 44 || next == 60)) {
+    size_t header = 8;
+    if (next == 44) {
+      const unsigned word = get16(content, 2);
+      text += format(" fragment %08x", get32(content, 4));
+      if (word & 1) text += " MF";
+      if (word >> 3 != 0) text += format(" offset %u", word & 0xfff8);
+      is_first = word >> 3 == 0;
+      is_whole = is_whole && (word & 0xfff9) == 0;
+    } else {
+      header = (content[1] + 1u) * 8u;
+      if (header > content.size()) break;
+      text += (next == 0    ? " hop-by-hop "
+               : next == 43 ? " routing "
+                            : " options ") +
+              to_hex(slice(content, 2, header - 2));
+    }
+    next = content[0];
+    content = slice(content, header);
+  }
   return text + " " +
-         content_text(content, packet[6], pseudo_header(source, destination, packet[6], content.size()), true,
-                      complete);
+         content_text(content, next, pseudo_header(source, destination, next, content.size()), is_first, is_whole);
 }
 
 inline std::string arp_text(const Bytes& packet) {
