@@ -18,9 +18,9 @@ struct Timeouts {
   std::array<uint32_t, kStateRoom> sctp = kSctpTimeoutSeconds;
   uint32_t udp = kUdpTimeoutSeconds;
 
-  uint32_t of(TcpState state) const { return tcp[static_cast<unsigned>(state)]; }
-  uint32_t& of(TcpState state) { return tcp[static_cast<unsigned>(state)]; }
-  uint32_t& of(SctpState state) { return sctp[static_cast<unsigned>(state)]; }
+  uint32_t of(TcpState state) const { return tcp[static_cast<unsigned>(state) & (kStateRoom - 1)]; }
+  uint32_t& of(TcpState state) { return tcp[static_cast<unsigned>(state) & (kStateRoom - 1)]; }
+  uint32_t& of(SctpState state) { return sctp[static_cast<unsigned>(state) & (kStateRoom - 1)]; }
 
   // An edit that changes nothing.
   static constexpr Timeouts keep() {

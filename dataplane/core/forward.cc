@@ -114,8 +114,9 @@ template void Worker::route(rte_mbuf*, PacketView<Family::kIpv6>&);
 void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
   strip_to(packet, ip);
   unsigned limit = hop.mtu;
-  if (const unsigned came_in = fragment_limit(packet); came_in != 0) limit = std::min(limit, came_in);
   const bool is_ipv4 = ip[0] >> 4 == 4;
+  if (const unsigned came_in = fragment_limit(packet); came_in != 0)
+    limit = std::min(limit, std::max(came_in, is_ipv4 ? kIpv4LeastMtu : kIpv6LeastMtu));
   if (rte_pktmbuf_pkt_len(packet) <= limit) return send_whole(packet, ip, hop, verdict);
   rte_mbuf* pieces[kMaxFragments];
   const unsigned count =

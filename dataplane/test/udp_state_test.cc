@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "conn/tcp_state.h"
+#include "conn/timeouts.h"
 
 using namespace fulcrum;
 
