@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Carries out one event of a scenario in a world; the outcome has the shape of the recordings.
 import { addToAddress, formatEndpoint, parseEndpoint } from './bytes.js';
-import { changeEnvironment } from './environment.js';
+import { Environment } from './environment.js';
 import { type Device, describeFrame, type Frame, type OutItem } from './frames.js';
 import { readConnections, readCounters, readServices } from './listings.js';
 import { buildIcmpError, buildPackets, type IcmpSpec, type PacketSpec } from './packets.js';
@@ -17,10 +17,12 @@ const rateReadings = 40;
 export class Player {
   readonly #scenario: Scenario;
   readonly #world: World;
+  readonly #environment: Environment;
 
   constructor(scenario: Scenario, world: World) {
     this.#scenario = scenario;
     this.#world = world;
+    this.#environment = new Environment(scenario, world);
   }
 
   /** One line of the configuration; fails if it is refused. */
@@ -54,8 +56,7 @@ export class Player {
       case 'rate_seq':
         return { rates: await this.#rates(event.n as number) };
       default:
-        changeEnvironment(this.#scenario, event, index);
-        return event.op === 'fwmark' || event.op === 'ip' ? { rc: 0 } : {};
+        return await this.#environment.play(event, index);
     }
   }
 

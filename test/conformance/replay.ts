@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replays scenarios, each in a director of its own, a few at a time; results come in the order of the names.
 import { compareOutcome, type Difference } from './compare.js';
-import { mtuAtStart, NotAvailable } from './environment.js';
+import { startSettings } from './environment.js';
 import { Player } from './events.js';
+import { NotAvailable } from './not_available.js';
 import { readScenario, type Scenario } from './scenario.js';
 import { World } from './world.js';
 
@@ -71,7 +72,7 @@ export async function replay(directory: string, name: string, workers: number): 
   const quirks: Quirk[] = [];
   try {
     const scenario = readScenario(directory, name);
-    const world = await World.start({ ipv6: scenario.ipv6, workers, mtu: mtuAtStart(scenario) });
+    const world = await World.start({ ipv6: scenario.ipv6, workers, ...startSettings(scenario) });
     try {
       await play(scenario, world, differences, quirks);
     } finally {

@@ -11,11 +11,13 @@ import {
   connectDataplaneTest,
   connectDirector,
   type DataplaneTestClient,
+  type DirectorClient,
   openDirector,
 } from '../../src/grpc/client.js';
 import { projectRoot } from '../../src/grpc/loader.js';
 import { type Manager, startManager } from '../../src/manager/manager.js';
 import { Child } from '../../src/supervisor/child.js';
+import type { Surroundings } from './environment.js';
 import { type Device, type Frame, splitFrame } from './frames.js';
 import {
   gatewayMac,
@@ -52,7 +54,7 @@ function dataplaneCommand(socket: string): [string, ...string[]] {
   return [process.execPath, ...main, '--socket', socket];
 }
 
-export class World {
+export class World implements Surroundings {
   readonly #directory: string;
   readonly #child: Child;
   readonly #manager: Manager;
@@ -90,7 +92,7 @@ export class World {
       const stateDirectory = join(directory, 'state');
       const manager = await startManager({ socket, dataplaneSocket, stateDirectory }, pino({ level: 'silent' }));
       const world = new World(directory, child, manager, socket);
-      await world.#prepare();
+      await world.#prepare(options.ipv6);
       return world;
     } catch (error) {
       await child.stop(stopGraceMs);
@@ -100,20 +102,27 @@ export class World {
     }
   }
 
-  /** Virtual addresses are the director's, service or not; nobody announces them; the clock stands. */
-  async #prepare(): Promise<void> {
+  /** Virtual addresses are the director's, service or not; nobody announces them; errors have no limit; the clock stands. */
+  async #prepare(ipv6: boolean): Promise<void> {
+    const vips = virtualAddresses(ipv6).map((address) => ({ setVip: { address, announce: 'ANNOUNCE_NONE' as const } }));
+    const operations = [...vips, { setTunables: { icmpMsgsPerSec: 0 } }];
+    await this.edit((director) => director.apply({ operations: { operations }, mode: 'APPLY_MODE_ATOMIC' }));
+    await this.#frames.setClock({ advanceMs: 0 });
+    await this.drain();
+  }
+
+  async edit(make: (director: DirectorClient) => Promise<{ readonly inForce: boolean }>): Promise<void> {
     const director = connectDirector(this.#socket);
     try {
-      const operations = virtualAddresses.map((address) => ({
-        setVip: { address, announce: 'ANNOUNCE_NONE' as const },
-      }));
-      const { inForce } = await director.apply({ operations: { operations }, mode: 'APPLY_MODE_ATOMIC' });
-      if (!inForce) throw new Error('the dataplane has not acknowledged the virtual addresses');
+      const { inForce } = await make(director);
+      if (!inForce) throw new Error('the dataplane has not acknowledged the change');
     } finally {
       director.close();
     }
-    await this.#frames.setClock({ advanceMs: 0 });
-    await this.drain();
+  }
+
+  async setMtu(dev: Device, mtu: number): Promise<void> {
+    await this.#frames.setMtu({ interface: dev, mtu });
   }
 
   async stop(): Promise<void> {

@@ -4,8 +4,10 @@
 import { thisMachine } from '../../src/config/machine.js';
 
 /** Virtual addresses that are local to the director. */
-export const virtualAddresses: readonly string[] = Array.from({ length: 9 }, (_, index) => `192.0.2.${index + 1}`);
-export const virtualAddressesV6: readonly string[] = ['2001:db8:ff::1'];
+export function virtualAddresses(ipv6: boolean): readonly string[] {
+  const addresses = Array.from({ length: 9 }, (_, index) => `192.0.2.${index + 1}`);
+  return ipv6 ? [...addresses, '2001:db8:ff::1'] : addresses;
+}
 
 export const portMacs = { cl: '02:00:00:00:01:01', rs: '02:00:00:00:02:01' } as const;
 export const gatewayMac = '02:00:00:00:01:fe';
@@ -38,6 +40,10 @@ export interface PlanOptions {
   readonly ipv6: boolean;
   readonly workers: number;
   readonly mtu: Readonly<Record<'cl' | 'rs', number>>;
+  readonly forwarding: boolean;
+  /** Besides those that this network has. */
+  readonly routes: readonly object[];
+  readonly neighbors: readonly object[];
 }
 
 const { cpus } = thisMachine();
@@ -49,7 +55,7 @@ function workerCpus(count: number): readonly number[] {
 }
 
 /** The StartConfig of the director in this network, as proto3 JSON. */
-export function startConfig({ ipv6, workers, mtu }: PlanOptions): object {
+export function startConfig({ ipv6, workers, mtu, forwarding, routes, neighbors }: PlanOptions): object {
   const addresses = {
     cl: ['10.0.1.1/24', ...(ipv6 ? ['2001:db8:1::1/64'] : [])],
     rs: ['10.0.2.1/24', ...(ipv6 ? ['2001:db8:2::1/64'] : [])],
@@ -70,22 +76,26 @@ export function startConfig({ ipv6, workers, mtu }: PlanOptions): object {
     housekeepingCpus: cpus,
     workerCpus: workerCpus(workers),
     hugepages: 'HUGEPAGES_OFF',
-    connections: 5_000,
+    // As many as the kernel's table has buckets: listings begin with it.
+    connections: 4_096,
     packetBuffers: 4_096,
     idle: 'IDLE_POLICY_SLEEP',
     testing: true,
+    forwarding,
     ports: [portOf('cl'), portOf('rs')],
     interfaces: [interfaceOf('cl'), interfaceOf('rs')],
     routes: [
       { prefix: '0.0.0.0/0', via: '10.0.1.254', interface: 'cl' },
       { prefix: '10.0.3.0/24', via: '10.0.2.254', interface: 'rs' },
       ...(ipv6 ? [{ prefix: '::/0', via: '2001:db8:1::fe', interface: 'cl' }] : []),
+      ...routes,
     ],
     neighbors: [
       { address: '10.0.1.254', interface: 'cl', mac: gatewayMac },
       { address: '10.0.2.254', interface: 'rs', mac: routerMac },
       ...servers.map((last) => ({ address: `10.0.2.${last}`, interface: 'rs', mac: macOfServer(last) })),
       ...(ipv6 ? ipv6Neighbors() : []),
+      ...neighbors,
     ],
   };
 }
