@@ -162,7 +162,9 @@ export function readServerKey(key: ServerKey__Output | null | undefined, path: s
 }
 
 export function checkServerAddress(key: ServerKey, path: string): void {
-  readUnicast(key.address, joinPath(path, 'address'));
+  const { text } = readUnicast(key.address, joinPath(path, 'address'));
+  // fe80::/10, RFC 4291: it says nothing about the link.
+  if (/^fe[89ab].:/.test(text)) throw invalid(joinPath(path, 'address'), `${text} is a link-local address`);
 }
 
 /** With DR and TUN the packet keeps its port: the server's is the service's, whatever was given. */

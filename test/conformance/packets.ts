@@ -94,14 +94,14 @@ export function buildPackets(spec: PacketSpec): readonly Buffer[] {
 /** The packet of one `icmp` event. */
 export function buildIcmpError(spec: IcmpSpec): Buffer {
   const { source, destination } = addressesOf(spec);
-  const isIpv6 = source.length === 16;
+  const isSix = source.length === 16;
   const head = Buffer.alloc(8);
   head[0] = spec.type;
   head[1] = spec.code;
   if (spec.mtu !== undefined) head.writeUInt32BE(spec.mtu, 4);
   const message = Buffer.concat([head, quoted(spec)]);
-  const protocol = isIpv6 ? protocolNumbers.icmp6 : protocolNumbers.icmp;
-  const covered = isIpv6 ? pseudoHeader(source, destination, protocol, message.length) : Buffer.alloc(0);
+  const protocol = isSix ? protocolNumbers.icmp6 : protocolNumbers.icmp;
+  const covered = isSix ? pseudoHeader(source, destination, protocol, message.length) : Buffer.alloc(0);
   message.writeUInt16BE(internetChecksum(covered, message) ^ (spec.bad_csum ? damage : 0), 2);
   const { ttl = defaults.ttl, tos = 0, id = defaults.idOfErrors } = spec;
   return buildIp({ source, destination, protocol, ttl, tos, id, dontFragment: false }, message);
@@ -114,6 +114,10 @@ function quoted(spec: IcmpSpec): Buffer {
   return whole.subarray(0, spec.inner_len ?? headerBytes + 8);
 }
 
+function isIpv6({ src }: { readonly src: string }): boolean {
+  return parseEndpoint(src).address.includes(':');
+}
+
 function addressesOf({ src, dst }: { readonly src: string; readonly dst: string }) {
   const source = addressBytes(parseEndpoint(src).address);
   const destination = addressBytes(parseEndpoint(dst).address);
@@ -122,7 +126,7 @@ function addressesOf({ src, dst }: { readonly src: string; readonly dst: string 
 
 function protocolOf(spec: PacketSpec): number {
   const name = spec.proto ?? 'tcp';
-  const number = protocolNumbers[name === 'icmp' && spec.src.includes('::') ? 'icmp6' : name];
+  const number = protocolNumbers[name === 'icmp' && isIpv6(spec) ? 'icmp6' : name];
   if (number === undefined) throw new Error(`protocol "${name}" is not known`);
   return number;
 }
@@ -190,9 +194,8 @@ function sctp(spec: PacketSpec, ports: Buffer): Buffer {
 }
 
 function echoRequest(spec: PacketSpec): Buffer {
-  const isIpv6 = spec.src.includes('::');
-  const message = Buffer.concat([Buffer.from([isIpv6 ? 128 : 8, 0, 0, 0, 0, 1, 0, 1]), payloadOf(spec)]);
-  if (isIpv6) return withChecksum(spec, message, 2);
+  const message = Buffer.concat([Buffer.from([isIpv6(spec) ? 128 : 8, 0, 0, 0, 0, 1, 0, 1]), payloadOf(spec)]);
+  if (isIpv6(spec)) return withChecksum(spec, message, 2);
   message.writeUInt16BE(internetChecksum(message) ^ (spec.bad_csum ? damage : 0), 2);
   return message;
 }

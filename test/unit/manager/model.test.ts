@@ -181,6 +181,11 @@ const refused: readonly (readonly [string, Operation__Output, string])[] = [
   ],
   ['a timeout of more than a month', setTimeouts({ tcpS: 2_678_401 }), 'REASON_OUT_OF_RANGE set_timeouts.tcp_s'],
   [
+    'a server that is known on its link only',
+    addServer(web, '[fe80::1]:80', tun()),
+    'REASON_INVALID add_server.key.address',
+  ],
+  [
     'a timeout of a state of more than a month',
     setTimeouts({ sctpCookieEchoedS: 2_678_401 }),
     'REASON_OUT_OF_RANGE set_timeouts.sctp_cookie_echoed_s',
