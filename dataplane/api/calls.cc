@@ -126,6 +126,13 @@ void set_clock(Engine& engine, const dataplane::SetClockRequest& request, datapl
   response.set_now_ms(engine.set_clock_ms(to));
 }
 
+void set_mtu(Engine& engine, const dataplane::SetMtuRequest& request, dataplane::SetMtuResponse&) {
+  require_testing(engine);
+  if (request.mtu() > 0xffff || !engine.set_mtu(request.interface(), static_cast<uint16_t>(request.mtu())))
+    throw CallError("INVALID_ARGUMENT", "mtu: " + std::to_string(request.mtu()) + " is not what \"" +
+                                            request.interface() + "\" and its port can carry");
+}
+
 template <auto kHandle>
 std::string handle_bytes(Engine& engine, const std::string& bytes) {
   return answer(engine, bytes, kHandle);
@@ -145,6 +152,7 @@ std::string call(Engine& engine, const std::string& method, const std::string& r
       {"Inject", handle_bytes<inject>},
       {"Drain", handle_bytes<drain>},
       {"SetClock", handle_bytes<set_clock>},
+      {"SetMtu", handle_bytes<set_mtu>},
   };
   const auto found = kMethods.find(method);
   if (found == kMethods.end()) throw CallError("UNIMPLEMENTED", "there is no method " + method);

@@ -125,6 +125,13 @@ void Control::post_all(const Command& command) {
   for (uint32_t worker = 0; worker < shared_.workers; ++worker) post(worker, command);
 }
 
+void Control::set_mtu(InterfaceId interface, uint16_t mtu) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, neighbor] : neighbors_)
+    if (key.interface == interface)
+      __atomic_store_n(&(*shared_.adjacencies)[neighbor.adjacency].mtu, mtu, __ATOMIC_RELAXED);
+}
+
 void Control::handle(const ControlMessage& message) {
   switch (message.kind) {
     case ControlMessage::Kind::kNeighborWanted:

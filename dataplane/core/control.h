@@ -55,6 +55,8 @@ class Control {
   // From any thread but workers'. Waits while a worker's mailbox is full.
   void post(uint32_t worker, Command command);
   void post_all(const Command& command);
+  // The neighbours of this interface are reached with another MTU from now on.
+  void set_mtu(InterfaceId interface, uint16_t mtu);
 
   // Resolves the next hop towards `destination` before the first packet needs it.
   void resolve_towards(const Address& destination);

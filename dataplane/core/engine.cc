@@ -639,6 +639,18 @@ void Engine::settle() {
   }
 }
 
+bool Engine::set_mtu(const std::string& name, uint16_t mtu) {
+  for (const Interface& interface : network_->interfaces()) {
+    if (interface.name != name) continue;
+    for (const auto& port : ports_)
+      if (port->id() == interface.port && (mtu < kIpv4LeastMtu || mtu > port->config().mtu)) return false;
+    network_->set_mtu(interface.id, mtu);
+    control_->set_mtu(interface.id, mtu);
+    return true;
+  }
+  return false;
+}
+
 uint64_t Engine::set_clock_ms(uint64_t now_ms) {
   shared_.clock.set_ms(std::max(now_ms, shared_.clock.now_ms()));
   const Ticks now = shared_.clock.now();

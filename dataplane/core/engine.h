@@ -78,6 +78,8 @@ class Engine {
   std::optional<unsigned> inject(const std::string& port, uint16_t queue, const std::vector<std::string>& frames);
   std::optional<std::vector<std::string>> drain(const std::string& port);
   uint64_t set_clock_ms(uint64_t now_ms);
+  // False: there is no such interface, or its port carries less.
+  bool set_mtu(const std::string& interface, uint16_t mtu);
   uint64_t now_ms() const { return shared_.clock.now_ms(); }
   // Waits until every packet that has arrived has been dealt with.
   void settle();

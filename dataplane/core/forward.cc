@@ -98,7 +98,10 @@ void Worker::route(rte_mbuf* packet, PacketView<F>& view) {
   if (!shared_.forwarding) return drop(packet, Verdict::kForwardingOff);
   auto& ip = view.header();
   if (view.ttl() <= 1) return refuse(packet, view, Refusal::kTimeExceeded, Verdict::kTimeExceededSent);
-  if (is_stray_reply(packet, view)) return refuse(packet, view, Refusal::kNoPort, Verdict::kPortUnreachableSent);
+  if (is_stray_reply(packet, view)) {
+    decrement_ttl(ip);  // it is on its way out already, and quoted so
+    return refuse(packet, view, Refusal::kNoPort, Verdict::kPortUnreachableSent);
+  }
   const NextHop hop = resolve(Address::from(AddressOf<F>{ip.destination}));
   if (!hop) return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
   if (!fits(packet, view, hop.mtu))

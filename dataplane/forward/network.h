@@ -56,6 +56,8 @@ class Network {
     return destination.family == Family::kIpv4 ? find_route(destination.v4()) : find_route(destination.v6());
   }
   const Interface& interface(InterfaceId id) const { return interfaces_[id]; }
+  // While workers read it: one plain number that they may see a moment later.
+  void set_mtu(InterfaceId id, uint16_t mtu) { __atomic_store_n(&interfaces_[id].mtu, mtu, __ATOMIC_RELAXED); }
   const std::vector<Interface>& interfaces() const { return interfaces_; }
   // Of a port and a VLAN id (0: untagged); kNoInterface when there is none.
   InterfaceId interface_of(PortId port, uint16_t vlan) const {
