@@ -25,7 +25,7 @@ EditResult EditList::add(const RealServer& server) {
   service_.servers.back().last_weight = server.weight;
   append_links();
   weight_added(server.weight);
-  service_.table.reset();
+  forget_tables();
   record(ServerEdit::Kind::kAdd, server.slot, kNoSlot);
   return EditResult::kDone;
 }
@@ -44,7 +44,7 @@ EditResult EditList::edit(const RealServer& server) {
     weight_added(server.weight);
     weight_removed(old.weight);
   }
-  if (moves_buckets(old, row)) service_.table.reset();
+  if (moves_buckets(old, row)) forget_tables();
   record(ServerEdit::Kind::kEdit, row.slot, kNoSlot);
   return EditResult::kDone;
 }
@@ -60,7 +60,7 @@ EditResult EditList::remove(const ServerKey& key) {
   if (newest_ == row) newest_ = older;
   RealServer& server = service_.servers[row];
   weight_removed(server.weight);
-  service_.table.reset();
+  forget_tables();
   record(ServerEdit::Kind::kDelete, server.slot, newer == kNone ? kNoSlot : service_.servers[newer].slot);
   return EditResult::kDone;
 }
@@ -88,6 +88,11 @@ void EditList::close() {
 bool EditList::moves_buckets(const RealServer& old, const RealServer& edited) const {
   const auto weight = service_.rules == nullptr ? nullptr : service_.rules->table_weight;
   return weight != nullptr && old.*weight != edited.*weight;
+}
+
+void EditList::forget_tables() {
+  service_.table.reset();
+  service_.least.reset();
 }
 
 void EditList::append_links() {
@@ -137,6 +142,7 @@ VirtualService next_generation(const VirtualService& published) {
 
 void start_scheduler(VirtualService& service, uint64_t epoch) {
   service.table.reset();
+  service.least.reset();
   service.destinations.reset();
   service.scheduler_start = {.epoch = epoch,
                              .sequence = service.sequence,

@@ -48,6 +48,7 @@ class EditList {
   };
 
   bool moves_buckets(const RealServer& old, const RealServer& edited) const;
+  void forget_tables();
   void append_links();
   void weight_added(uint32_t weight);
   void weight_removed(uint32_t weight);

@@ -78,6 +78,7 @@ struct SchedulerStart {
 
 struct Scheduler;
 class DestinationCache;
+class LeastIndex;
 
 // What a hash scheduler looks up: by bucket, an index into VirtualService::servers.
 using SchedulerTable = std::vector<uint32_t>;
@@ -102,6 +103,9 @@ struct VirtualService {
   // Made from the list by prepare_scheduler() if the scheduler has one. Generations share it until an edit moves a
   // bucket.
   std::shared_ptr<const SchedulerTable> table;
+
+  // For schedulers that seek the least of many servers; made, and shared, like the table.
+  std::shared_ptr<const LeastIndex> least;
 
   // What the scheduler remembers of destinations, if it does; made by prepare_scheduler(). Unlike all else here workers
   // change it. Generations share it until another scheduler is chosen.

@@ -29,7 +29,9 @@ constexpr Scheduler schedulers::lblc = {.name = "lblc",
                                         .edit = nullptr,
                                         .choose = choose,
                                         .counts_connections = true,
+                                        .table_weight = &RealServer::weight,
                                         .cache_expiration = &CacheExpirations::lblc_s,
-                                        .may_choose_overloaded = true};
+                                        .may_choose_overloaded = true,
+                                        .seeks_least = true};
 
 }  // namespace fulcrum

@@ -75,6 +75,8 @@ constexpr Scheduler schedulers::lblcr = {.name = "lblcr",
                                          .edit = nullptr,
                                          .choose = choose,
                                          .counts_connections = true,
-                                         .cache_expiration = &CacheExpirations::lblcr_s};
+                                         .table_weight = &RealServer::weight,
+                                         .cache_expiration = &CacheExpirations::lblcr_s,
+                                         .seeks_least = true};
 
 }  // namespace fulcrum

@@ -6,15 +6,21 @@
 namespace fulcrum {
 namespace {
 
-bool is_idle(const ServerLoad& load) { return load.active == 0; }
+// No cost at all divided by any weight is the least, and the same for all that are idle.
+constexpr uint64_t delay_of_busy(const ServerLoad& load) { return load.active == 0 ? 0 : expected_delay(load); }
 
 int choose(SchedulerState&, const VirtualService& service, const LoadView& loads, const ScheduleRequest&) {
-  return least_per_weight(service, loads, expected_delay, is_idle);
+  return least_per_weight(service, loads, delay_of_busy);
 }
 
 }  // namespace
 
-constexpr Scheduler schedulers::nq = {
-    .name = "nq", .start = nullptr, .edit = nullptr, .choose = choose, .counts_connections = true};
+constexpr Scheduler schedulers::nq = {.name = "nq",
+                                      .start = nullptr,
+                                      .edit = nullptr,
+                                      .choose = choose,
+                                      .counts_connections = true,
+                                      .table_weight = &RealServer::weight,
+                                      .seeks_least = true};
 
 }  // namespace fulcrum

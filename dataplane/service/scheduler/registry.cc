@@ -3,6 +3,7 @@
 #include <array>
 
 #include "service/destination_cache.h"
+#include "service/least_index.h"
 #include "service/scheduler/scheduler.h"
 
 namespace fulcrum {
@@ -33,6 +34,8 @@ void prepare_scheduler(VirtualService& service) {
   if (rules == nullptr) return;
   if (rules->build != nullptr && service.table == nullptr)
     service.table = std::make_shared<const SchedulerTable>(rules->build(service));
+  if (rules->seeks_least && service.least == nullptr && service.servers.size() >= LeastIndex::kWorthwhile)
+    service.least = std::make_shared<const LeastIndex>(service);
   if (rules->cache_expiration != nullptr && service.destinations == nullptr)
     service.destinations = std::make_shared<DestinationCache>();
 }

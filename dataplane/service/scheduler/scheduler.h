@@ -28,18 +28,33 @@ class LoadView {
     uint32_t overloaded = 0;
     uint64_t occupancy = 0;  // active + inactive, and the flag: see service/threshold.h
   };
+  // How often a count or flag changed in a block of slots. Whoever changes a line calls note_change() afterwards.
+  static constexpr unsigned kBlockBits = 5;
+  struct alignas(64) Changes {
+    uint64_t count = 0;
+  };
+  static constexpr uint32_t block_of(ServerSlot slot) { return slot >> kBlockBits; }
+
   LoadView() = default;
-  explicit LoadView(const Line* lines) : lines_(lines) {}
+  // Without `changes`, one a block, nothing is known of them.
+  explicit LoadView(const Line* lines, const Changes* changes = nullptr) : lines_(lines), changes_(changes) {}
   ServerLoad of(ServerSlot slot) const {
     const Line& line = lines_[slot];
     return {__atomic_load_n(&line.active, __ATOMIC_RELAXED), __atomic_load_n(&line.inactive, __ATOMIC_RELAXED),
             __atomic_load_n(&line.overloaded, __ATOMIC_RELAXED) != 0};
   }
   bool overloaded(ServerSlot slot) const { return __atomic_load_n(&lines_[slot].overloaded, __ATOMIC_RELAXED) != 0; }
+  bool tells_changes() const { return changes_ != nullptr; }
+  uint64_t changes(uint32_t block) const { return __atomic_load_n(&changes_[block].count, __ATOMIC_ACQUIRE); }
 
  private:
   const Line* lines_ = nullptr;
+  const Changes* changes_ = nullptr;
 };
+
+inline void note_change(LoadView::Changes* changes, ServerSlot slot) {
+  __atomic_fetch_add(&changes[LoadView::block_of(slot)].count, 1, __ATOMIC_RELEASE);
+}
 
 // LVS: cost = 256 · active + inactive.
 constexpr uint64_t connection_cost(const ServerLoad& load) { return 256ull * load.active + load.inactive; }
@@ -102,12 +117,15 @@ struct Scheduler {
   bool counts_connections;
   // The table that choose() looks up, a function of the list; empty when nothing can be found. Null when there is none.
   SchedulerTable (*build)(const VirtualService& service) = nullptr;
-  // The one figure of a server that build() reads besides key and place. Null when there is none.
+  // The one figure of a server that build(), or the search for the least, reads besides key and place. Null when there
+  // is none.
   uint32_t RealServer::*table_weight = nullptr;
   // How long what it remembers of destinations lives unused. Null when it remembers nothing.
   uint32_t CacheExpirations::*cache_expiration = nullptr;
   // choose() may mean an overloaded server: the connection takes a place there whatever the flag says.
   bool may_choose_overloaded = false;
+  // choose() asks for the least of a service's servers: see service/least_index.h.
+  bool seeks_least = false;
 };
 
 namespace schedulers {

@@ -12,7 +12,12 @@ int choose(SchedulerState&, const VirtualService& service, const LoadView& loads
 
 }  // namespace
 
-constexpr Scheduler schedulers::wlc = {
-    .name = "wlc", .start = nullptr, .edit = nullptr, .choose = choose, .counts_connections = true};
+constexpr Scheduler schedulers::wlc = {.name = "wlc",
+                                       .start = nullptr,
+                                       .edit = nullptr,
+                                       .choose = choose,
+                                       .counts_connections = true,
+                                       .table_weight = &RealServer::weight,
+                                       .seeks_least = true};
 
 }  // namespace fulcrum
