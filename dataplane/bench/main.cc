@@ -6,6 +6,7 @@
 #include <iostream>
 #include <map>
 
+#include "bench/choices.h"
 #include "bench/window.h"
 
 namespace {
@@ -16,6 +17,7 @@ using namespace fulcrum::bench;
 constexpr const char* kUsage = R"(usage: dataplane_bench write CASE CAPTURE
        dataplane_bench run CASE CAPTURE [--NAME VALUE]...
        dataplane_bench count CASE CAPTURE [--NAME VALUE]...    for valgrind --tool=callgrind
+       dataplane_bench choices    what lc, wlc, sed and nq cost with 10, 100 and 1000 servers
 CASE is (dr|tun|nat-client|nat-server)-FLOWS[-tcp], for example dr-10k; CAPTURE is the file that is replayed.
   --worker-cpu N        (1)     --housekeeping-cpu N  (0)    --hugepages on|off|auto  (auto)
   --windows N           (5)     --window-ms N         (500)  --tries N                (50)
@@ -99,6 +101,7 @@ void run(const Scenario& scenario, const std::string& capture, Options options) 
 }
 
 void obey(int words_given, char** words) {
+  if (words_given == 2 && std::string(words[1]) == "choices") return measure_choices();
   if (words_given < 4) throw UsageError("a command, a case and a capture file are needed");
   const std::string command = words[1];
   const auto scenario = Scenario::parse(words[2]);

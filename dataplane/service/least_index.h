@@ -33,7 +33,7 @@ struct Least {
 class LeastIndex {
  public:
   // With fewer servers the walk costs less.
-  static constexpr size_t kWorthwhile = 48;
+  static constexpr size_t kWorthwhile = 96;
 
   explicit LeastIndex(const VirtualService& service) {
     for (uint32_t index = 0; index < service.servers.size(); ++index) {
