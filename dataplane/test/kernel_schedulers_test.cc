@@ -49,6 +49,22 @@ TEST_CASE("kernel nq-basic") {
   }
 }
 
+// Conformance scenarios lblc-basic and lblcr-basic have many destinations; here the one of a service that has no mark.
+TEST_CASE("lblc leaves a crowded server for an idle one, the same on every worker") {
+  for (const uint32_t workers : kWorkers) {
+    Story story(service("lblc", {4, 4}), {.workers = workers});
+    CHECK(story.connections(12, "198.51.100.1:20000", "192.0.2.1:80", "est") == "12 12 12 12 12 11 11 11 11 11 11 11");
+  }
+}
+
+TEST_CASE("lblcr takes another server in when one is crowded, the same on every worker") {
+  for (const uint32_t workers : kWorkers) {
+    Story story(service("lblcr", {1, 4, 4}), {.workers = workers});
+    CHECK(story.connections(14, "198.51.100.1:20000", "192.0.2.1:80", "est") ==
+          "13 13 13 13 13 12 12 12 12 12 11 11 12 13");
+  }
+}
+
 TEST_CASE("kernel fo-basic") {
   for (const uint32_t workers : kWorkers) {
     Story story(service("fo", {5, 10, 10, 1}), {.workers = workers});
