@@ -288,6 +288,7 @@ void Worker::change_state(Connection<F>& entry, uint8_t next, bool active, bool 
     LoadView::Line& totals = shared_.totals[entry.server];
     __atomic_fetch_add(&totals.active, step, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&totals.inactive, step, __ATOMIC_RELAXED);
+    shared_.totals_changed(entry.server);
   }
 }
 

@@ -184,6 +184,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
     make_rings();
     shared_.servers = map_array<ServerLine>(Shared::kServerSlots);
     shared_.totals = map_array<LoadView::Line>(Shared::kServerSlots);
+    shared_.changes = map_array<LoadView::Changes>(Shared::kServerBlocks);
     adjacencies_ = std::make_unique<AdjacencyTable>(kNeighbors);
     shared_.adjacencies = adjacencies_.get();
     templates_ =
@@ -351,6 +352,8 @@ void Engine::stop() {
   network_.reset();
   if (shared_.servers != nullptr) munmap(shared_.servers, sizeof(ServerLine) * Shared::kServerSlots);
   if (shared_.totals != nullptr) munmap(shared_.totals, sizeof(LoadView::Line) * Shared::kServerSlots);
+  if (shared_.changes != nullptr) munmap(shared_.changes, sizeof(LoadView::Changes) * Shared::kServerBlocks);
+  shared_.changes = nullptr;
   shared_.servers = nullptr;
   shared_.totals = nullptr;
   if (eal_started_) stop_eal();

@@ -89,7 +89,8 @@ bool Worker::is_stray_reply(const rte_mbuf* packet, const PacketView<F>& view) c
   if (view.key.protocol == IpProtocol::kTcp && (view.tcp_flags & kTcpRst) != 0) return false;
   if (view.key.protocol == IpProtocol::kSctp && begins_with(chunks_of(packet, view), SctpChunkType::kAbort))
     return false;
-  return snapshot_->is_nat_endpoint(Address::from(view.key.tuple.source), view.key.tuple.source_port.host());
+  return snapshot_->is_nat_server(Address::from(view.key.tuple.source), view.key.tuple.source_port.host(),
+                                  view.key.protocol);
 }
 
 // What is neither balanced nor ours goes from interface to interface: NAT servers' own traffic must pass.

@@ -329,7 +329,7 @@ ServerSlot Publisher::slot_for(const ServiceKey& service, const ServerKey& serve
   if (!free_slots_.empty()) {
     slot = free_slots_.back();
     free_slots_.pop_back();
-  } else if (slots_.size() < Shared::kServerSlots) {
+  } else if (slots_.size() < Shared::kBypassSlot) {
     slot = static_cast<ServerSlot>(slots_.size());
     slots_.emplace_back();
   } else {
@@ -416,14 +416,18 @@ void Publisher::rebuild_tables(Snapshot& next, bool services_changed, bool serve
     next.local = std::move(local);
   }
   if (servers_changed) {
-    auto endpoints = std::make_shared<FrozenMap<ServerKey, bool, ServerKeyHash>>();
+    auto endpoints = std::make_shared<FrozenMap<ServerKey, ProtocolSet, ServerKeyHash>>();
     endpoints->reserve(slots_.size());
     next.nat_endpoints_any_port = false;
     for (const SlotRecord& slot : slots_) {
       if (!slot.used || !slot.was_nat) continue;
-      endpoints->at(slot.server) = true;
+      endpoints->at(slot.server);
       next.nat_endpoints_any_port |= slot.server.port == 0;
     }
+    for (const auto& service : next.services)
+      for (const RealServer& server : service->servers)
+        if (server.method == ForwardingMethod::kNat)
+          if (ProtocolSet* of = endpoints->find_mutable(server.key)) of->add(service->key);
     next.nat_endpoints = std::move(endpoints);
   }
 }
@@ -464,6 +468,7 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
       line.tunnel.store(server.tunnel, std::memory_order_relaxed);
       edit_upper_threshold(shared_.totals[server.slot], line.upper.load(std::memory_order_relaxed),
                            server.upper_threshold);
+      shared_.totals_changed(server.slot);
       line.upper.store(server.upper_threshold, std::memory_order_relaxed);
       line.lower.store(server.lower_threshold, std::memory_order_relaxed);
       line.available.store(true, std::memory_order_relaxed);
@@ -592,6 +597,7 @@ void Publisher::empty_trash(uint64_t now_ms) {
       service.servers.erase(record.server);
       for (const auto& worker : workers_) worker->clear_server_counters(slot);
       shared_.totals[slot] = {};
+      shared_.totals_changed(slot);
       record = SlotRecord{};
       free_slots_.push_back(slot);
     }

@@ -75,6 +75,7 @@ Worker::Choice Worker::choose_server(const VirtualService& service, const FlowKe
   } else if (server_counters_[stick.server].in_totals) {
     // A persistent client goes to its server though that is overloaded.
     take_place_anyway(shared_.totals[stick.server], shared_.servers[stick.server].thresholds());
+    shared_.totals_changed(stick.server);
   }
   const bool translates = is_service_port && choice.server->key.port != 0;
   choice.port = translates ? be16::from_host(choice.server->key.port) : port;
@@ -89,26 +90,27 @@ const RealServer* Worker::schedule(const VirtualService& service, const FlowKey<
                                 tuple.source_port.host(), now_ms_,
                                 CacheExpirations{snapshot_->tunables.lblc_expiration, snapshot_->tunables.lblcr_expiration}};
   for (size_t tries = 0; tries <= service.servers.size(); ++tries) {
-    const int chosen =
-        service.rules->choose(scheduler_states_[service.slot], service, LoadView(shared_.totals), request);
+    const int chosen = service.rules->choose(scheduler_states_[service.slot], service, shared_.loads(), request);
     if (chosen < 0) return nullptr;
     const RealServer& server = service.servers[static_cast<size_t>(chosen)];
-    if (!server_counters_[server.slot].in_totals) return &server;
-    LoadView::Line& totals = shared_.totals[server.slot];
-    const Thresholds thresholds = shared_.servers[server.slot].thresholds();
-    if (service.rules->may_choose_overloaded) {
-      take_place_anyway(totals, thresholds);
-      return &server;
-    }
     // Another worker may have taken the last place: the server is overloaded now, and another is chosen.
-    if (take_place(totals, thresholds)) return &server;
+    if (!server_counters_[server.slot].in_totals) return &server;
+    const Thresholds thresholds = shared_.servers[server.slot].thresholds();
+    LoadView::Line& totals = shared_.totals[server.slot];
+    const bool taken = service.rules->may_choose_overloaded ? (take_place_anyway(totals, thresholds), true)
+                                                            : take_place(totals, thresholds);
+    if (thresholds.upper != 0) shared_.totals_changed(server.slot);
+    if (taken) return &server;
   }
   return nullptr;
 }
 
 // The place that was taken for a connection, and its hold on a template, are given back.
 void Worker::give_back(ServerSlot slot, TemplateIndex controlling) {
-  if (server_counters_[slot].in_totals) leave_place(shared_.totals[slot], shared_.servers[slot].thresholds());
+  if (server_counters_[slot].in_totals) {
+    leave_place(shared_.totals[slot], shared_.servers[slot].thresholds());
+    shared_.totals_changed(slot);
+  }
   if (controlling != kNoTemplate) shared_.templates->let_go(controlling);
 }
 
@@ -179,7 +181,10 @@ Worker::Found<F> Worker::insert_connection(ConnectionIndex index, const VirtualS
   ServerCounters& counters = server_counters_[entry.server];
   ++counters.connections;
   ++counters.inactive;
-  if (counters.in_totals) __atomic_fetch_add(&shared_.totals[entry.server].inactive, 1, __ATOMIC_RELAXED);
+  if (counters.in_totals) {
+    __atomic_fetch_add(&shared_.totals[entry.server].inactive, 1, __ATOMIC_RELAXED);
+    shared_.totals_changed(entry.server);
+  }
   return {&entry, index, false};
 }
 

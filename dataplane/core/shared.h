@@ -79,6 +79,7 @@ struct Shared {
   static constexpr uint32_t kServerSlots = 131072;
   // Stands for "no real server": what cache_bypass sends on to its own destination.
   static constexpr ServerSlot kBypassSlot = kServerSlots - 1;
+  static constexpr uint32_t kServerBlocks = kServerSlots >> LoadView::kBlockBits;
   static constexpr uint32_t kServiceSlots = 65536;
   static constexpr uint32_t kMailboxSize = 1024;
   static constexpr uint32_t kControlRingSize = 8192;
@@ -94,8 +95,9 @@ struct Shared {
   rte_mempool* buffers = nullptr;
   std::vector<PortRuntime> ports;  // by port id; holes have no queues
   AdjacencyTable* adjacencies = nullptr;
-  ServerLine* servers = nullptr;     // kServerSlots, control side writes
-  LoadView::Line* totals = nullptr;  // kServerSlots, workers add, relaxed
+  ServerLine* servers = nullptr;         // kServerSlots, control side writes
+  LoadView::Line* totals = nullptr;      // kServerSlots, workers add, relaxed
+  LoadView::Changes* changes = nullptr;  // of the totals, one a block of slots
   TemplateTable* templates = nullptr;
   Defence defence;
   rte_ring* to_control = nullptr;  // ControlMessage, many producers
@@ -103,6 +105,10 @@ struct Shared {
   std::vector<rte_ring*> handover;
   std::vector<rte_ring*> transmit;
   std::vector<rte_ring*> mailboxes;  // Command, one producer at a time
+
+  LoadView loads() const { return LoadView(totals, changes); }
+  // After every change of a server's totals, or of its flag.
+  void totals_changed(ServerSlot slot) const { note_change(changes, slot); }
 
   rte_ring* handover_ring(uint32_t from, uint32_t to) const { return handover[from * workers + to]; }
   rte_ring* transmit_ring(uint32_t from, uint32_t to) const { return transmit[from * workers + to]; }

@@ -372,6 +372,7 @@ void Worker::adopt(const Snapshot& snapshot) {
       __atomic_fetch_add(&totals.inactive, wanted ? counters.inactive : 0u - counters.inactive, __ATOMIC_RELAXED);
       const uint64_t all = uint64_t{counters.active} + counters.inactive;
       __atomic_fetch_add(&totals.occupancy, wanted ? all : 0u - all, __ATOMIC_RELAXED);
+      shared_.totals_changed(server.slot);
     }
   }
   adopted_.store(snapshot.version, std::memory_order_release);

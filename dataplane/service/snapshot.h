@@ -52,6 +52,7 @@ class FrozenMap {
       if (cell.key == key) return &cell.value;
     }
   }
+  Value* find_mutable(const Key& key) { return const_cast<Value*>(find(key)); }
   size_t size() const { return size_; }
   const std::vector<Cell>& cells() const { return cells_; }
 
@@ -108,6 +109,20 @@ struct LocalPrefix {
   LocalAddress what;
 };
 
+// Which protocols' services a NAT server belongs to, as long as it does.
+struct ProtocolSet {
+  uint8_t tcp = 0, udp = 0, sctp = 0;
+  void add(const ServiceKey& service) {
+    const bool any = service.fwmark != 0;
+    tcp |= any || service.protocol == IpProtocol::kTcp;
+    udp |= any || service.protocol == IpProtocol::kUdp;
+    sctp |= any || service.protocol == IpProtocol::kSctp;
+  }
+  bool has(IpProtocol protocol) const {
+    return protocol == IpProtocol::kTcp ? tcp : protocol == IpProtocol::kUdp ? udp : sctp;
+  }
+};
+
 // A table that snapshots share while it does not change.
 template <typename Key, typename Value, typename Hash>
 using SharedMap = std::shared_ptr<const FrozenMap<Key, Value, Hash>>;
@@ -123,7 +138,7 @@ struct Snapshot {
   std::shared_ptr<const std::vector<LocalPrefix>> local_prefixes;  // the longest first
   std::shared_ptr<const std::vector<MarkRule>> marks;
   // NAT server endpoints, live or retired: what replies come from. Port 0 stands for every port.
-  SharedMap<ServerKey, bool, ServerKeyHash> nat_endpoints;
+  SharedMap<ServerKey, ProtocolSet, ServerKeyHash> nat_endpoints;
   bool nat_endpoints_any_port = false;
   std::shared_ptr<const Network> network;
   TimeoutTable timeouts;
@@ -159,6 +174,11 @@ struct Snapshot {
   const VirtualService* find_exactly(const ServiceKey& key) const {
     const uint32_t* found = by_key->find(key);
     return found == nullptr ? nullptr : services[*found].get();
+  }
+  // A NAT server of a service of that protocol, not a deleted one.
+  bool is_nat_server(const Address& address, uint16_t port, IpProtocol protocol) const {
+    const ProtocolSet* of = nat_endpoints->find({address, port});
+    return of != nullptr && of->has(protocol);
   }
   bool is_nat_endpoint(const Address& address, uint16_t port) const {
     if (nat_endpoints->find({address, port}) != nullptr) return true;

@@ -58,6 +58,7 @@ class World {
     shared_.clock.set_ms(options.clock_ms);
     shared_.servers = map_array<ServerLine>();
     shared_.totals = map_array<LoadView::Line>();
+    shared_.changes = map_array<LoadView::Changes>();
     shared_.adjacencies = &adjacencies_;
     shared_.templates = &templates_;
     make_rings();
@@ -95,6 +96,7 @@ class World {
     rte_ring_free(shared_.to_control);
     munmap(shared_.servers, sizeof(ServerLine) * Shared::kServerSlots);
     munmap(shared_.totals, sizeof(LoadView::Line) * Shared::kServerSlots);
+    munmap(shared_.changes, sizeof(LoadView::Changes) * Shared::kServerSlots);
   }
   World(const World&) = delete;
   World& operator=(const World&) = delete;
