@@ -26,8 +26,9 @@ export function register(program: Command, cli: Cli): void {
       'after',
       `
 Packets and bytes are those of the IP layer, as LVS counts them: IN from clients to servers, OUT back through the
-director (NAT only). --rate shows what LVS's estimator makes of them: per second, smoothed, renewed every two seconds
-(see the tunable run_estimation). Every packet leaves by exactly one verdict; a verdict that loses the packet is marked "drop".
+director (always with NAT). --rate shows what LVS's estimator makes of them: per second, smoothed, renewed every two
+seconds (see the tunable run_estimation). Every packet leaves by exactly one verdict; a verdict that loses the packet is
+marked "drop".
 
 Examples:
   fulcrum stats

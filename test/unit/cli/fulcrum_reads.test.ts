@@ -185,7 +185,7 @@ test('connection list: filters and limit go to the director', async (t) => {
   });
 });
 
-test('connection list: 200,000 rows are written page by page', async (t) => {
+test.serial('connection list: 200,000 rows are written page by page', async (t) => {
   const fake = await director(t, table(200_000));
   const { output, largestWrite } = await run('connection list', fake);
   t.is(output.split('\n').length, 200_002);
@@ -302,6 +302,8 @@ async function* events() {
   yield { revision: 'r1', service: web };
   yield { revision: 'r1', vip: { address: '192.0.2.1', announce: 'ANNOUNCE_ARP', state: 'VIP_STATE_ACTIVE' } as const };
   yield { revision: 'r1', timeouts: { tcpS: 900, tcpFinS: 120, udpS: 300 } };
+  yield { revision: 'r1', tunables: { sloppyTcp: 1, amDroprate: 5 } };
+  yield { revision: 'r1', markRules: { rules: [{ mark: 7, destination: '203.0.113.0/24' }] } };
   yield { revision: 'r1', endOfSnapshot: {} };
   yield { revision: 'r2', happened: { time: '2026-01-01T00:00:00Z', kind: 'dataplane_lost', message: 'gone' } };
   yield { revision: 'r3', serviceRemoved: { key: web?.key ?? null } };
@@ -314,6 +316,8 @@ test('watch: a line an event', async (t) => {
     `service tcp:192.0.2.1:80 wrr 10.0.3.10:80/tun/2 10.0.2.12:80/dr/1 10.0.2.11:80/dr/3
 vip 192.0.2.1 announce arp active
 timeouts tcp 900 tcp_fin 120 udp 300
+tunables sloppy_tcp 1 am_droprate 5
+mark rules 1
 -- end of snapshot, revision r1
 2026-01-01T00:00:00Z dataplane_lost: gone
 service removed tcp:192.0.2.1:80
@@ -333,12 +337,16 @@ test('watch: JSON lines and YAML documents', async (t) => {
       ['service', 'r1'],
       ['vip', 'r1'],
       ['timeouts', 'r1'],
+      ['tunables', 'r1'],
+      ['mark_rules', 'r1'],
       ['end_of_snapshot', 'r1'],
       ['happened', 'r2'],
       ['service_removed', 'r3'],
     ],
   );
-  t.is(lines[5].address, 'tcp:192.0.2.1:80');
+  t.deepEqual(lines[3].tunables, { sloppy_tcp: 1, am_droprate: 5 });
+  t.deepEqual(lines[4].mark_rules, [{ mark: 7, destination: '203.0.113.0/24' }]);
+  t.is(lines[7].address, 'tcp:192.0.2.1:80');
   const documents = parseAllDocuments((await run('watch -o yaml', fake)).output);
   t.deepEqual(
     documents.map((document) => document.toJS()),
@@ -348,5 +356,5 @@ test('watch: JSON lines and YAML documents', async (t) => {
 
 test('watch --once ends after the snapshot', async (t) => {
   const fake = await director(t, { watch: () => events() });
-  t.is((await run('watch --once', fake)).output.trimEnd().split('\n').length, 4);
+  t.is((await run('watch --once', fake)).output.trimEnd().split('\n').length, 6);
 });
