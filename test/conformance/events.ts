@@ -14,12 +14,16 @@ const rateStepMs = 500;
 /** Rates that stay the same this often will not change any more. */
 const rateReadings = 40;
 
+/** What a scenario is played in: Fulcrum's World, or another director. */
+export type Stage = Pick<World, 'ipvsadm' | 'inject' | 'drain' | 'advance'>;
+
 export class Player {
   readonly #scenario: Scenario;
   readonly #world: World;
   readonly #environment: Environment;
+  readonly #world: Stage;
 
-  constructor(scenario: Scenario, world: World) {
+  constructor(scenario: Scenario, world: Stage) {
     this.#scenario = scenario;
     this.#world = world;
     this.#environment = new Environment(scenario, world);

@@ -180,7 +180,7 @@ export class World implements Surroundings {
   }
 }
 
-function etherHeader(dev: Device, packet: Buffer, isMulticast: boolean): Buffer {
+export function etherHeader(dev: Device, packet: Buffer, isMulticast: boolean): Buffer {
   const isIpv6 = (packet[0] ?? 0) >> 4 === 6;
   const last = packet[isIpv6 ? 23 : 15] ?? 0;
   const source = dev === 'cl' ? gatewayMac : macOfServer(last);
