@@ -20,6 +20,9 @@ const settings: Readonly<Record<string, string>> = {
   'ipv4/conf/default/rp_filter': '0',
   'ipv4/conf/all/send_redirects': '0',
   'ipv4/conf/default/send_redirects': '0',
+  // Answers of DR and TUN servers come from a virtual address. It is also the director's own here: as a forwarder it
+  // would take them for forged before LVS sees them.
+  'ipv4/conf/all/accept_local': '1',
 };
 
 const ipv6Settings: Readonly<Record<string, string>> = {

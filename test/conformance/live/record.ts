@@ -4,9 +4,10 @@
 
 import { addressText } from '../bytes.js';
 import { Player } from '../events.js';
-import { describeFrame, type OutItem } from '../frames.js';
+import { type Device, describeFrame, type Frame, type OutItem } from '../frames.js';
 import type { Json, Scenario } from '../scenario.js';
-import { virtualAddresses } from '../world_plan.js';
+import type { CommandResult } from '../world.js';
+import { virtualAddresses, virtualAddressesV6 } from '../world_plan.js';
 import { GuestWorld } from './guest_world.js';
 import type { AgentLine } from './line.js';
 
@@ -17,6 +18,8 @@ export interface Recording {
   readonly golden: readonly Json[];
   /** How much more real time than the scenario asks for had passed when each event began, in milliseconds. */
   readonly lateMs: readonly number[];
+  /** Packets sent to the director and by it. */
+  readonly packets: number;
 }
 
 /** What the kernel says to a configuration line, if it does not like it. */
@@ -35,7 +38,7 @@ export async function record(script: Script, line: AgentLine): Promise<Recording
     const outcome = (await world.change(scenario, event)) ?? (await player.play(event, index));
     golden.push({ i: index, op: event.op, ...masked(outcome, script.guePorts) });
   }
-  return { golden, lateMs };
+  return { golden, lateMs, packets: stage.packets };
 }
 
 async function configure(script: Script, world: GuestWorld): Promise<void> {
@@ -52,6 +55,7 @@ class TimedStage {
   readonly #world: GuestWorld;
   readonly #began: number;
   #asked = 0;
+  #packets = 0;
 
   constructor(world: GuestWorld) {
     this.#world = world;
@@ -62,14 +66,29 @@ class TimedStage {
     return Math.max(0, Math.round(this.#world.now - this.#began - this.#asked));
   }
 
+  get packets(): number {
+    return this.#packets;
+  }
+
   async advance(milliseconds: number): Promise<void> {
     this.#asked += milliseconds;
     await this.#world.advance(milliseconds);
   }
 
-  ipvsadm: GuestWorld['ipvsadm'] = (words, stdin) => this.#world.ipvsadm(words, stdin);
-  inject: GuestWorld['inject'] = (dev, packets, isMulticast) => this.#world.inject(dev, packets, isMulticast);
-  drain: GuestWorld['drain'] = () => this.#world.drain();
+  async ipvsadm(words: readonly string[], stdin?: string): Promise<CommandResult> {
+    return await this.#world.ipvsadm(words, stdin);
+  }
+
+  async inject(dev: Device, packets: readonly Buffer[], isMulticast?: boolean): Promise<void> {
+    this.#packets += packets.length;
+    await this.#world.inject(dev, packets, isMulticast);
+  }
+
+  async drain(): Promise<readonly Frame[]> {
+    const frames = await this.#world.drain();
+    this.#packets += frames.length;
+    return frames;
+  }
 }
 
 /** With those fields blanked that the kernel fills at random. */
@@ -81,44 +100,42 @@ function masked(outcome: Json, guePorts: readonly number[]): Json {
 
 function maskItem(item: OutItem, guePorts: readonly number[]): OutItem {
   const packet = Buffer.from(item.hex, 'hex');
-  const fields = randomFields(packet, item, guePorts);
-  if (fields.length === 0) return item;
   const etherType = (packet[0] ?? 0) >> 4 === 6 ? 0x86dd : 0x0800;
+  const fields = item.sum.startsWith('not IP') ? [] : randomFields(packet, guePorts);
+  if (fields.length === 0) return item;
   return describeFrame({ dev: item.dev, dmac: item.dmac, etherType, packet }, guePorts, fields);
 }
 
-const directorAddresses = new Set([...virtualAddresses, '10.0.1.1', '10.0.2.1']);
-const protocol = { icmp: 1, icmp6: 58, ipip: 4, ip6ip: 41, gre: 47 } as const;
+const ownAddresses: readonly string[] = ['10.0.1.1', '10.0.2.1', '2001:db8:1::1', '2001:db8:2::1'];
+const directorAddresses = new Set([...virtualAddresses, ...virtualAddressesV6, ...ownAddresses]);
+const protocol = { icmp: 1, ipip: 4, udp: 17, ip6ip: 41, gre: 47 } as const;
+/** Of packets that the director makes itself; what it forwards has one less at most. */
+const ownHopLimit = 64;
 
 /** Names of the fields of a packet that are random if the director made it. */
-export function randomFields(
-  packet: Buffer,
-  { via }: Pick<OutItem, 'via'>,
-  guePorts: readonly number[],
-): readonly string[] {
-  if (via === 'other' && (packet[0] ?? 0) >> 4 !== 4 && (packet[0] ?? 0) >> 4 !== 6) return [];
-  const isIpv6 = (packet[0] ?? 0) >> 4 === 6;
-  return isIpv6 ? randomFieldsV6(packet) : randomFieldsV4(packet, guePorts);
+export function randomFields(packet: Buffer, guePorts: readonly number[]): readonly string[] {
+  const version = (packet[0] ?? 0) >> 4;
+  const [from, to, header] = version === 6 ? [8, 24, 40] : [12, 16, 4 * ((packet[0] ?? 0) & 15)];
+  if (packet.length < header + 8 || !directorAddresses.has(addressText(packet.subarray(from, to)))) return [];
+  return version === 6 ? randomFieldsV6(packet, guePorts) : randomFieldsV4(packet, header, guePorts);
 }
 
-function randomFieldsV4(packet: Buffer, guePorts: readonly number[]): readonly string[] {
-  const source = addressText(packet.subarray(12, 16));
-  if (!directorAddresses.has(source)) return [];
-  const isGue = isGuePacket(packet, 4 * ((packet[0] ?? 0) & 15), packet[9], guePorts);
-  const isOwn = isGue || Object.values(protocol).some((number) => number === packet[9]);
-  const mayFragment = (packet.readUInt16BE(6) & 0x4000) === 0;
-  return [...(isOwn && mayFragment ? ['ip.id'] : []), ...(isGue ? gueFields(packet, 4 * ((packet[0] ?? 0) & 15)) : [])];
+function randomFieldsV4(packet: Buffer, header: number, guePorts: readonly number[]): readonly string[] {
+  const fragment = packet.readUInt16BE(6);
+  const isFirst = (fragment & 0x1fff) === 0;
+  const isGue = packet[9] === protocol.udp && isFirst && guePorts.includes(packet.readUInt16BE(header + 2));
+  // Of the director's own packets only tunnels are ever cut: a later piece of UDP is one of GUE.
+  const isOwnUdp = packet[9] === protocol.udp && ownAddresses.includes(addressText(packet.subarray(12, 16)));
+  const isOwn =
+    isGue || isOwnUdp || [protocol.icmp, protocol.ipip, protocol.ip6ip, protocol.gre].includes(packet[9] as 1);
+  const mayBeCut = (fragment & 0x4000) === 0;
+  return [...(isOwn && mayBeCut ? ['ip.id'] : []), ...(isGue ? gueFields(packet, header) : [])];
 }
 
-function randomFieldsV6(packet: Buffer): readonly string[] {
-  // An error of the director's own: the flow label is a hash with a secret key.
-  const isError = packet[6] === protocol.icmp6 && (packet[40] ?? 0) < 128;
-  return isError ? ['flow'] : [];
-}
-
-function isGuePacket(packet: Buffer, at: number, number: number | undefined, guePorts: readonly number[]): boolean {
-  const isFirst = (packet.readUInt16BE(6) & 0x1fff) === 0;
-  return isFirst && number === 17 && packet.length >= at + 8 && guePorts.includes(packet.readUInt16BE(at + 2));
+/** The flow label is a hash with a secret key. */
+function randomFieldsV6(packet: Buffer, guePorts: readonly number[]): readonly string[] {
+  if (packet[6] === protocol.udp && guePorts.includes(packet.readUInt16BE(42))) return gueFields(packet, 40);
+  return packet[7] === ownHopLimit ? ['flow'] : [];
 }
 
 function gueFields(packet: Buffer, at: number): readonly string[] {

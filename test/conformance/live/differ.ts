@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// One scenario in the guest and in Fulcrum: where do they part?
+import { compareOutcome, type Difference } from '../compare.js';
+import { mtuAtStart } from '../environment.js';
+import { Player } from '../events.js';
+import type { Json, Scenario } from '../scenario.js';
+import { World } from '../world.js';
+import { explanation } from './known.js';
+import type { AgentLine } from './line.js';
+import { type Recording, Refused, record, type Script } from './record.js';
+
+export interface Verdict {
+  readonly recording: Recording;
+  /** The first that nothing explains. */
+  readonly difference?: Difference;
+  /** Why those before it are no mistakes. */
+  readonly explained: readonly string[];
+}
+
+/** Undefined if the kernel refuses the configuration: there is nothing to compare then. */
+export async function differ(script: Script, line: AgentLine, workers: number): Promise<Verdict | undefined> {
+  const starting = World.start({ ipv6: script.ipv6, workers, mtu: mtuAtStart({ ...script, golden: [] }) }).then(
+    (world) => ({ world }),
+    (error: Error) => ({ error }),
+  );
+  const end = async (): Promise<void> => {
+    const started = await starting;
+    if ('world' in started) await started.world.stop();
+  };
+  try {
+    const recording = await record(script, line);
+    const started = await starting;
+    if ('error' in started) return { recording, difference: failure('a director', started.error), explained: [] };
+    return { recording, ...(await compare({ ...script, golden: recording.golden }, recording.lateMs, started.world)) };
+  } catch (error) {
+    if (error instanceof Refused) return undefined;
+    throw error;
+  } finally {
+    await end();
+  }
+}
+
+function failure(expected: string, error: Error): Difference {
+  return { expected, got: error.message };
+}
+
+async function compare(
+  scenario: Scenario,
+  lateMs: readonly number[],
+  world: World,
+): Promise<Omit<Verdict, 'recording'>> {
+  const player = new Player(scenario, world);
+  const explained: string[] = [];
+  try {
+    for (const line of scenario.config) await player.configure(line);
+  } catch (error) {
+    return { difference: failure('the configuration to be taken', error as Error), explained };
+  }
+  let late = 0;
+  for (const index of scenario.events.keys()) {
+    // The kernel's time is real: what it took for its work passes here, too.
+    const more = (lateMs[index] ?? late) - late;
+    if (more > 0) await world.advance(more);
+    late += Math.max(0, more);
+    const difference = await differenceAt(player, scenario, index, world);
+    if (difference === undefined) continue;
+    const reason = explanation(scenario, difference);
+    if (reason === undefined) return { difference, explained };
+    explained.push(reason);
+  }
+  return { explained };
+}
+
+async function differenceAt(
+  player: Player,
+  scenario: Scenario,
+  index: number,
+  world: World,
+): Promise<Difference | undefined> {
+  const event = scenario.events[index];
+  if (event === undefined) return undefined;
+  let outcome: Json;
+  try {
+    outcome = await player.play(event, index);
+  } catch (error) {
+    const ending = await world.ending();
+    const got = ending === undefined ? (error as Error).message : `the dataplane ended: ${ending}`;
+    return { event: index, expected: `${event.op} to be carried out`, got };
+  }
+  const found = compareOutcome(scenario.golden[index] ?? {}, outcome);
+  return found && { event: index, ...found };
+}
