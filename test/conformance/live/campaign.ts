@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Difference, differenceText } from '../compare.js';
 import type { Json } from '../scenario.js';
 import { differ, type Verdict } from './differ.js';
+import { Directors } from './directors.js';
 import { generate, type Wishes } from './generate/script.js';
 import { Guest } from './guest.js';
 import { type AgentLine, GuestLost } from './line.js';
@@ -42,6 +43,7 @@ export class Campaign {
   };
   readonly #sorts = new Map<string, number>();
   readonly #explained = new Map<string, number>();
+  readonly #directors = new Directors();
   #guest: Promise<Guest> | undefined;
   #next: number;
 
@@ -62,6 +64,7 @@ export class Campaign {
       await Promise.all(Array.from({ length: jobs }, (_, index) => this.#work(index, deadline)));
     } finally {
       clearInterval(timer);
+      await this.#directors.stop();
       await (await this.#guest)?.stop();
     }
     for (const [reason, count] of this.#explained) say(`explained ${count} times: ${reason}`);
@@ -105,14 +108,14 @@ export class Campaign {
   }
 
   async #one(script: Script, index: number): Promise<void> {
-    const verdict = await this.#play(script, index);
+    const verdict = await this.#play(script, index, false);
     if (verdict === undefined) {
       this.#totals.refused++;
       return;
     }
     this.#count(verdict);
     if (verdict.difference === undefined) return;
-    const again = await this.#play(script, index);
+    const again = await this.#play(script, index, true);
     if (again?.difference === undefined) {
       this.#totals.unsteady++;
       say(`unsteady ${script.name}: once ${place(verdict.difference)}, not the second time`);
@@ -123,10 +126,12 @@ export class Campaign {
   }
 
   /** In a guest that was not too slow. */
-  async #play(script: Script, index: number): Promise<Verdict | undefined> {
+  async #play(script: Script, index: number, isFresh: boolean): Promise<Verdict | undefined> {
     for (let plays = 1; ; plays++) {
       try {
-        const verdict = await differ(script, await this.#lines(index), this.#options.workers);
+        const line = await this.#lines(index);
+        const { workers } = this.#options;
+        const verdict = await differ(script, { line, directors: this.#directors, workers, isFresh });
         if (verdict === undefined || Math.max(...verdict.recording.lateMs, 0) <= longestDelayMs) return verdict;
         this.#totals.delayed++;
         if (plays === playsAtMost) return { recording: verdict.recording, explained: verdict.explained };
@@ -155,7 +160,7 @@ export class Campaign {
     }
     let smallest = { script, recording: verdict.recording, difference };
     const stillTrue = async (candidate: Script): Promise<boolean> => {
-      const tried = await this.#play(candidate, index);
+      const tried = await this.#play(candidate, index, false);
       if (tried?.difference === undefined || sortOf(candidate, tried.difference) !== sort) return false;
       smallest = { script: candidate, recording: tried.recording, difference: tried.difference };
       return true;

@@ -4,7 +4,8 @@ import { compareOutcome, type Difference } from '../compare.js';
 import { mtuAtStart } from '../environment.js';
 import { Player } from '../events.js';
 import type { Json, Scenario } from '../scenario.js';
-import { World } from '../world.js';
+import type { World } from '../world.js';
+import type { Directors } from './directors.js';
 import { explanation } from './known.js';
 import type { AgentLine } from './line.js';
 import { type Recording, Refused, record, type Script } from './record.js';
@@ -17,26 +18,43 @@ export interface Verdict {
   readonly explained: readonly string[];
 }
 
+export interface Sides {
+  readonly line: AgentLine;
+  readonly directors: Directors;
+  readonly workers: number;
+  /** Whether the director must be one that has never been used. */
+  readonly isFresh: boolean;
+}
+
 /** Undefined if the kernel refuses the configuration: there is nothing to compare then. */
-export async function differ(script: Script, line: AgentLine, workers: number): Promise<Verdict | undefined> {
-  const starting = World.start({ ipv6: script.ipv6, workers, mtu: mtuAtStart({ ...script, golden: [] }) }).then(
-    (world) => ({ world }),
-    (error: Error) => ({ error }),
-  );
-  const end = async (): Promise<void> => {
-    const started = await starting;
-    if ('world' in started) await started.world.stop();
-  };
+export async function differ(
+  script: Script,
+  { line, directors, workers, isFresh }: Sides,
+): Promise<Verdict | undefined> {
+  const options = { ipv6: script.ipv6, workers, mtu: mtuAtStart({ ...script, golden: [] }) };
+  // Both sides get ready at the same time.
+  const starting = settled(directors.take(options, isFresh));
   try {
     const recording = await record(script, line);
     const started = await starting;
     if ('error' in started) return { recording, difference: failure('a director', started.error), explained: [] };
-    return { recording, ...(await compare({ ...script, golden: recording.golden }, recording.lateMs, started.world)) };
+    return { recording, ...(await compare({ ...script, golden: recording.golden }, recording.lateMs, started.value)) };
   } catch (error) {
     if (error instanceof Refused) return undefined;
     throw error;
   } finally {
-    await end();
+    const started = await starting;
+    if ('value' in started) await directors.give(started.value, options, script);
+  }
+}
+
+type Settled<T> = { readonly value: T } | { readonly error: Error };
+
+async function settled<T>(promise: Promise<T>): Promise<Settled<T>> {
+  try {
+    return { value: await promise };
+  } catch (error) {
+    return { error: error as Error };
   }
 }
 

@@ -116,14 +116,14 @@ const ownHopLimit = 64;
 export function randomFields(packet: Buffer, guePorts: readonly number[]): readonly string[] {
   const version = (packet[0] ?? 0) >> 4;
   const [from, to, header] = version === 6 ? [8, 24, 40] : [12, 16, 4 * ((packet[0] ?? 0) & 15)];
-  if (packet.length < header + 8 || !directorAddresses.has(addressText(packet.subarray(from, to)))) return [];
+  if (packet.length < header || !directorAddresses.has(addressText(packet.subarray(from, to)))) return [];
   return version === 6 ? randomFieldsV6(packet, guePorts) : randomFieldsV4(packet, header, guePorts);
 }
 
 function randomFieldsV4(packet: Buffer, header: number, guePorts: readonly number[]): readonly string[] {
   const fragment = packet.readUInt16BE(6);
   const isFirst = (fragment & 0x1fff) === 0;
-  const isGue = packet[9] === protocol.udp && isFirst && guePorts.includes(packet.readUInt16BE(header + 2));
+  const isGue = packet[9] === protocol.udp && isFirst && isGueHeader(packet, header, guePorts);
   // Of the director's own packets only tunnels are ever cut: a later piece of UDP is one of GUE.
   const isOwnUdp = packet[9] === protocol.udp && ownAddresses.includes(addressText(packet.subarray(12, 16)));
   const isOwn =
@@ -134,8 +134,12 @@ function randomFieldsV4(packet: Buffer, header: number, guePorts: readonly numbe
 
 /** The flow label is a hash with a secret key. */
 function randomFieldsV6(packet: Buffer, guePorts: readonly number[]): readonly string[] {
-  if (packet[6] === protocol.udp && guePorts.includes(packet.readUInt16BE(42))) return gueFields(packet, 40);
+  if (packet[6] === protocol.udp && isGueHeader(packet, 40, guePorts)) return gueFields(packet, 40);
   return packet[7] === ownHopLimit ? ['flow'] : [];
+}
+
+function isGueHeader(packet: Buffer, at: number, guePorts: readonly number[]): boolean {
+  return packet.length >= at + 8 && guePorts.includes(packet.readUInt16BE(at + 2));
 }
 
 function gueFields(packet: Buffer, at: number): readonly string[] {
