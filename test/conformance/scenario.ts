@@ -76,7 +76,7 @@ export function readScenario(directory: string, name: string): Scenario {
   };
 }
 
-function checkEvent(event: ScenarioEvent, index: number): void {
+export function checkEvent(event: ScenarioEvent, index: number): void {
   const fields = fieldsOf[event.op];
   if (fields === undefined) throw new Error(`event ${index}: the operation "${event.op}" is not known`);
   const known = ['op', 'quirk', 'doc', ...fields];

@@ -118,7 +118,8 @@ export class Campaign {
     const again = await this.#play(script, index, true);
     if (again?.difference === undefined) {
       this.#totals.unsteady++;
-      say(`unsteady ${script.name}: once ${place(verdict.difference)}, not the second time`);
+      const once = `${place(verdict.difference)}: ${differenceText(verdict.difference)}`;
+      say(`unsteady ${script.name}: once, but not the second time, ${once}`);
       return;
     }
     this.#totals.differences++;

@@ -59,7 +59,7 @@ function checkTools(): void {
   if (missing.length === 0) return;
   const names = missing.map(({ name }) => name).join(', ');
   const packages = missing.map(({ debianPackage }) => debianPackage).join(' ');
-  throw new NoGuest(`missing: ${names} (apt-get install --no-install-recommends ${packages})`);
+  throw new NoGuest(`missing: ${names} (bin/bootstrap --live installs them: ${packages})`);
 }
 
 /** The programs of guest/, made anew for every run: it takes less than a second. */

@@ -110,8 +110,8 @@ function replaceEvent(script: Script, index: number, event: ScenarioEvent): Scri
   return { ...script, events: script.events.map((other, at) => (at === index ? event : other)) };
 }
 
-/** Options that a line can do without, with their values. */
-const optional = / (-[wxypMb] \S+|-o|-[gim]|--tun-\S+( \d+)?)(?= |$)/g;
+/** Options that a line can do without, with their values; what is said of a tunnel goes as a whole. */
+const optional = / (-[wxypMb] \S+|-o|-[gim]|--tun-type .*)(?= |$)/g;
 
 function* withoutOptions(script: Script): Iterable<Script> {
   for (const [index, line] of script.config.entries()) {

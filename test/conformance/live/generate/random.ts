@@ -5,9 +5,14 @@
 export class Random {
   readonly #state: Uint32Array;
 
-  constructor(seed: number, scenario: number) {
-    const fill = splitmix32((Math.imul(seed, 0x9e3779b1) ^ scenario) >>> 0);
-    this.#state = Uint32Array.from({ length: 4 }, fill);
+  /** Four numbers, not all of them 0. */
+  constructor(state: readonly number[]) {
+    this.#state = Uint32Array.from(state);
+  }
+
+  static of(seed: number, scenario: number): Random {
+    const next = splitmix32((Math.imul(seed, 0x9e3779b1) ^ scenario) >>> 0);
+    return new Random([next(), next(), next(), next()]);
   }
 
   /** 0 … 2³² − 1. */

@@ -184,7 +184,7 @@ export const everyFeature: ReadonlySet<Feature> = new Set(features);
 
 /** The scenario of that number: the same for the same wishes. */
 export function generate(wishes: Wishes, number: number): Script {
-  const random = new Random(wishes.seed, number);
+  const random = Random.of(wishes.seed, number);
   const possible = kinds.filter((kind) => isPossible(recipes[kind], wishes.features));
   const wanted = wishes.only.length > 0 ? wishes.only : possible;
   const kind = random.pick(wanted);

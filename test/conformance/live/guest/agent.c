@@ -125,7 +125,9 @@ static int fail(struct bytes* answer, const char* format, ...) {
   return -1;
 }
 
-static int fail_with_errno(struct bytes* answer, const char* what) { return fail(answer, "%s: %s", what, strerror(errno)); }
+static int fail_with_errno(struct bytes* answer, const char* what) {
+  return fail(answer, "%s: %s", what, strerror(errno));
+}
 
 static int open_tap(const char* name) {
   int tap = open("/run/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -352,8 +354,10 @@ static void start_agents(int count) {
     char path[32];
     snprintf(path, sizeof path, "/run/ttyS%d", i);
     int line = open_line(path, 64 + i);
-    if (line < 0) say(path);
-    else serve(line);
+    if (line < 0)
+      say(path);
+    else
+      serve(line);
     _exit(0);
   }
 }
