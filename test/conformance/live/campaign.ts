@@ -103,7 +103,12 @@ export class Campaign {
     const { first, count } = this.#options;
     while (performance.now() < deadline && this.#next < first + count) {
       const number = this.#next++;
-      await this.#one(generate(this.#options, number), index);
+      const script = generate(this.#options, number);
+      try {
+        await this.#one(script, index);
+      } catch (error) {
+        throw new Error(`${script.name}: ${(error as Error).message}`, { cause: error });
+      }
     }
   }
 
@@ -161,12 +166,14 @@ export class Campaign {
     }
     let smallest = { script, recording: verdict.recording, difference };
     const stillTrue = async (candidate: Script): Promise<boolean> => {
-      const tried = await this.#play(candidate, index, false);
+      const tried = await this.#play(candidate, index, true);
       if (tried?.difference === undefined || sortOf(candidate, tried.difference) !== sort) return false;
       smallest = { script: candidate, recording: tried.recording, difference: tried.difference };
       return true;
     };
-    await shrink(script, stillTrue, shrinkAttempts);
+    // What comes later has nothing to do with it.
+    const upToThere = { ...script, events: script.events.slice(0, (difference.event ?? -1) + 1) };
+    await shrink((await stillTrue(upToThere)) ? upToThere : script, stillTrue, shrinkAttempts);
     const files = writeDown(this.#options.out, smallest.script, smallest.recording);
     say(`minimal: ${place(smallest.difference)}: ${differenceText(smallest.difference)}`);
     say(`${scenarioText(smallest.script)}written to ${files}`);

@@ -18,7 +18,8 @@ export function connections(draft: Draft, most: number): void {
     return;
   }
   const client = draft.pickClient(service, 0.2);
-  const vary = random.weighted({ port: 5, ip: 3, none: 0.7 });
+  // Ports end at 65535.
+  const vary = random.weighted({ port: parseEndpoint(client.src).port > 60000 ? 0 : 5, ip: 3, none: 0.7 });
   const several = service.ports.length > 1 && random.chance(0.5);
   const destinations = service.ports.map((port) => formatEndpoint({ address: service.address, port }));
   const isUdp = service.protocol === 'udp';
@@ -51,7 +52,10 @@ export function reply(draft: Draft): void {
   }
   const from = serverSide(draft, client);
   if (from === undefined) return;
-  draft.add({ op: 'pkt', from: 'rs', ...transport(draft, client.service, from, client.src, true) } as ScenarioEvent);
+  const spec = transport(draft, client.service, from, client.src, true);
+  // An error about a packet that comes from one of the director's own addresses would go to the director itself.
+  const ttl = from === client.dst && (spec.ttl ?? 64) < 3 ? { ttl: 3 } : {};
+  draft.add({ op: 'pkt', from: 'rs', ...spec, ...ttl } as ScenarioEvent);
 }
 
 function pickKnown(draft: Draft): Client | undefined {
