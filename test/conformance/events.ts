@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Carries out one event of a scenario in a world; the outcome has the shape of the recordings.
 import { addToAddress, formatEndpoint, parseEndpoint } from './bytes.js';
-import { Environment } from './environment.js';
+import { Environment, type Surroundings } from './environment.js';
 import { type Device, describeFrame, type Frame, type OutItem } from './frames.js';
 import { readConnections, readCounters, readServices } from './listings.js';
 import { buildIcmpError, buildPackets, type IcmpSpec, type PacketSpec } from './packets.js';
@@ -19,14 +19,14 @@ export type Stage = Pick<World, 'ipvsadm' | 'inject' | 'drain' | 'advance'>;
 
 export class Player {
   readonly #scenario: Scenario;
-  readonly #world: World;
-  readonly #environment: Environment;
+  readonly #environment: Environment | undefined;
   readonly #world: Stage;
 
-  constructor(scenario: Scenario, world: Stage) {
+  /** Without `surroundings`, events that change them are the caller's. */
+  constructor(scenario: Scenario, world: Stage, surroundings?: Surroundings) {
     this.#scenario = scenario;
     this.#world = world;
-    this.#environment = new Environment(scenario, world);
+    this.#environment = surroundings && new Environment(scenario, surroundings);
   }
 
   /** One line of the configuration; fails if it is refused. */
@@ -60,6 +60,7 @@ export class Player {
       case 'rate_seq':
         return { rates: await this.#rates(event.n as number) };
       default:
+        if (this.#environment === undefined) throw new Error(`"${event.op}" is for whoever owns the surroundings`);
         return await this.#environment.play(event, index);
     }
   }

@@ -86,7 +86,7 @@ export async function replay(directory: string, name: string, workers: number): 
 }
 
 async function play(scenario: Scenario, world: World, differences: Difference[], quirks: Quirk[]): Promise<void> {
-  const player = new Player(scenario, world);
+  const player = new Player(scenario, world, world);
   for (const line of scenario.config) await player.configure(line);
   for (const [index, event] of scenario.events.entries()) {
     const found = await outcomeOf(player, world, scenario, index);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One scenario in the guest and in Fulcrum: where do they part?
 import { compareOutcome, type Difference } from '../compare.js';
-import { mtuAtStart } from '../environment.js';
+import { startSettings } from '../environment.js';
 import { Player } from '../events.js';
 import type { Json, Scenario } from '../scenario.js';
 import type { World } from '../world.js';
@@ -31,7 +31,7 @@ export async function differ(
   script: Script,
   { line, directors, workers, isFresh }: Sides,
 ): Promise<Verdict | undefined> {
-  const options = { ipv6: script.ipv6, workers, mtu: mtuAtStart({ ...script, golden: [] }) };
+  const options = { ipv6: script.ipv6, workers, ...startSettings({ ...script, golden: [] }) };
   // Both sides get ready at the same time.
   const starting = settled(directors.take(options, isFresh));
   try {
@@ -67,7 +67,7 @@ async function compare(
   lateMs: readonly number[],
   world: World,
 ): Promise<Omit<Verdict, 'recording'>> {
-  const player = new Player(scenario, world);
+  const player = new Player(scenario, world, world);
   const explained: string[] = [];
   try {
     if (scenario.config.length > 0) await configure(scenario.config, world);

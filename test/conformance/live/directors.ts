@@ -41,8 +41,8 @@ export class Directors {
   }
 }
 
-function keyOf({ ipv6, workers, mtu }: PlanOptions): string {
-  return JSON.stringify([ipv6, workers, mtu.cl, mtu.rs]);
+function keyOf({ ipv6, workers, mtu, forwarding, routes, neighbors }: PlanOptions): string {
+  return JSON.stringify([ipv6, workers, mtu.cl, mtu.rs, forwarding, routes, neighbors]);
 }
 
 /** False if something is left. */

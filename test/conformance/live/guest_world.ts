@@ -6,7 +6,7 @@ import type { Device, Frame } from '../frames.js';
 import { type Json, type Scenario, type ScenarioEvent, splitWords } from '../scenario.js';
 import type { CommandResult } from '../world.js';
 import { etherHeader } from '../world.js';
-import { gatewayMac, macOfServer, portMacs, routerMac, virtualAddresses, virtualAddressesV6 } from '../world_plan.js';
+import { gatewayMac, macOfServer, portMacs, routerMac, virtualAddresses } from '../world_plan.js';
 import type { AgentLine } from './line.js';
 
 const ipv4Servers = Array.from({ length: 20 }, (_, index) => 11 + index);
@@ -43,7 +43,7 @@ function networkCommands(isIpv6: boolean): readonly string[] {
     'link set rs up',
     'addr add 10.0.1.1/24 dev cl',
     'addr add 10.0.2.1/24 dev rs',
-    ...virtualAddresses.map((address) => `addr add ${address}/32 dev lo`),
+    ...virtualAddresses(false).map((address) => `addr add ${address}/32 dev lo`),
     neighbor('10.0.1.254', gatewayMac, 'cl'),
     neighbor('10.0.2.254', routerMac, 'rs'),
     ...ipv4Servers.map((last) => neighbor(`10.0.2.${last}`, macOfServer(last), 'rs')),
@@ -57,7 +57,9 @@ function ipv6Commands(): readonly string[] {
   return [
     'addr add 2001:db8:1::1/64 dev cl nodad',
     'addr add 2001:db8:2::1/64 dev rs nodad',
-    ...virtualAddressesV6.map((address) => `addr add ${address}/128 dev lo nodad`),
+    ...virtualAddresses(true)
+      .filter((address) => address.includes(':'))
+      .map((address) => `addr add ${address}/128 dev lo nodad`),
     neighbor('2001:db8:1::fe', gatewayMac, 'cl'),
     ...ipv6Servers.map((last) => neighbor(`2001:db8:2::${last.toString(16)}`, macOfServer(last), 'rs')),
     'route add ::/0 via 2001:db8:1::fe',
