@@ -7,7 +7,7 @@ import { Player } from '../events.js';
 import { type Device, describeFrame, type Frame, type OutItem } from '../frames.js';
 import type { Json, Scenario } from '../scenario.js';
 import type { CommandResult } from '../world.js';
-import { virtualAddresses, virtualAddressesV6 } from '../world_plan.js';
+import { virtualAddresses } from '../world_plan.js';
 import { GuestWorld } from './guest_world.js';
 import type { AgentLine } from './line.js';
 
@@ -107,7 +107,7 @@ function maskItem(item: OutItem, guePorts: readonly number[]): OutItem {
 }
 
 const ownAddresses: readonly string[] = ['10.0.1.1', '10.0.2.1', '2001:db8:1::1', '2001:db8:2::1'];
-const directorAddresses = new Set([...virtualAddresses, ...virtualAddressesV6, ...ownAddresses]);
+const directorAddresses = new Set([...virtualAddresses(true), ...ownAddresses]);
 const protocol = { icmp: 1, ipip: 4, udp: 17, ip6ip: 41, gre: 47 } as const;
 /** Of packets that the director makes itself; what it forwards has one less at most. */
 const ownHopLimit = 64;
