@@ -44,7 +44,7 @@ export class Campaign {
   readonly #sorts = new Map<string, number>();
   readonly #explained = new Map<string, number>();
   readonly #directors = new Directors();
-  #guest: Promise<Guest> | undefined;
+  readonly #guests: Guest[] = [];
   #next: number;
 
   constructor(options: Options) {
@@ -60,12 +60,11 @@ export class Campaign {
     const deadline = began + 1000 * seconds;
     const timer = setInterval(() => say(this.#summary(began)), progressMs);
     try {
-      await this.#lines(0);
       await Promise.all(Array.from({ length: jobs }, (_, index) => this.#work(index, deadline)));
     } finally {
       clearInterval(timer);
       await this.#directors.stop();
-      await (await this.#guest)?.stop();
+      await Promise.all(this.#guests.map((guest) => guest.stop()));
     }
     for (const [reason, count] of this.#explained) say(`explained ${count} times: ${reason}`);
     say(`${this.#summary(began)}; seed ${seed}`);
@@ -74,7 +73,7 @@ export class Campaign {
 
   #summary(began: number): string {
     const { scenarios, connections, packets, differences, refused, delayed, unsteady, guests } = this.#totals;
-    const rest = { refused, delayed, unsteady, 'guests lost': guests - 1 };
+    const rest = { refused, delayed, unsteady, 'guests lost': Math.max(0, guests - this.#options.jobs) };
     const notes = Object.entries(rest).filter(([, count]) => count > 0);
     return [
       `${Math.round((performance.now() - began) / 1000)} s: ${scenarios} scenarios, ${connections} connections, ${packets} packets`,
@@ -84,19 +83,15 @@ export class Campaign {
   }
 
   /** A line of a guest that lives: a new one is started when it has died. */
-  async #lines(index: number): Promise<AgentLine> {
-    const isLost = this.#guest !== undefined && (await this.#guest).isLost;
-    if (this.#guest === undefined || isLost) {
-      const old = this.#guest;
+  async #line(index: number): Promise<AgentLine> {
+    let guest = this.#guests[index];
+    if (guest?.isLost !== false) {
+      await guest?.stop();
+      guest = await Guest.start();
+      this.#guests[index] = guest;
       this.#totals.guests++;
-      this.#guest = (async () => {
-        await (await old)?.stop();
-        return await Guest.start(this.#options.jobs);
-      })();
     }
-    const line = (await this.#guest).lines[index];
-    if (line === undefined) throw new Error(`the guest has no line ${index}`);
-    return line;
+    return guest.line;
   }
 
   async #work(index: number, deadline: number): Promise<void> {
@@ -124,7 +119,8 @@ export class Campaign {
     if (again?.difference === undefined) {
       this.#totals.unsteady++;
       const once = `${place(verdict.difference)}: ${differenceText(verdict.difference)}`;
-      say(`unsteady ${script.name}: once, but not the second time, ${once}`);
+      const files = writeDown(this.#options.out, { ...script, name: `${script.name}-once` }, verdict.recording);
+      say(`unsteady ${script.name}: once, but not the second time, ${once}\n(${files})`);
       return;
     }
     this.#totals.differences++;
@@ -135,7 +131,7 @@ export class Campaign {
   async #play(script: Script, index: number, isFresh: boolean): Promise<Verdict | undefined> {
     for (let plays = 1; ; plays++) {
       try {
-        const line = await this.#lines(index);
+        const line = await this.#line(index);
         const { workers } = this.#options;
         const verdict = await differ(script, { line, directors: this.#directors, workers, isFresh });
         if (verdict === undefined || Math.max(...verdict.recording.lateMs, 0) <= longestDelayMs) return verdict;

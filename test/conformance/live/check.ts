@@ -3,25 +3,30 @@
 // is the right one. `--check DIR [NAME…]` of conformance:live.
 import { compareOutcome, differenceText } from '../compare.js';
 import { readScenario, scenarioNames } from '../scenario.js';
-import type { Guest } from './guest.js';
+import { Guest } from './guest.js';
 import type { AgentLine } from './line.js';
 import { record } from './record.js';
 
 const triesAtMost = 3;
 
 /** Number of scenarios in which the kernel did something else. */
-export async function checkRecordings(guest: Guest, directory: string, wanted: readonly string[]): Promise<number> {
+export async function checkRecordings(jobs: number, directory: string, wanted: readonly string[]): Promise<number> {
   const names = scenarioNames(directory).filter((name) => wanted.length === 0 || wanted.includes(name));
   const left = [...names];
   let failed = 0;
-  const work = async (line: AgentLine): Promise<void> => {
-    for (let name = left.shift(); name !== undefined; name = left.shift()) {
-      const difference = await checkPatiently(directory, name, line);
-      if (difference !== undefined) failed++;
-      process.stdout.write(difference === undefined ? `ok ${name}\n` : `FAIL ${name}: ${difference}\n`);
+  const work = async (): Promise<void> => {
+    const guest = await Guest.start();
+    try {
+      for (let name = left.shift(); name !== undefined; name = left.shift()) {
+        const difference = await checkPatiently(directory, name, guest.line);
+        if (difference !== undefined) failed++;
+        process.stdout.write(difference === undefined ? `ok ${name}\n` : `FAIL ${name}: ${difference}\n`);
+      }
+    } finally {
+      await guest.stop();
     }
   };
-  await Promise.all(guest.lines.map(work));
+  await Promise.all(Array.from({ length: jobs }, work));
   process.stdout.write(`${names.length - failed} of ${names.length} recordings are as this kernel does it\n`);
   return failed;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guest: Debian's user-mode-linux on the host's own files, read-only, with a few agents on serial lines. Nothing of
-// it outlives this process: without the other end of their lines the agents end, and with them the guest.
+// A guest: Debian's user-mode-linux on the host's own files, read-only, with an agent on a serial line. It plays one
+// scenario at a time: listings of connections go over a table that all network namespaces share. Nothing of it outlives
+// this process: without the other end of its line the agent ends, and with it the guest.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +15,7 @@ import { modulePaths } from './modules.js';
 export class NoGuest extends Error {}
 
 const sources = join(projectRoot, 'test/conformance/live/guest');
-const memory = '384M';
+const memory = '256M';
 /**
  * Instructions whose registers the guest's kernel does not keep: the C library must not choose them. The preference for
  * unaligned AVX is one of its own: it outlives AVX being switched off.
@@ -78,13 +79,11 @@ function compile(directory: string): void {
   make('agent', '-static');
 }
 
-function guestCommand(directory: string, lines: number): [string, ...string[]] {
-  const serial = Array.from({ length: lines }, (_, index) => `ssl${index}=fd:${3 + index}`);
+function guestCommand(directory: string): [string, ...string[]] {
   return [
     join(directory, 'without_xstate'),
     ...['linux.uml', `mem=${memory}`, 'rootfstype=hostfs', 'rootflags=/', 'ro', `init=${join(directory, 'agent')}`],
-    ...['con=null', 'con0=null,fd:1', `uml_dir=${directory}/`, 'umid=guest', ...serial],
-    ...[`LINES_SERVED=${lines}`, `GLIBC_TUNABLES=${tunables}`],
+    ...['con=null', 'con0=null,fd:1', 'ssl0=fd:3', `uml_dir=${directory}/`, 'umid=guest', `GLIBC_TUNABLES=${tunables}`],
   ];
 }
 
@@ -94,26 +93,25 @@ process.on('exit', () => {
 });
 
 export class Guest {
-  readonly lines: readonly AgentLine[];
+  readonly line: AgentLine;
   readonly #directory: string;
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
   #console = '';
 
-  private constructor(directory: string, count: number) {
-    const [command, ...words] = guestCommand(directory, count);
-    const stdio = ['ignore', 'pipe', 'pipe', ...Array<'pipe'>(count).fill('pipe')] as const;
+  private constructor(directory: string) {
+    const [command, ...words] = guestCommand(directory);
     this.#directory = directory;
-    this.#child = spawn(command, words, { stdio: [...stdio], detached: true });
+    this.#child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (bytes: Buffer) => {
         this.#console = (this.#console + bytes.toString()).slice(-20_000);
       });
     }
-    this.lines = Array.from({ length: count }, (_, index) => new AgentLine(this.#child.stdio[3 + index] as Duplex));
+    this.line = new AgentLine(this.#child.stdio[3] as Duplex);
     this.#ended = new Promise((resolve) => {
       const end = (why: string): void => {
-        for (const line of this.lines) line.lose(new GuestLost(`the guest has ended (${why}): ${this.lastWords}`));
+        this.line.lose(new GuestLost(`the guest has ended (${why}): ${this.lastWords}`));
         resolve();
       };
       this.#child.once('exit', (code, signal) => end(signal ?? `status ${code}`));
@@ -128,18 +126,18 @@ export class Guest {
   }
 
   get isLost(): boolean {
-    return this.lines.some((line) => line.isLost);
+    return this.line.isLost;
   }
 
   /** Fails with NoGuest if the machine cannot run it. */
-  static async start(lines: number): Promise<Guest> {
+  static async start(): Promise<Guest> {
     checkTools();
     const directory = mkdtempSync(join(tmpdir(), 'fulcrum-guest-'));
     let guest: Guest | undefined;
     try {
       compile(directory);
-      guest = new Guest(directory, lines);
-      await Promise.all(guest.lines.map((line) => line.hello()));
+      guest = new Guest(directory);
+      await guest.line.hello();
       await guest.#prepare();
       return guest;
     } catch (error) {
@@ -151,8 +149,7 @@ export class Guest {
   }
 
   async #prepare(): Promise<void> {
-    const [line] = this.lines;
-    if (line === undefined) return;
+    const { line } = this;
     for (const path of modulePaths()) await line.loadModule(path);
     // These two are of the whole kernel, not of a network namespace.
     await line.writeFile('/proc/sys/net/ipv4/icmp_msgs_per_sec', '1000000');
@@ -168,7 +165,7 @@ export class Guest {
   }
 
   async stop(): Promise<void> {
-    for (const stream of this.#child.stdio.slice(3)) (stream as Duplex).end();
+    (this.#child.stdio[3] as Duplex).end();
     const timer = setTimeout(() => this.kill(), endingMs);
     await this.#ended;
     clearTimeout(timer);

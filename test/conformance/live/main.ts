@@ -9,7 +9,7 @@ import { Campaign, type Options } from './campaign.js';
 import { checkRecordings } from './check.js';
 import { type Feature, features } from './generate/options.js';
 import { everyFeature, type Kind, kinds } from './generate/script.js';
-import { Guest, NoGuest } from './guest.js';
+import { NoGuest } from './guest.js';
 
 const usage = `usage: npm run conformance:live -- --seconds N [option…]
        npm run conformance:live -- --check DIR [NAME…]
@@ -18,7 +18,7 @@ const usage = `usage: npm run conformance:live -- --seconds N [option…]
   --first N          number of the first scenario (default 0)
   --count N          stop after so many scenarios
   --workers N        of Fulcrum (default 1; with more, schedulers that need one order of all connections are left out)
-  --jobs N           scenarios at the same time (default 2)
+  --jobs N           scenarios at the same time, each in a guest of its own (default 2)
   --only KIND,…      of ${kinds.join(' ')}
   --features LIST    that scenarios may use (default all; "-name" leaves one out): ${features.join(' ')}
   --out DIR          where differences are written (default dist/conformance-live)
@@ -103,22 +103,16 @@ function readOptions(values: Values): Options {
   };
 }
 
-async function check(directory: string, names: readonly string[]): Promise<number> {
-  const guest = await Guest.start(4);
-  try {
-    return (await checkRecordings(guest, directory, names)) === 0 ? 0 : 1;
-  } finally {
-    await guest.stop();
-  }
-}
-
 async function main(): Promise<number> {
   const { values, positionals } = readArguments();
   if (values.help) {
     process.stdout.write(`${usage}\n`);
     return 0;
   }
-  if (values.check !== undefined) return await check(values.check, positionals);
+  if (values.check !== undefined) {
+    const jobs = readNumber(values, 'jobs', 2, 1, 16);
+    return (await checkRecordings(jobs, values.check, positionals)) === 0 ? 0 : 1;
+  }
   if (positionals.length > 0) throw new WrongUsage(`unexpected argument ${positionals[0]}`);
   const campaign = new Campaign(readOptions(values));
   return (await campaign.run()) === 0 ? 0 : 1;

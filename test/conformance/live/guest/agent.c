@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// First process of the guest, and its hands: on each serial line one agent serves requests, in a network namespace of
-// its own with two taps, "cl" and "rs". What is written to a tap has been forwarded when write() returns, so answers
-// carry the packets that came out. Requests and answers: a 32-bit length, then one byte of operation or status and a
-// body; numbers are little-endian. The other end is guest.ts.
+// First process of the guest, and its hands: serves requests from a serial line, in network namespaces with two taps,
+// "cl" and "rs". What is written to a tap has been forwarded when write() returns, so answers carry the packets that
+// came out. Requests and answers: a 32-bit length, then one byte of operation or status and a body; numbers are
+// little-endian. The other end is line.ts.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -348,28 +348,15 @@ static void mount_kernel_files(void) {
   if (mknod("/run/tun", S_IFCHR | 0600, makedev(10, 200)) != 0) say("/run/tun");
 }
 
-static void start_agents(int count) {
-  for (int i = 0; i < count; i++) {
-    if (fork() != 0) continue;
-    char path[32];
-    snprintf(path, sizeof path, "/run/ttyS%d", i);
-    int line = open_line(path, 64 + i);
-    if (line < 0)
-      say(path);
-    else
-      serve(line);
-    _exit(0);
-  }
-}
-
 int main(void) {
-  const char* lines = getenv("LINES_SERVED");
   setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
   setenv("LC_ALL", "C", 1);
   mount_kernel_files();
-  start_agents(lines == NULL ? 1 : atoi(lines));
-  // A guest with an agent less is of no use: the host starts another one.
-  while (wait(NULL) < 0 && errno == EINTR) continue;
+  int line = open_line("/run/ttyS0", 64);
+  if (line < 0)
+    say("/run/ttyS0");
+  else
+    serve(line);
   reboot(RB_POWER_OFF);
   return 0;
 }
