@@ -75,6 +75,26 @@ be16 icmp_checksum(const IpHeaderOf<F>& ip, const void* message, unsigned size) 
     return transport_checksum(ip.source, ip.destination, IpProtocol::kIcmpv6, message, size);
 }
 
+// A host answers nothing that arrived damaged (RFC 1122 sections 3.2.2, 4.1.3.4 and 4.2.2.7, RFC 8200 section 8.1).
+template <Family F>
+bool arrived_whole(const rte_mbuf* packet, const PacketView<F>& view) {
+  const IpProtocol protocol = view.key.protocol;
+  uint32_t size = view.total_length - view.transport_offset;
+  const bool is_icmp = protocol == IpProtocol::kIcmp || protocol == IpProtocol::kIcmpv6;
+  if (!is_icmp && protocol != IpProtocol::kTcp && protocol != IpProtocol::kUdp) return true;
+  if (protocol == IpProtocol::kUdp) {
+    const auto& udp = *reinterpret_cast<const UdpHeader*>(view.transport());
+    if (udp.length.host() < kUdpBytes || udp.length.host() > size) return false;
+    size = udp.length.host();
+    if (udp.checksum.raw == 0) return F == Family::kIpv4;  // "none", which IPv6 has not
+  }
+  const auto& ip = view.header();
+  const auto offset = static_cast<uint32_t>(view.transport() - rte_pktmbuf_mtod(packet, const uint8_t*));
+  const bool has_pseudo_header = F == Family::kIpv6 || !is_icmp;
+  const uint64_t pseudo = has_pseudo_header ? pseudo_header_sum(ip.source, ip.destination, protocol, size) : 0;
+  return fold_sum(pseudo + sum_of_data(packet, offset, size)) == 0xffff;
+}
+
 template <Family F>
 constexpr IpProtocol own_icmp() {
   return F == Family::kIpv4 ? IpProtocol::kIcmp : IpProtocol::kIcmpv6;
@@ -128,6 +148,7 @@ Complaint complaint_of<Family::kIpv6>(Refusal refusal) {
 template <Family F>
 void Worker::handle_local(rte_mbuf* packet, PacketView<F>& view) {
   constexpr uint8_t kEchoRequest = F == Family::kIpv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest;
+  if (!arrived_whole(packet, view)) return drop(packet, Verdict::kBadTransport);
   switch (view.key.protocol) {
     case own_icmp<F>():
       if (view.transport()[0] == kEchoRequest) return answer_echo(packet, view);
@@ -198,7 +219,9 @@ void Worker::answer_reset(rte_mbuf* packet, PacketView<F>& view) {
   using Header = IpHeaderOf<F>;
   auto* ip = reinterpret_cast<Header*>(rte_pktmbuf_append(answer, sizeof(Header) + kTcpBytes));
   auto& reset = *reinterpret_cast<TcpHeader*>(ip + 1);
-  write_ip(*ip, kTcpBytes, {0, true}, IpProtocol::kTcp, tuple.destination, tuple.source);
+  constexpr uint8_t kDscpMask = 0xfc;
+  write_ip(*ip, kTcpBytes, {static_cast<uint8_t>(view.traffic_class() & kDscpMask), true}, IpProtocol::kTcp,
+           tuple.destination, tuple.source);
   reset = TcpHeader{};
   reset.source_port = tuple.destination_port;
   reset.destination_port = tuple.source_port;
