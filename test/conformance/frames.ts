@@ -114,6 +114,8 @@ function blank(packet: Buffer, field: string): void {
     packet.writeUInt16BE(0, headerBytes);
   } else if (field === 'gue.csum') {
     if (packet.readUInt16BE(headerBytes + 6) !== 0) packet.writeUInt16BE(0xffff, headerBytes + 6);
+  } else if (field === 'frag.id' && isIpv6 && packet[6] === 44) {
+    packet.writeUInt32BE(0, 44);
   } else if (isIpv6 && field.includes('flow')) {
     packet.writeUInt32BE((packet.readUInt32BE(0) & 0xfff00000) >>> 0, 0);
   } else {

@@ -13,7 +13,8 @@ export interface Ran {
 export class GuestLost extends Error {}
 
 interface Answer {
-  readonly isRefused: boolean;
+  /** 0: done, 1: refused, 2: the next piece is asked for. */
+  readonly status: number;
   readonly microseconds: number;
   readonly body: Buffer;
 }
@@ -26,6 +27,9 @@ interface Waiter {
 const devices: readonly Device[] = ['cl', 'rs'];
 /** Beyond what it waits for by itself. */
 const patienceMs = 20_000;
+/** Of a long request, see receive() of the agent. */
+const pieceBytes = 2048;
+const askForMore = 2;
 
 export class AgentLine {
   readonly #stream: Duplex;
@@ -98,11 +102,17 @@ export class AgentLine {
   async #ask(operation: string, parts: readonly Buffer[], willWaitMs = 0): Promise<Buffer> {
     if (this.#lost !== undefined) throw this.#lost;
     if (this.#waiter !== undefined) throw new Error('a line takes one request at a time');
-    const answer = this.#answer(willWaitMs + patienceMs);
-    this.#stream.write(string(Buffer.concat([Buffer.from(operation), ...parts])));
-    const { isRefused, body } = await answer;
-    if (isRefused) throw new Error(`the guest refuses: ${body.toString()}`);
-    return body;
+    const request = Buffer.concat([Buffer.from(operation), ...parts]);
+    this.#stream.write(number(request.length));
+    let answer: Answer | undefined;
+    for (let at = 0; at < request.length; at += pieceBytes) {
+      const answered = this.#answer(willWaitMs + patienceMs);
+      this.#stream.write(request.subarray(at, at + pieceBytes));
+      answer = await answered;
+    }
+    if (answer === undefined || answer.status === askForMore) throw new GuestLost('the agent answers out of turn');
+    if (answer.status !== 0) throw new Error(`the guest refuses: ${answer.body.toString()}`);
+    return answer.body;
   }
 
   async #answer(patience: number): Promise<Answer> {
@@ -129,7 +139,7 @@ export class AgentLine {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     waiter?.resolve({
-      isRefused: whole[0] !== 0,
+      status: whole[0] ?? 1,
       microseconds: Number(whole.readBigUInt64LE(1)),
       body: whole.subarray(9),
     });

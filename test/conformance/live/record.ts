@@ -109,6 +109,7 @@ function maskItem(item: OutItem, guePorts: readonly number[]): OutItem {
 const ownAddresses: readonly string[] = ['10.0.1.1', '10.0.2.1', '2001:db8:1::1', '2001:db8:2::1'];
 const directorAddresses = new Set([...virtualAddresses(true), ...ownAddresses]);
 const protocol = { icmp: 1, ipip: 4, udp: 17, ip6ip: 41, gre: 47 } as const;
+const ipv6FragmentHeader = 44;
 /** Of packets that the director makes itself; what it forwards has one less at most. */
 const ownHopLimit = 64;
 
@@ -116,6 +117,8 @@ const ownHopLimit = 64;
 export function randomFields(packet: Buffer, guePorts: readonly number[]): readonly string[] {
   const version = (packet[0] ?? 0) >> 4;
   const [from, to, header] = version === 6 ? [8, 24, 40] : [12, 16, 4 * ((packet[0] ?? 0) & 15)];
+  // A datagram that has been put together is cut again with an identification of the director's own.
+  if (version === 6 && packet[6] === ipv6FragmentHeader) return ['frag.id'];
   if (packet.length < header || !directorAddresses.has(addressText(packet.subarray(from, to)))) return [];
   return version === 6 ? randomFieldsV6(packet, guePorts) : randomFieldsV4(packet, header, guePorts);
 }

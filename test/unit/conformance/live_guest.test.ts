@@ -57,6 +57,21 @@ test('a line puts answers together from whatever pieces they come in', async (t)
   t.is(line.now, 6.5);
 });
 
+test('a long request goes in pieces, each when it is asked for', async (t) => {
+  const [here, there] = duplexPair();
+  const line = new AgentLine(here);
+  let received = Buffer.alloc(0);
+  there.on('data', (bytes: Buffer) => {
+    received = Buffer.concat([received, bytes]);
+    const isWhole = received.length === 4 + received.readUInt32LE(0);
+    if (isWhole) there.write(answer(0, 1, Buffer.alloc(0)));
+    else if ((received.length - 4) % 2048 === 0 && received.length > 4) there.write(answer(2, 1, Buffer.alloc(0)));
+  });
+  const content = 'x'.repeat(5000);
+  await line.writeFile('/file', content);
+  t.is(received.toString().slice(-5000), content);
+});
+
 test('what the agent refuses fails with its words, and the line goes on', async (t) => {
   const [here, there] = duplexPair();
   const line = new AgentLine(here);

@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { kMaxRequest = 4 << 20, kMaxWords = 64, kMaxFrame = 70000, kTaps = 2 };
+enum { kMaxRequest = 4 << 20, kMaxWords = 64, kMaxFrame = 70000, kPiece = 2048, kTaps = 2 };
 static const char* const tap_names[kTaps] = {"cl", "rs"};
 static int taps[kTaps] = {-1, -1};
 
@@ -321,6 +321,18 @@ static int send_answer(int line, uint8_t status, const struct bytes* body) {
   return result;
 }
 
+// The terminal's input buffer has 4096 bytes, and user-mode-linux may sleep forever when it has been full: a long
+// request comes in pieces, and an answer with status 2 asks for the next one.
+static int receive(int line, uint8_t* request, size_t size) {
+  static const struct bytes nothing = {0};
+  while (size > kPiece) {
+    if (read_all(line, request, kPiece) != 0 || send_answer(line, 2, &nothing) != 0) return -1;
+    request += kPiece;
+    size -= kPiece;
+  }
+  return read_all(line, request, size);
+}
+
 // Until the line is closed at its other end. The first answer comes without a request: the agent is there.
 static void serve(int line) {
   struct bytes answer = {0};
@@ -328,7 +340,7 @@ static void serve(int line) {
   uint32_t size;
   while (read_all(line, &size, sizeof size) == 0 && size >= 1 && size <= kMaxRequest) {
     uint8_t* request = malloc(size);
-    if (request == NULL || read_all(line, request, size) != 0) return;
+    if (request == NULL || receive(line, request, size) != 0) return;
     struct reader body = {.at = request + 1, .end = request + size};
     answer.size = 0;
     int result = perform(request[0], &body, &answer);
