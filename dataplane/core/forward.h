@@ -65,11 +65,13 @@ inline void Worker::forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Con
   const unsigned overhead = tunnel_overhead(tunnel, server.address.family);
   hop.mtu = path_mtu(server, hop.mtu);
   const unsigned limit = hop.mtu - overhead;
-  // LVS drops what a tunnel would leave less for than every link carries (RFC 791).
+  // LVS drops what a tunnel would leave less for than every link carries (RFC 791, RFC 8200 section 5).
+  const unsigned least = server.address.family == Family::kIpv4 ? kIpv4LeastMtu : kIpv6LeastMtu;
+  if (hop.mtu < overhead + least) [[unlikely]]
+    return drop(packet, Verdict::kTunnelMtu);
   if (snapshot_->tunables.pmtu_disc != 0 && !fits(packet, view, limit)) [[unlikely]]
     return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(limit));
-  if (hop.mtu < overhead + kIpv4LeastMtu || !tunnel_holds(tunnel, server.address.family, view.total_length) ||
-      !encapsulate(packet, view, server, tunnel, hop)) [[unlikely]]
+  if (!tunnel_holds(tunnel, server.address.family, view.total_length) || !encapsulate(packet, view, server, tunnel, hop)) [[unlikely]]
     return drop(packet, Verdict::kNoHeadroom);
   send(packet, view.ip - overhead, view.total_length + overhead, hop, static_cast<uint8_t>(Verdict::kForwardedTun));
 }

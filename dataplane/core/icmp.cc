@@ -147,6 +147,7 @@ bool Worker::read_quote(const rte_mbuf* packet, const PacketView<F>& view, Quote
 template <Family F>
 bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote) {
   const Found<F> found = lane<F>().table.find(quote.key);
+  if (!snapshot_->balances<F>()) return false;
   if (!found || is_due(found.entry->deadline, now_)) return schedule_error(packet, view, quote);
   if (rte_pktmbuf_data_len(packet) < view.total_length || !sum_holds(view)) {
     drop(packet, Verdict::kBadTransport);
@@ -189,11 +190,12 @@ void Worker::error_to_client(rte_mbuf* packet, PacketView<F>& view, const Quote<
 // What the VIP was, outside and in the quote, becomes the server.
 template <Family F>
 void Worker::error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry) {
-  if (!shared_.servers[entry.server].available.load(std::memory_order_relaxed))
-    return drop(packet, Verdict::kServerGone);
-  ServerCounters& counters = server_counters_[entry.server];
-  ++counters.in_packets;
-  counters.in_bytes += view.total_length;
+  // LVS passes errors on even to a server that was deleted, but counts them no longer.
+  if (shared_.servers[entry.server].available.load(std::memory_order_relaxed)) {
+    ServerCounters& counters = server_counters_[entry.server];
+    ++counters.in_packets;
+    counters.in_bytes += view.total_length;
+  }
   if (entry.method() != ForwardingMethod::kNat) return forward_to_server(packet, view, entry);
   const NextHop hop = next_hop_of(entry, false);
   if (view.ttl() <= 1 || !hop) return drop(packet, Verdict::kErrorWithheld);

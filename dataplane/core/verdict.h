@@ -58,6 +58,7 @@ namespace fulcrum {
   /* Dropped by a rule of LVS. */                                                                         \
   X(kServerGone, "server_gone", true) /* connection of a deleted real server (expire_nodest_conn = 0) */  \
   X(kDropPacket, "drop_packet", true) /* every n-th first packet while drop_packet is in force */         \
+  X(kTunnelMtu, "tunnel_mtu_too_small", true) /* the link leaves less than the least MTU for a tunnel */  \
   X(kFragmentTimeout, "fragment_timeout", true)                                                           \
   X(kErrorWithheld, "error_withheld", true) /* cannot go on, and no error may or can be sent about it */  \
   X(kErrorRateLimited, "error_rate_limited", true) /* icmp_msgs_per_sec */                                 \
