@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum lab up: client, director and three real servers on this machine, with real requests through all three
-// forwarding methods and a table of who answered them.
+// forwarding methods, over IPv4 and IPv6, and a table of who answered them.
 
 import { writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Lab } from '../lab/lab.js';
-import { services } from '../lab/plan.js';
+import { services, urlOf } from '../lab/plan.js';
 import { Tally } from '../lab/tally.js';
 import { WorldExists } from '../lab/world.js';
 import { type Cli, wholeNumber } from './cli.js';
@@ -97,7 +97,8 @@ async function watch(lab: Lab, tally: Tally, signal: AbortSignal): Promise<void>
   say('ready; Ctrl-C removes everything. From another terminal:');
   say(`  ${inside('director')} bin/ipvsadm -Ln`);
   say(`  ${inside('director')} bin/fulcrum stats`);
-  say(`  ${inside('client')} curl http://${services[0]?.vip}/`);
+  for (const service of services.filter(({ method }) => method === 'nat'))
+    say(`  ${inside('client')} curl ${urlOf(service)}`);
   const client = lab.requestForever(intervalMs, (result) => tally.add(result));
   const timer = setInterval(() => draw(tally.table()), tableMs);
   const ending = await Promise.race([

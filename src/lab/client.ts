@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lab's client, a process in the client's namespace: GET requests one after another, each a connection of its own.
-// client.js COUNT INTERVAL_MS METHOD=ADDRESS…: COUNT requests to each address in turn, or, with COUNT 0, one to each in
+// client.js COUNT INTERVAL_MS SERVICE=ADDRESS…: COUNT requests to each address in turn, or, with COUNT 0, one to each in
 // every interval until it is ended. Writes a JSON line for every request.
 
 import { get } from 'node:http';
@@ -9,20 +9,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 const requestTimeoutMs = 5000;
 
 export interface RequestResult {
-  readonly method: string;
+  readonly service: string;
   /** Name of the server that answered. */
   readonly server?: string;
   readonly error?: string;
 }
 
 interface Target {
-  readonly method: string;
+  readonly service: string;
   readonly address: string;
 }
 
-function request({ method, address }: Target): Promise<RequestResult> {
+function request({ service, address }: Target): Promise<RequestResult> {
   return new Promise((resolve) => {
-    const fail = (error: string): void => resolve({ method, error });
+    const fail = (error: string): void => resolve({ service, error });
     // agent: false is a connection for this request alone.
     const call = get({ host: address, port: 80, path: '/', agent: false, timeout: requestTimeoutMs }, (response) => {
       let body = '';
@@ -31,7 +31,7 @@ function request({ method, address }: Target): Promise<RequestResult> {
       });
       response.on('error', (error) => fail(error.message));
       response.on('end', () => {
-        if (response.statusCode === 200) resolve({ method, server: body.trim() });
+        if (response.statusCode === 200) resolve({ service, server: body.trim() });
         else fail(`status ${response.statusCode}`);
       });
     });
@@ -60,8 +60,8 @@ async function requestForever(target: Target, intervalMs: number): Promise<never
 async function main(): Promise<void> {
   const [count = 0, intervalMs = 0] = process.argv.slice(2, 4).map(Number);
   const targets = process.argv.slice(4).map((word) => {
-    const [method = '', address = ''] = word.split('=');
-    return { method, address };
+    const [service = '', address = ''] = word.split('=');
+    return { service, address };
   });
   if (count > 0) await requestInTurn(targets, count);
   else await Promise.all(targets.map((target) => requestForever(target, intervalMs)));

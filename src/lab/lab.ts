@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lab while it stands: hosts in network namespaces, a director between them, and requests through it.
 
-import { chmodSync, existsSync, mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { thisMachine } from '../config/machine.js';
 import type { RequestResult } from './client.js';
 import type { Task } from './command.js';
 import { builtProgram, LabDirector } from './director.js';
-import { client, configuration, director, prefixLength, servers, services } from './plan.js';
+import { client, client6, configuration, director, families, legs, servers, services } from './plan.js';
 import { startServer } from './servers.js';
 import { World } from './world.js';
 
@@ -40,7 +40,10 @@ export class Lab {
       const directory = temporaryDirectory(world);
       await buildNetwork(world, options);
       await buildServers(world, directory, options);
-      options.say(`director ${director.wan} / ${director.lan}`);
+      options.say(
+        `director ${director.wan} / ${director.lan}${families.includes(6) ? `, ${director.wan6} / ${director.lan6}` : ''}`,
+      );
+      if (!families.includes(6)) options.say('this kernel has no IPv6: IPv4 only');
       options.signal.throwIfAborted();
       const text = configuration(options.workers, thisMachine().cpus);
       const place = { world, namespace: 'director', directory, signal: options.signal };
@@ -73,7 +76,7 @@ export class Lab {
   }
 
   #client(count: number, intervalMs: number, take: (result: RequestResult) => void): Task {
-    const targets = services.map(({ method, vip }) => `${method}=${vip}`);
+    const targets = services.map(({ name, vip }) => `${name}=${vip}`);
     const program = [builtProgram('lab/client'), String(count), String(intervalMs), ...targets];
     const task = this.world.spawn('client', [process.execPath, ...program]);
     task.onLine((line) => {
@@ -91,11 +94,22 @@ export function temporaryDirectory(world: World): string {
   return directory;
 }
 
-/** A namespace without IPv6: no neighbour discovery between the packets that people look at. */
-export async function addHost(world: World, name: string): Promise<void> {
+export interface HostOptions {
+  /** Its kernel has IPv6, with the addresses that it is given at once and no routers but those it is told of. */
+  readonly ipv6?: boolean;
+}
+
+/** A namespace; without IPv6 there is no neighbour discovery between the packets that people look at. */
+export async function addHost(world: World, name: string, { ipv6 = false }: HostOptions = {}): Promise<void> {
   await world.addNamespace(name);
-  if (existsSync('/proc/sys/net/ipv6'))
-    await world.sysctl(name, { 'net.ipv6.conf.all.disable_ipv6': 1, 'net.ipv6.conf.default.disable_ipv6': 1 });
+  if (!families.includes(6)) return;
+  const settings = ipv6
+    ? { accept_dad: 0, dad_transmits: 0, accept_ra: 0, router_solicitations: 0 }
+    : { disable_ipv6: 1 };
+  const named = ['all', 'default'].flatMap((scope) =>
+    Object.entries(settings).map(([setting, value]) => [`net.ipv6.conf.${scope}.${setting}`, value] as const),
+  );
+  await world.sysctl(name, Object.fromEntries(named));
 }
 
 async function buildNetwork(world: World, { say, signal }: LabOptions): Promise<void> {
@@ -103,11 +117,11 @@ async function buildNetwork(world: World, { say, signal }: LabOptions): Promise<
   say(`namespaces ${hosts.map((name) => world.name(name)).join(', ')}`);
   for (const name of ['net', ...hosts]) {
     signal.throwIfAborted();
-    await addHost(world, name);
+    await addHost(world, name, { ipv6: name !== 'net' && name !== 'director' });
   }
   await world.addBridge('net', 'wan');
   await world.addBridge('net', 'lan');
-  await plug(world, 'client', 'wan0', 'wan', client);
+  await plug(world, 'client', 'wan0', 'wan', legs(client, client6));
   await plug(world, 'director', 'wan0', 'wan');
   await plug(world, 'director', 'lan0', 'lan');
 }
@@ -116,15 +130,20 @@ async function buildServers(world: World, directory: string, { say, signal }: La
   say('real servers: nginx, the VIPs on lo, decapsulation');
   for (const server of servers) {
     signal.throwIfAborted();
-    await plug(world, server.name, 'lan', 'lan', server.lan);
-    await plug(world, server.name, 'out', 'wan', server.out);
+    await plug(world, server.name, 'lan', 'lan', legs(server.lan, server.lan6));
+    await plug(world, server.name, 'out', 'wan', legs(server.out, server.out6));
     await startServer(world, server, directory);
   }
 }
 
 /** A host's device on one of the two bridges. */
-async function plug(world: World, namespace: string, device: string, bridge: string, address?: string): Promise<void> {
-  const addresses = address === undefined ? [] : [`${address}/${prefixLength}`];
+async function plug(
+  world: World,
+  namespace: string,
+  device: string,
+  bridge: string,
+  addresses: readonly string[] = [],
+): Promise<void> {
   const other = { namespace: 'net', device: `${bridge}-${namespace}`, bridge };
   await world.link({ namespace, device, addresses }, other);
 }

@@ -5,15 +5,16 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '../grpc/loader.js';
 import { CommandError } from './command.js';
-import { director, type LabServer, prefixLength, vipOf } from './plan.js';
+import { director, type Family, families, type LabServer, lanNetworks, vipOf } from './plan.js';
 import type { World } from './world.js';
 
 const decapsulator = join(projectRoot, 'src/lab/decapsulate.py');
-const tunnelDevice = 'ipip0';
+/** Where what was in a tunnel comes out; by the family of the outer packets. */
+const tunnelDevices: Readonly<Record<Family, string>> = { 4: 'ipip0', 6: 'ip6ip60' };
 
 /** Needs the namespace with its legs `lan` and `out`. */
 export async function startServer(world: World, server: LabServer, directory: string): Promise<void> {
-  const { name, lan } = server;
+  const { name, lan, lan6 } = server;
   // The VIPs are on lo and nowhere announced; a reply may leave by another leg than the request came in by.
   await world.sysctl(name, {
     'net.ipv4.conf.all.arp_ignore': 1,
@@ -26,30 +27,54 @@ export async function startServer(world: World, server: LabServer, directory: st
   await world.ip(name, [
     `address add ${vipOf('dr')}/32 dev lo`,
     `address add ${vipOf('tun')}/32 dev lo`,
-    `route add default via ${director.lan} dev lan`,
-    `rule add from ${lan} lookup 100`,
-    `route add ${networkOf(lan)} dev lan src ${lan} table 100`,
-    `route add default via ${director.lan} dev lan table 100`,
+    ...routesByDirector(lan, lanNetworks[4], director.lan),
   ]);
-  await receiveTunnels(world, server);
+  // No arp_ignore is needed: neighbour discovery answers for an address only where it is.
+  if (families.includes(6))
+    await world.ip6(name, [
+      `address add ${vipOf('dr6')}/128 dev lo`,
+      `address add ${vipOf('tun6')}/128 dev lo`,
+      ...routesByDirector(lan6, lanNetworks[6], director.lan6),
+    ]);
+  await receiveTunnels(world, name, { 4: lan, 6: lan6 });
   await startNginx(world, server, directory);
 }
 
-const networkOf = (address: string): string => `${address.split('.').slice(0, 3).join('.')}.0/${prefixLength}`;
+/** What has the server's own address as source goes to the director (NAT's replies); the rest by its destination. */
+const routesByDirector = (own: string, network: string, gateway: string): readonly string[] => [
+  `route add default via ${gateway} dev lan`,
+  `rule add from ${own} lookup 100`,
+  `route add ${network} dev lan src ${own} table 100`,
+  `route add default via ${gateway} dev lan table 100`,
+];
 
-/** The kernel's ipip where it exists, else our own decapsulator. */
-async function receiveTunnels(world: World, { name, lan }: LabServer): Promise<void> {
-  if (!(await hasKernelTunnel(world, name, lan))) {
-    const task = world.spawn(name, ['python3', decapsulator, tunnelDevice]);
+/** Decapsulates what is addressed to a host: the kernel's ipip and ip6tnl where they exist, else our own decapsulator. */
+export async function receiveTunnels(
+  world: World,
+  name: string,
+  own: Readonly<Partial<Record<Family, string>>>,
+): Promise<void> {
+  const wanted = families.filter((family) => own[family] !== undefined);
+  const byKernel: Family[] = [];
+  for (const family of wanted) if (await hasKernelTunnel(world, name, family, own[family] ?? '')) byKernel.push(family);
+  const others = wanted.filter((family) => !byKernel.includes(family));
+  const devices = byKernel.map((family) => tunnelDevices[family]);
+  if (others.length > 0) {
+    const device = tunnelDevices[others[0] ?? 4];
+    const task = world.spawn(name, ['python3', decapsulator, device, ...others.map(String)]);
     await task.line((line) => line === 'ready', 10_000);
+    devices.push(device);
   }
-  await world.sysctl(name, { [`net.ipv4.conf.${tunnelDevice}.rp_filter`]: 0 });
-  await world.ip(name, [`link set ${tunnelDevice} up`]);
+  for (const device of devices) {
+    await world.sysctl(name, { [`net.ipv4.conf.${device}.rp_filter`]: 0 });
+    await world.ip(name, [`link set ${device} up`]);
+  }
 }
 
-async function hasKernelTunnel(world: World, name: string, local: string): Promise<boolean> {
+async function hasKernelTunnel(world: World, name: string, family: Family, local: string): Promise<boolean> {
+  const kind = family === 4 ? 'ipip' : 'ip6tnl mode ip6ip6';
   try {
-    await world.ip(name, [`link add ${tunnelDevice} type ipip local ${local}`]);
+    await world.ip(name, [`link add ${tunnelDevices[family]} type ${kind} local ${local}`]);
     return true;
   } catch (error) {
     if (error instanceof CommandError) return false;
@@ -80,7 +105,7 @@ http {
   keepalive_requests 100;
 ${temporary.map((kind) => `  ${kind}_temp_path ${prefix}/${kind};\n`).join('')}  server {
     listen 80 reuseport backlog=4096;
-    default_type text/plain;
+${families.includes(6) ? '    listen [::]:80 reuseport backlog=4096 ipv6only=on;\n' : ''}    default_type text/plain;
     add_header X-Server ${name} always;
     location / { return 200 "${name}\\n"; }
     location = /connections { stub_status; }

@@ -91,6 +91,11 @@ export class World {
     await run(['ip', '-n', this.name(namespace), '-batch', '-'], { input: `${lines.join('\n')}\n` });
   }
 
+  /** The same for addresses, routes and rules of IPv6, where "default" does not tell the family. */
+  async ip6(namespace: string, lines: readonly string[]): Promise<void> {
+    await run(['ip', '-6', '-n', this.name(namespace), '-batch', '-'], { input: `${lines.join('\n')}\n` });
+  }
+
   async addBridge(namespace: string, name: string): Promise<void> {
     await this.ip(namespace, [
       `link add name ${name} type bridge forward_delay 0 mcast_snooping 0`,

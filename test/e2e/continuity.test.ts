@@ -3,7 +3,8 @@
 // little when the dataplane dies.
 
 import test from 'ava';
-import { servers, services, vipOf } from '../../src/lab/plan.js';
+import { formatEndpoint } from '../../src/config/keys.js';
+import { serverAddress, servers, services, urlOf, vipOf } from '../../src/lab/plan.js';
 import { Scene } from '../support/scene.js';
 
 const seconds = 6;
@@ -12,18 +13,18 @@ const seconds = 6;
 const troubles = (report: string): readonly string[] =>
   report.split('\n').filter((line) => /Socket errors|Non-2xx|unable to/.test(line));
 
-for (const { method, vip } of services) {
-  test.serial(`${method}: no socket error while everything but the dataplane changes`, async (t) => {
+for (const lab of services) {
+  test.serial(`${lab.name}: no socket error while everything but the dataplane changes`, async (t) => {
     const scene = await Scene.lab(t);
-    const service = `tcp:${vip}:80`;
-    const server = `${servers[1]?.lan}:80`;
+    const service = `tcp:${formatEndpoint(lab.vip, 80)}`;
+    const server = servers.map((each) => formatEndpoint(serverAddress(each, lab), 80))[1];
 
-    const load = scene.sh('client', `wrk -t2 -c50 -d${seconds}s http://${vip}/`);
+    const load = scene.sh('client', `wrk -t2 -c50 -d${seconds}s ${urlOf(lab)}`);
     await scene.kill('manager');
     await scene.fulcrum(`service edit ${service} --scheduler lc`);
     await scene.fulcrum(`server edit ${service} ${server} --weight 0`);
     await scene.fulcrum(`server delete ${service} ${server}`);
-    await scene.fulcrum(`server add ${service} ${server} --method ${method} --weight 2`);
+    await scene.fulcrum(`server add ${service} ${server} --method ${lab.method} --weight 2`);
     const report = await load;
 
     t.deepEqual(troubles(report), [], report);
@@ -71,6 +72,6 @@ test.serial('the dataplane is killed: new connections work within 3 seconds, wit
 
   t.log(`${elapsed} ms`);
   t.true(elapsed < 3000, `${elapsed} ms`);
-  for (const { vip } of services) t.regex(await scene.sh('client', `curl -sf -m 2 http://${vip}/`), /^rs[123]$/);
+  for (const service of services) t.regex(await scene.sh('client', `curl -sf -m 2 ${urlOf(service)}`), /^rs[123]$/);
   t.is(await scene.ipvsadm('-Sn'), before);
 });

@@ -26,20 +26,19 @@ function labUp(
 
 const says = (task: Task, what: RegExp): Promise<string> => task.line((line) => what.test(line), 60_000);
 
-test.serial('300 requests a method, none failed, shared as LVS shares them, and nothing left', async (t) => {
+test.serial('300 requests a method and family, none failed, shared as LVS shares them, and nothing left', async (t) => {
   const { task, traces } = labUp(t, ['--once', '--json']);
   await says(task, /^lab: 300 requests/);
   traces.note();
   t.true(traces.left().length > 10, 'the traces of a running lab are seen');
   t.is(await task.ended, 'exit code 0', task.tail.join('\n'));
-  t.deepEqual(JSON.parse(task.tail.at(-1) ?? ''), {
-    // rr: one after the other.
-    nat: { requests: 300, failed: 0, servers: { rs1: 100, rs2: 100, rs3: 100 } },
-    // wrr 3, 2, 1: whole rounds of six.
-    dr: { requests: 300, failed: 0, servers: { rs1: 150, rs2: 100, rs3: 50 } },
-    // wlc with equal weights: each finished connection weighs on its server for a while.
-    tun: { requests: 300, failed: 0, servers: { rs1: 100, rs2: 100, rs3: 100 } },
-  });
+  // rr: one after the other.
+  const nat = { requests: 300, failed: 0, servers: { rs1: 100, rs2: 100, rs3: 100 } };
+  // wrr 3, 2, 1: whole rounds of six.
+  const dr = { requests: 300, failed: 0, servers: { rs1: 150, rs2: 100, rs3: 50 } };
+  // wlc with equal weights: each finished connection weighs on its server for a while.
+  const tun = { requests: 300, failed: 0, servers: { rs1: 100, rs2: 100, rs3: 100 } };
+  t.deepEqual(JSON.parse(task.tail.at(-1) ?? ''), { nat, dr, tun, nat6: nat, dr6: dr, tun6: tun });
   t.deepEqual(traces.left(), []);
 });
 
@@ -47,7 +46,7 @@ test.serial('two workers: none failed', async (t) => {
   const { task } = labUp(t, ['--once', '--json', '--workers', '2', '--requests', '100']);
   t.is(await task.ended, 'exit code 0', task.tail.join('\n'));
   const result = JSON.parse(task.tail.at(-1) ?? '') as Record<string, { requests: number; failed: number }>;
-  for (const method of ['nat', 'dr', 'tun']) t.like(result[method], { requests: 100, failed: 0 });
+  for (const name of ['nat', 'dr', 'tun', 'nat6', 'dr6', 'tun6']) t.like(result[name], { requests: 100, failed: 0 });
 });
 
 /** Lines after which a person may lose patience. */

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { projectRoot } from '../../src/grpc/loader.js';
-import { servers, services, vipOf } from '../../src/lab/plan.js';
+import { servers, services, urlOf, vipOf } from '../../src/lab/plan.js';
 import { Scene } from '../support/scene.js';
 
 const flows = 200_000;
@@ -58,8 +58,12 @@ test.serial('200,000 connections are listed at half of capacity, and every drop 
 test.serial('statistics add up with what nginx counted', async (t) => {
   const scene = await Scene.lab(t);
   const requests = 200;
-  for (const { vip } of services) {
-    await scene.sh('client', `for i in $(seq ${requests}); do curl -sf -m 5 http://${vip}/ >/dev/null; done`, options);
+  for (const service of services) {
+    await scene.sh(
+      'client',
+      `for i in $(seq ${requests}); do curl -sf -m 5 ${urlOf(service)} >/dev/null; done`,
+      options,
+    );
   }
   const { services: counted } = await scene.api().getStatistics({});
   let byDirector = 0;
