@@ -581,10 +581,10 @@ uint64_t Engine::list_templates(const ConnectionFilter& filter, uint64_t cursor,
     info.is_template = true;
     info.state = at.assured;
     info.method = at.method;
-    // LVS renames one whose server went, so that nobody finds it.
-    info.client_port = at.invalid ? 0xffff : 0;
+    // LVS renames one whose server went, so that nobody finds it: the ports of both its ends, not the client's.
+    info.client_port = 0;
     info.virtual_port = at.invalid ? 0xffff : key.port;
-    info.server_port = at.server_port;
+    info.server_port = at.invalid ? 0xffff : at.server_port;
     info.expires_ms = ticks_until(at.deadline, now) * (1000 / kTicksPerSecond);
     info.client = key.client;
     info.vip = key.fwmark != 0 ? mark_as_address(key) : key.vip;
