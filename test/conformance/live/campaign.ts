@@ -22,6 +22,7 @@ export interface Options extends Wishes {
 }
 
 const shrinkAttempts = 120;
+const longestShrinkMs = 120_000;
 /** Of one sort of difference only the first few are made smaller. */
 const shrunkOfASort = 2;
 /** A kernel that was kept from its work for so long may have timed something out: the scenario is played again. */
@@ -161,7 +162,9 @@ export class Campaign {
       return;
     }
     let smallest = { script, recording: verdict.recording, difference };
+    const until = performance.now() + longestShrinkMs;
     const stillTrue = async (candidate: Script): Promise<boolean> => {
+      if (performance.now() > until) return false;
       const tried = await this.#play(candidate, index, true);
       if (tried?.difference === undefined || sortOf(candidate, tried.difference) !== sort) return false;
       smallest = { script: candidate, recording: tried.recording, difference: tried.difference };

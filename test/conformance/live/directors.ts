@@ -5,8 +5,8 @@ import { World } from '../world.js';
 import type { PlanOptions } from '../world_plan.js';
 import type { Script } from './record.js';
 
-/** Virtual time until nothing is left of a scenario: templates last longest, then deleted servers. */
-const forgetMs = 3 * 3_600_000;
+/** Virtual time until nothing is left of a scenario: templates last longest, then the deleted servers that they had. */
+const forgetMs = [3 * 3_600_000, 200_000, 200_000];
 const longestUse = 40;
 const lastingEvents: readonly string[] = ['sysctl', 'fwmark', 'ip', 'mtu'];
 
@@ -51,7 +51,7 @@ async function emptied(world: World): Promise<boolean> {
     for (const words of [['-C'], ['--set', '900', '120', '300']]) {
       if ((await world.ipvsadm(words)).rc !== 0) return false;
     }
-    await world.advance(forgetMs);
+    for (const milliseconds of forgetMs) await world.advance(milliseconds);
     await world.drain();
     const { rc, stdout } = await world.ipvsadm(['-Lnc']);
     return rc === 0 && stdout.trim().split('\n').length === 2;
