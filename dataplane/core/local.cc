@@ -95,6 +95,19 @@ bool arrived_whole(const rte_mbuf* packet, const PacketView<F>& view) {
   return fold_sum(pseudo + sum_of_data(packet, offset, size)) == 0xffff;
 }
 
+// The options of a question are not those of its answer.
+void leave_out_options(PacketView<Family::kIpv4>& view) {
+  const unsigned options = view.transport_offset - kIpv4Bytes;
+  if (options == 0) return;
+  std::memmove(view.ip + options, view.ip, kIpv4Bytes);
+  view.ip += options;
+  view.transport_offset = kIpv4Bytes;
+  view.total_length = static_cast<uint16_t>(view.total_length - options);
+  Ipv4Header& ip = view.header();
+  ip.version_ihl = 0x45;
+  ip.total_length = be16::from_host(view.total_length);
+}
+
 template <Family F>
 constexpr IpProtocol own_icmp() {
   return F == Family::kIpv4 ? IpProtocol::kIcmp : IpProtocol::kIcmpv6;
@@ -183,6 +196,7 @@ void Worker::answer_echo(rte_mbuf* packet, PacketView<F>& view) {
   constexpr uint8_t kRequest = F == Family::kIpv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest;
   constexpr uint8_t kReply = F == Family::kIpv4 ? kIcmpEchoReply : kIcmpv6EchoReply;
   if (view.transport()[1] != 0) return drop(packet, Verdict::kLocalIgnored);
+  if constexpr (F == Family::kIpv4) leave_out_options(view);
   auto& ip = view.header();
   auto& icmp = *reinterpret_cast<IcmpHeader*>(view.transport());
   icmp.type = kReply;
