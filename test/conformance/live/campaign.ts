@@ -61,6 +61,7 @@ export class Campaign {
     const deadline = began + 1000 * seconds;
     const timer = setInterval(() => say(this.#summary(began)), progressMs);
     try {
+      await Promise.all(Array.from({ length: jobs }, (_, index) => this.#line(index)));
       await Promise.all(Array.from({ length: jobs }, (_, index) => this.#work(index, deadline)));
     } finally {
       clearInterval(timer);

@@ -27,6 +27,8 @@ interface Waiter {
 const devices: readonly Device[] = ['cl', 'rs'];
 /** Beyond what it waits for by itself. */
 const patienceMs = 20_000;
+/** A line closes a little before the end of the guest is known. */
+const graceMs = 500;
 /** Of a long request, see receive() of the agent. */
 const pieceBytes = 2048;
 const askForMore = 2;
@@ -41,8 +43,10 @@ export class AgentLine {
   constructor(stream: Duplex) {
     this.#stream = stream;
     stream.on('data', (bytes: Buffer) => this.#receive(bytes));
-    for (const event of ['error', 'close', 'end'])
-      stream.on(event, () => this.lose(new GuestLost('the line is closed')));
+    for (const event of ['error', 'close', 'end']) {
+      // Whoever knows why says so first.
+      stream.on(event, () => setTimeout(() => this.lose(new GuestLost('its line is closed')), graceMs).unref());
+    }
   }
 
   /** The guest's clock at the last answer, in milliseconds. */

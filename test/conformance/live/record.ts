@@ -22,6 +22,13 @@ export interface Recording {
   readonly packets: number;
 }
 
+/**
+ * An entry that has to go at once (a connection that is used again, a deleted server) goes with the next tick of the
+ * guest's clock. Until then a packet may still find it, and keep it alive.
+ */
+const tickMs = 11;
+const packetEvents: readonly string[] = ['conns', 'pkt', 'icmp', 'raw'];
+
 /** What the kernel says to a configuration line, if it does not like it. */
 export class Refused extends Error {}
 
@@ -36,6 +43,7 @@ export async function record(script: Script, line: AgentLine): Promise<Recording
   for (const [index, event] of script.events.entries()) {
     lateMs.push(stage.lateMs);
     const outcome = (await world.change(scenario, event)) ?? (await player.play(event, index));
+    if (packetEvents.includes(event.op)) await world.advance(tickMs);
     golden.push({ i: index, op: event.op, ...masked(outcome, script.guePorts) });
   }
   return { golden, lateMs, packets: stage.packets };

@@ -366,7 +366,7 @@ function damaged(draft: Draft, good: Buffer): Buffer {
     case 'cut':
       return withLength(bytes.subarray(0, header + random.int(0, Math.min(19, bytes.length - header))), header);
     case 'protocol':
-      bytes[9] = random.pick([2, 41, 47, 50, 51, 89, 136]);
+      bytes[9] = random.pick([2, 41, 47, 50, 51, 89, 253]);
       return withLength(bytes, header);
     case 'offset':
       bytes[header + 12] = random.int(0, 255);
