@@ -160,7 +160,6 @@ void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer
 // LVS: a SYN (or an INIT) that meets the remains of an old connection may be a new one.
 template <Family F>
 bool Worker::starts_anew(const Connection<F>& entry, const rte_mbuf* packet, const PacketView<F>& view) const {
-  if (is_due(entry.deadline, now_)) return true;
   bool closed, waits = false;
   if (is_tcp(view.key)) {
     if ((view.tcp_flags & kTcpSyn) == 0) return false;
@@ -211,17 +210,27 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
   // LVS: a client with source port 0 never meets its own connection.
   if (view.key.tuple.source_port.raw == 0) [[unlikely]]
     return handle_miss(packet, view);
-  if (starts_anew(entry, packet, view)) [[unlikely]] {
+  if (is_due(entry.deadline, now_)) [[unlikely]] {
     end_connection<F>(found.index);
     return handle_miss(packet, view);
   }
+  if (starts_anew(entry, packet, view)) [[unlikely]]
+    return replace(packet, view, found.index);
   if (!available) [[unlikely]] {
     // LVS: silent, and its timer runs on; or away with it.
     if (snapshot_->tunables.expire_nodest_conn == 0) return drop(packet, Verdict::kServerGone);
-    end_connection<F>(found.index);
-    return handle_miss(packet, view);
+    return replace(packet, view, found.index);
   }
   take_in(packet, view, found);
+}
+
+// The packet begins anew. LVS: what it met before ends soon after, and counts until then.
+template <Family F>
+void Worker::replace(rte_mbuf* packet, PacketView<F>& view, ConnectionIndex old) {
+  const bool has_room = !lane<F>().table.is_full();
+  if (!has_room) end_connection<F>(old);
+  handle_miss(packet, view);
+  if (has_room) end_connection<F>(old);
 }
 
 // A client's packet of a connection that takes it.

@@ -13,7 +13,7 @@ namespace fulcrum {
 
 namespace {
 
-constexpr unsigned kPartBytes = 8;  // of the quoted transport header (RFC 792); LVS wants them
+constexpr unsigned kPartBytes = 4;  // of the quoted transport header: LVS needs the ports only, not RFC 792's eight
 constexpr uint32_t kPathMtuSeconds = 600;  // RFC 1191 section 6.3
 
 // LVS follows these types and no others.
@@ -149,7 +149,9 @@ bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quot
   const Found<F> found = lane<F>().table.find(quote.key);
   if (!snapshot_->balances<F>()) return false;
   if (!found || is_due(found.entry->deadline, now_)) return schedule_error(packet, view, quote);
-  if (rte_pktmbuf_data_len(packet) < view.total_length || !sum_holds(view)) {
+  // LVS passes on unseen what it need not translate for the client.
+  const bool must_hold = !found.is_reply || found.entry->method() == ForwardingMethod::kNat;
+  if (must_hold && (rte_pktmbuf_data_len(packet) < view.total_length || !sum_holds(view))) {
     drop(packet, Verdict::kBadTransport);
     return true;
   }

@@ -170,8 +170,9 @@ void Worker::handle_local(rte_mbuf* packet, PacketView<F>& view) {
       return answer_reset(packet, view);
     case IpProtocol::kUdp:
       return refuse(packet, view, Refusal::kNoPort, Verdict::kPortUnreachableSent);
-    case IpProtocol::kNoNextHeader:
-      return drop(packet, Verdict::kLocalIgnored);  // RFC 8200 section 4.7
+    case IpProtocol::kIgmp:          // a host takes it, but there are no groups here
+    case IpProtocol::kNoNextHeader:  // RFC 8200 section 4.7
+      return drop(packet, Verdict::kLocalIgnored);
     default:
       return refuse(packet, view, Refusal::kNoProtocol, Verdict::kProtocolUnreachableSent);
   }
@@ -295,8 +296,22 @@ void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint com
   icmp = {complaint.type, complaint.code, be16{}, be32::from_host(detail)};
   std::memcpy(&icmp + 1, view.ip, quoted);
   icmp.checksum = icmp_checksum<F>(*ip, &icmp, kIcmpBytes + quoted);
+  count_own_error(view, sizeof(Header) + kIcmpBytes + quoted);
   drop(packet, verdict);
   send(error, reinterpret_cast<uint8_t*>(ip), sizeof(Header) + kIcmpBytes + quoted, hop, kNoVerdict);
+}
+
+// LVS sees the director's own errors about a client's packet leave, and counts them as what goes to that client.
+template <Family F>
+void Worker::count_own_error(const PacketView<F>& view, unsigned length) {
+  if (view.kind != PacketKind::kFlow) return;
+  const Found<F> found = lane<F>().table.find(view.key);
+  if (!found || found.is_reply || is_due(found.entry->deadline, now_) ||
+      !shared_.servers[found.entry->server].available.load(std::memory_order_relaxed))
+    return;
+  ServerCounters& counters = server_counters_[found.entry->server];
+  ++counters.out_packets;
+  counters.out_bytes += length;
 }
 
 // A token bucket, as Linux's icmp_msgs_per_sec and icmp_msgs_burst; every worker has its share.

@@ -158,6 +158,8 @@ class Worker {
   template <Family F, bool kIsReply>
   void handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
   template <Family F>
+  [[gnu::noinline]] void replace(rte_mbuf* packet, PacketView<F>& view, ConnectionIndex old);
+  template <Family F>
   void take_in(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
   template <Family F>
   bool starts_anew(const Connection<F>& entry, const rte_mbuf* packet, const PacketView<F>& view) const;
@@ -285,6 +287,8 @@ class Worker {
   // Sends an ICMP error about `view`, which lies in `packet`, to its source; frees `packet`.
   template <Family F>
   void complain(rte_mbuf* packet, const PacketView<F>& view, Complaint complaint, uint32_t detail, Verdict verdict);
+  template <Family F>
+  void count_own_error(const PacketView<F>& view, unsigned length);
   template <typename AnyAddress>
   NextHop way_back(const rte_mbuf* packet, const PacketFacts& facts, const AnyAddress& destination);
   bool error_allowed();

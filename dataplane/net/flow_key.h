@@ -13,6 +13,7 @@ namespace fulcrum {
 enum class IpProtocol : uint8_t {
   kHopByHop = 0,
   kIcmp = 1,
+  kIgmp = 2,
   kIpip = 4,
   kTcp = 6,
   kUdp = 17,
