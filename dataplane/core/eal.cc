@@ -14,6 +14,8 @@
 #include <fstream>
 #include <mutex>
 
+#include "core/packet_fanout.h"
+
 namespace fulcrum {
 
 namespace {
@@ -136,7 +138,16 @@ std::vector<std::string> eal_arguments(const StartConfig& config, const EalOptio
 }
 
 void start_eal(const std::vector<std::string>& arguments) {
-  LogTap::instance();
+  LogTap& log = LogTap::instance();
+  const PacketFanout fanout = packet_fanout(arguments);
+  if (fanout == PacketFanout::kNeeded)
+    log.write_line(
+        "AF_PACKET with several queue pairs: the kernel reassembles IPv4 there, and long datagrams are lost");
+  if (fanout == PacketFanout::kNotNeeded) {
+    const std::string reason = refuse_packet_fanout();
+    if (!reason.empty())
+      log.write_line("AF_PACKET: fragmented IPv4 datagrams will be lost, for seccomp says: " + reason);
+  }
   // EAL keeps and permutes argv.
   static std::vector<std::string> kept;
   static std::vector<char*> pointers;
