@@ -62,6 +62,21 @@ void TemplateTable::assure(TemplateIndex index) {
   shard.templates[index & kPlaceMask].assured = true;
 }
 
+void TemplateTable::end_if_idle(TemplateIndex index, Ticks now) {
+  Shard& shard = shards_[index >> kPlaceBits];
+  const std::lock_guard lock(shard.mutex);
+  Template& at = shard.templates[index & kPlaceMask];
+  if (at.used && at.controlled == 0) at.deadline = now;
+}
+
+void TemplateTable::end_idle(ServerSlot server, Ticks now) {
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (Template& at : shard.templates)
+      if (at.used && at.server == server && at.controlled == 0) at.deadline = now;
+  }
+}
+
 void TemplateTable::expire(Ticks now, const std::function<void(const Template&)>& gone) {
   for (Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);

@@ -74,6 +74,9 @@ class TemplateTable {
   // A connection that it controlled ended, or was never made.
   void let_go(TemplateIndex index);
   void assure(TemplateIndex index);
+  // Templates that control nothing are due at once: this one, or all of a server's.
+  void end_if_idle(TemplateIndex index, Ticks now);
+  void end_idle(ServerSlot server, Ticks now);
   // Removes what is due and controls nothing; what still controls lives on for 60 s, and again.
   void expire(Ticks now, const std::function<void(const Template&)>& gone);
   // drop_entry's round over a part of them, which `random` chooses: what goes is due at once.

@@ -474,6 +474,7 @@ void Engine::publish_announcements(const AnnouncementChange& change) {
   defend();
   if (publisher_->current().tunables.expire_nodest_conn == 0) return;
   for (const ServerSlot slot : change.servers_deleted) {
+    templates_->end_idle(slot, shared_.clock.now());
     Command sweep{};
     sweep.kind = Command::Kind::kSweep;
     sweep.slot = slot;

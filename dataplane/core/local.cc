@@ -273,7 +273,8 @@ void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint com
                       Verdict verdict) {
   const AddressOf<F> sender = view.key.tuple.source;
   const NextHop hop = way_back(packet, view, sender);
-  if (!may_be_answered(view) || !hop) return drop(packet, Verdict::kErrorWithheld);
+  // A server's reply that passes has an address of ours as its source: we would be telling ourselves.
+  if (!may_be_answered(view) || !hop || local(sender) != nullptr) return drop(packet, Verdict::kErrorWithheld);
   AddressOf<F> own = view.key.tuple.destination;
   if (local(own) == nullptr) {
     const auto address = snapshot_->network->interface(sought_.interface).address_for(sought_.address);

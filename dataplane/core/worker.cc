@@ -320,8 +320,11 @@ template <Family F>
 void Worker::sweep_entry(ConnectionIndex index) {
   const Connection<F>& entry = lane<F>().table.entry(index);
   if (!entry.is_used() || shared_.servers[entry.server].available.load(std::memory_order_relaxed)) return;
-  if (std::find(swept_servers_.begin(), swept_servers_.end(), entry.server) != swept_servers_.end())
-    end_connection<F>(index);
+  if (std::find(swept_servers_.begin(), swept_servers_.end(), entry.server) == swept_servers_.end()) return;
+  const TemplateIndex controlling = lane<F>().table.record(index).controlling;
+  end_connection<F>(index);
+  // LVS: the last one takes its template along.
+  if (controlling != kNoTemplate) shared_.templates->end_if_idle(controlling, now_);
 }
 
 void Worker::drop_entries() {

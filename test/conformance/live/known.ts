@@ -23,7 +23,20 @@ function isCutShort(event: ScenarioEvent): boolean {
   return wanted !== undefined && Math.min(total, packet.length) - header < wanted;
 }
 
+function isServersErrorV6({ op, from, src }: ScenarioEvent): boolean {
+  return op === 'icmp' && from === 'rs' && String(src).includes(':');
+}
+
 const explanations: readonly Explanation[] = [
+  {
+    reason:
+      'Linux verifies an ICMPv6 error from the side of a NAT server without its pseudo header, unless a NIC vouches for it, and so drops it; Fulcrum translates it',
+    applies: ({ events }, { event }) =>
+      event !== undefined &&
+      (events[event]?.op === 'stats'
+        ? events.slice(0, event).some(isServersErrorV6)
+        : events.slice(event, event + 1).some(isServersErrorV6)),
+  },
   {
     reason:
       'Linux forwards a segment whose TCP or SCTP header is cut short if it has ports and a connection; Fulcrum drops and counts it (malformed_transport)',
