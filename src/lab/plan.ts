@@ -90,14 +90,18 @@ export const urlOf = ({ vip }: LabService): string => `http://${bracket(vip)}/`;
 export const packetDevice = (number: number, device: string): string =>
   `net_af_packet${number},iface=${device},blocksz=65536,framesz=2048,framecnt=2048,qpairs=1`;
 
-/** The director's configuration. Workers share the CPUs behind the first, which is for housekeeping. */
-export function configuration(workers: number, cpus: readonly number[]): string {
+/** Workers share the CPUs behind the first, which is for housekeeping. */
+export function cpusText(workers: number, cpus: readonly number[]): string {
   const [first = 0, ...rest] = cpus;
   const others = rest.length > 0 ? rest : [first];
   const workerCpus = Array.from({ length: workers }, (_, index) => others[index % others.length]);
+  return `cpus: { housekeeping: [${first}], workers: [${workerCpus.join(', ')}] }\n`;
+}
+
+/** The director's configuration. */
+export function configuration(workers: number, cpus: readonly number[]): string {
   return `# The lab's director.
-cpus: { housekeeping: [${first}], workers: [${workerCpus.join(', ')}] }
-memory: { hugepages: off, connections: 262144 }
+${cpusText(workers, cpus)}memory: { hugepages: off, connections: 262144 }
 idle: sleep
 ports:
 ${portText(0, 'wan', legs(director.wan, director.wan6))}${portText(1, 'lan', legs(director.lan, director.lan6))}services:

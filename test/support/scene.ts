@@ -63,9 +63,10 @@ export class Scene {
     return this.#director;
   }
 
-  /** A host with legs in segments; segments are made as they are named. */
+  /** A host with legs in segments, which are made as they are named. Its kernel has IPv6 if one of its addresses is. */
   async host(name: string, ...legs: readonly Leg[]): Promise<void> {
-    await addHost(this.world, name);
+    const ipv6 = legs.some(({ addresses = [] }) => addresses.some((address) => address.includes(':')));
+    await addHost(this.world, name, { ipv6 });
     for (const { segment, ...leg } of legs) {
       if (!this.#segments.has(segment)) await this.world.addBridge('net', segment);
       this.#segments.add(segment);
