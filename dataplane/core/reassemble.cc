@@ -46,6 +46,12 @@ void Worker::handle_fragment(rte_mbuf* packet, PacketView<F>& view, bool handed_
   count(losses);
   if (result.outcome != Reassembler::Outcome::kComplete) return;
   counters_.verdicts[static_cast<size_t>(Verdict::kReassembled)] += result.fragments - 1;
+  // A datagram is put together once: one Fragment header, and none behind what stands for all pieces (RFC 8200 section
+  // 4.1). Or else a packet would come here again and again.
+  PacketView<F> datagram = view;
+  datagram.ip = result.ip;
+  parse_network(result.packet, datagram);
+  if (datagram.kind == PacketKind::kFragment) return drop(result.packet, Verdict::kFragmentMalformed);
   again_.push_back(result.packet);
 }
 template void Worker::handle_fragment(rte_mbuf*, PacketView<Family::kIpv4>&, bool);
