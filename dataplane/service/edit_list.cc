@@ -39,6 +39,7 @@ EditResult EditList::edit(const RealServer& server) {
   row.weight = server.weight;
   row.upper_threshold = server.upper_threshold;
   row.lower_threshold = server.lower_threshold;
+  row.tunnel = server.tunnel;
   if (server.weight != 0) row.last_weight = server.weight;
   if (old.weight != server.weight) {
     weight_added(server.weight);

@@ -29,7 +29,7 @@ class EditList {
 
   // Takes everything but `last_weight` from `server`.
   EditResult add(const RealServer& server);
-  // Replaces method, weight and thresholds of the server with this key; place and slot stay.
+  // Replaces method, weight, thresholds and tunnel of the server with this key; place and slot stay.
   EditResult edit(const RealServer& server);
   EditResult remove(const ServerKey& key);
 
