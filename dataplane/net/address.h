@@ -16,7 +16,8 @@ namespace fulcrum {
 
 enum class Family : uint8_t { kNone = 0, kIpv4 = 4, kIpv6 = 6 };
 
-struct Ipv6Address {
+// Packed, as be32 is: it is read where it lies in a packet.
+struct [[gnu::packed]] Ipv6Address {
   uint64_t high = 0;  // wire order
   uint64_t low = 0;
   constexpr bool operator==(const Ipv6Address&) const = default;
