@@ -35,8 +35,10 @@ void sum_again(const PacketView<F>& view) {
         transport_checksum(view.header().source, view.header().destination, IpProtocol::kIcmpv6, &icmp, size);
 }
 
+// What is rewritten must lie in one piece, and be what was sent.
 template <Family F>
-bool sum_holds(const PacketView<F>& view) {
+bool is_sound(const rte_mbuf* packet, const PacketView<F>& view) {
+  if (bytes_from(packet, view, 0).size() != view.total_length) return false;
   const unsigned size = view.total_length - view.transport_offset;
   if constexpr (F == Family::kIpv4) return checksum_holds(view.transport(), size);
   if constexpr (F == Family::kIpv6) {
@@ -151,7 +153,7 @@ bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quot
   if (!found || is_due(found.entry->deadline, now_)) return schedule_error(packet, view, quote);
   // LVS passes on unseen what it need not translate for the client.
   const bool must_hold = !found.is_reply || found.entry->method() == ForwardingMethod::kNat;
-  if (must_hold && (rte_pktmbuf_data_len(packet) < view.total_length || !sum_holds(view))) {
+  if (must_hold && !is_sound(packet, view)) {
     drop(packet, Verdict::kBadTransport);
     return true;
   }
@@ -189,10 +191,9 @@ void Worker::error_to_client(rte_mbuf* packet, PacketView<F>& view, const Quote<
   send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(verdict));
 }
 
-// What the VIP was, outside and in the quote, becomes the server.
+// What the VIP was, outside and in the quote, becomes the server. LVS passes errors on to deleted servers too.
 template <Family F>
 void Worker::error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry) {
-  // LVS passes errors on even to a server that was deleted, but counts them no longer.
   if (shared_.servers[entry.server].available.load(std::memory_order_relaxed)) {
     ServerCounters& counters = server_counters_[entry.server];
     ++counters.in_packets;
@@ -221,7 +222,16 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
   if (!mark.local && local(view.key.tuple.destination) == nullptr) return false;
   const VirtualService* service = snapshot_->find_service(Address::from(tuple.destination), quote.key.protocol,
                                                           tuple.destination_port.host(), mark.value);
-  if (service == nullptr || tuple.source_port.host() == kFtpDataPort) return false;
+  if (service == nullptr) return false;
+  if (must_drop_packet()) {
+    drop(packet, Verdict::kDropPacket);
+    return true;
+  }
+  if (tuple.source_port.host() == kFtpDataPort) return false;
+  if (!is_sound(packet, view)) {
+    drop(packet, Verdict::kBadTransport);
+    return true;
+  }
   const Choice choice = choose_server(*service, quote.key, mark.value);
   if (choice.server == nullptr) {
     drop(packet, choice.full ? Verdict::kTableFull : Verdict::kErrorWithheld);
@@ -229,6 +239,7 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
   }
   if (const Found<F> made = create_connection(*service, choice, quote.key, mark.value)) {
     error_to_server(packet, view, quote, *made.entry);
+    if (service->one_packet && quote.key.protocol == IpProtocol::kUdp) end_connection<F>(made.index);
   } else {
     drop(packet, Verdict::kTableFull);
   }
@@ -261,8 +272,10 @@ bool Worker::pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const T
   const Found<kInner> found = lane<kInner>().table.find(key);
   if (!found || found.is_reply || found.entry->method() != ForwardingMethod::kTun) return false;
   ServerLine& server = shared_.servers[found.entry->server];
-  if (!(server.address == tunnel.destination)) return false;
-  if (rte_pktmbuf_data_len(packet) < view.total_length || !sum_holds(view)) {
+  if (!(server.address == tunnel.destination) ||
+      (tunnel.type == TunnelType::kGue && tunnel.port != server.tunnel.load(std::memory_order_relaxed).port))
+    return false;
+  if (!is_sound(packet, view)) {
     drop(packet, Verdict::kBadTransport);
     return true;
   }
@@ -271,7 +284,8 @@ bool Worker::pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const T
   if (kind.too_big) {
     const unsigned mtu = told_mtu<F>(message.data());
     const unsigned least = (kInner == Family::kIpv4 ? kIpv4LeastMtu : kIpv6LeastMtu) + tunnel.inner_offset;
-    if (mtu >= kIpv4LeastMtu) {
+    // A path is as narrow as its narrowest link: only less is news.
+    if (mtu >= kIpv4LeastMtu && std::max(mtu, least) <= path_mtu(server, 0xffff)) {
       server.path_mtu_until_s.store(now_s_ + kPathMtuSeconds, std::memory_order_relaxed);
       server.path_mtu.store(static_cast<uint16_t>(std::max(mtu, least)), std::memory_order_relaxed);
     }
@@ -318,6 +332,7 @@ bool Worker::follow_security(rte_mbuf* packet, PacketView<F>& view, bool must_st
   }
   ++(found.is_reply ? counters.out_packets : counters.in_packets);
   (found.is_reply ? counters.out_bytes : counters.in_bytes) += view.total_length;
+  if (!found.is_reply) ++entry.in_packets;
   entry.deadline = now_ + snapshot_->timeouts.of(TimeoutTable::kUdp, entry.state);
   if (found.is_reply) {
     forward_to_client(packet, view, entry);
