@@ -143,18 +143,20 @@ void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer
     if (is_martian(view.key.tuple.source)) return drop(packet, Verdict::kMartian);
   }
   if (view.kind == PacketKind::kIcmp) {
+    // A tunnel packet may be UDP, so whether it is one of ours comes first.
+    if (handle_tunnel_error(packet, view, must_steer)) return;
     // An error follows the connection that it quotes a packet of, to that one's owner.
     if (Quote<F> quote; read_quote(packet, view, quote)) {
       if (must_steer && steer(packet, quote.key)) return;
       if (handle_icmp_error(packet, view, quote)) return;
-    } else if (handle_tunnel_error(packet, view, must_steer)) {
-      return;
     }
   } else if (follow_security(packet, view, must_steer)) {
     return;
   }
-  if (local(view.key.tuple.destination) == nullptr) return route(packet, view);
-  handle_local(packet, view);
+  if (local(view.key.tuple.destination) != nullptr) return handle_local(packet, view);
+  // Local by its mark only: no host has this address, so nobody answers.
+  if (mark_of(*snapshot_->marks, view.key).local) return drop(packet, Verdict::kLocalIgnored);
+  route(packet, view);
 }
 
 // LVS: a SYN (or an INIT) that meets the remains of an old connection may be a new one.
@@ -172,7 +174,8 @@ bool Worker::starts_anew(const Connection<F>& entry, const rte_mbuf* packet, con
     closed = static_cast<SctpState>(entry.state) == SctpState::kClosed;
   }
   const Tunables& tunables = snapshot_->tunables;
-  if (tunables.expire_nodest_conn != 0 && shared_.servers[entry.server].weight.load(std::memory_order_relaxed) == 0)
+  if (tunables.expire_nodest_conn != 0 && entry.method() != ForwardingMethod::kBypass &&
+      shared_.servers[entry.server].weight.load(std::memory_order_relaxed) == 0)
     return true;
   // A persistent client's goes on: its server stays the same anyway.
   if (tunables.conn_reuse_mode == 0 || (entry.flags & kFlagControlled) != 0) return false;
@@ -193,9 +196,11 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
       end_connection<F>(found.index);
       return handle_miss(packet, view);
     }
-    // The kernel decides TTL and MTU of what it forwards before LVS sees it.
+    // The kernel decides TTL, route and MTU of what it forwards before LVS sees it.
     if (view.ttl() <= 1) [[unlikely]]
       return refuse(packet, view, Refusal::kTimeExceeded, Verdict::kTimeExceededSent);
+    if (const NextHop hop = next_hop_of(entry, true); !hop || !fits(packet, view, hop.mtu)) [[unlikely]]
+      return forward_to_client(packet, view, entry);  // refused there
     if (available) [[likely]] {
       ++counters.out_packets;
       counters.out_bytes += view.total_length;

@@ -99,6 +99,12 @@ void Worker::route(rte_mbuf* packet, PacketView<F>& view) {
   if (!shared_.forwarding) return drop(packet, Verdict::kForwardingOff);
   auto& ip = view.header();
   if (view.ttl() <= 1) return refuse(packet, view, Refusal::kTimeExceeded, Verdict::kTimeExceededSent);
+  if constexpr (F == Family::kIpv6) {
+    // RFC 4291 section 2.5.6: that address means nothing beyond its link.
+    constexpr Complaint kBeyondScope = {kIcmpv6Unreachable, 2};
+    if (is_link_local(AddressOf<F>{ip.source}))
+      return complain(packet, view, kBeyondScope, 0, Verdict::kNetUnreachableSent);
+  }
   if (is_stray_reply(packet, view)) {
     decrement_ttl(ip);  // it is on its way out already, and quoted so
     return refuse(packet, view, Refusal::kNoPort, Verdict::kPortUnreachableSent);
