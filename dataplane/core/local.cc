@@ -319,12 +319,14 @@ void Worker::count_own_error(const PacketView<F>& view, unsigned length) {
 bool Worker::error_allowed() {
   const uint64_t rate = snapshot_->tunables.icmp_msgs_per_sec;
   if (rate == 0) return true;
-  const uint64_t full = std::max<uint64_t>(snapshot_->tunables.icmp_msgs_burst, 1) * kTokensPerError;
+  // Not the rate is divided: the share of a low one would be lost in rounding.
+  const uint64_t price = kTokensPerError * shared_.workers;
+  const uint64_t full = std::max<uint64_t>(snapshot_->tunables.icmp_msgs_burst, 1) * price;
   const uint64_t passed_ms = now_ms_ - error_tokens_at_ms_;
   error_tokens_at_ms_ = now_ms_;
-  error_tokens_ = std::min(full, error_tokens_ + std::min<uint64_t>(passed_ms, 1000) * rate / shared_.workers);
-  if (error_tokens_ < kTokensPerError) return false;
-  error_tokens_ -= kTokensPerError;
+  error_tokens_ = std::min(full, error_tokens_ + std::min<uint64_t>(passed_ms, 1000) * rate);
+  if (error_tokens_ < price) return false;
+  error_tokens_ -= price;
   return true;
 }
 
