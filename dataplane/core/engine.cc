@@ -473,13 +473,12 @@ void Engine::publish_announcements(const AnnouncementChange& change) {
   for (const Address& server : change.servers_added) control_->resolve_towards(server);
   defend();
   if (publisher_->current().tunables.expire_nodest_conn == 0) return;
-  for (const ServerSlot slot : change.servers_deleted) {
-    templates_->end_idle(slot, shared_.clock.now());
-    Command sweep{};
-    sweep.kind = Command::Kind::kSweep;
-    sweep.slot = slot;
-    control_->post_all(sweep);
-  }
+  // One for all: workers look at every connection anyway.
+  if (change.servers_deleted.empty()) return;
+  for (const ServerSlot slot : change.servers_deleted) templates_->end_idle(slot, shared_.clock.now());
+  Command sweep{};
+  sweep.kind = Command::Kind::kSweep;
+  control_->post_all(sweep);
 }
 
 std::vector<ServiceStatistics> Engine::statistics(const ServiceKey* only, bool estimated) {

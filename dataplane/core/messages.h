@@ -69,7 +69,7 @@ struct Command {
     kUnbindNeighbor,  // forget the adjacency, raise the route epoch; then `done`
     kTransmit,        // send `packet`, complete with its Ethernet header, by `port`
     kList,
-    kSweep,        // end the connections of the deleted server `slot`
+    kSweep,        // end the connections of deleted servers
     kDropEntries,  // drop_entry's round
     kBarrier,  // just `done`
   };

@@ -124,7 +124,8 @@ bool Worker::poll() {
   worked |= take_handed_over();
   worked |= serve_mailbox();
   if (listing_ != nullptr) worked |= list_slice();
-  if (!swept_servers_.empty()) worked |= sweep_slice();
+  if (sweeping_) worked |= sweep_slice();
+  if ((lane4_.drop_left | lane6_.drop_left) != 0) worked |= drop_slice();
   run_timers();
   flush_all();
   rte_rcu_qsbr_quiescent(shared_.quiescence, id_);
@@ -229,7 +230,7 @@ void Worker::obey(const Command& command) {
       listing_ = command.list;
       return;
     case Command::Kind::kSweep:
-      swept_servers_.push_back(command.slot);
+      sweeping_ = true;
       sweep_cursor_ = 0;
       return;
     case Command::Kind::kDropEntries:
@@ -299,7 +300,7 @@ bool Worker::list_lane(ListRequest& request, uint32_t& budget) {
   return request.cursor - kBase >= end;
 }
 
-// expire_nodest_conn: what a deleted server leaves behind goes in the background.
+// expire_nodest_conn: what deleted servers leave behind, whichever they are, goes in the background.
 bool Worker::sweep_slice() {
   for (uint32_t budget = kSweepBudget; budget != 0; --budget) {
     const uint32_t end4 = lane4_.table.high_water(), end6 = lane6_.table.high_water();
@@ -308,7 +309,7 @@ bool Worker::sweep_slice() {
     } else if (sweep_cursor_ - end4 < end6) {
       sweep_entry<Family::kIpv6>(sweep_cursor_ - end4);
     } else {
-      swept_servers_.clear();
+      sweeping_ = false;
       return true;
     }
     ++sweep_cursor_;
@@ -320,26 +321,36 @@ template <Family F>
 void Worker::sweep_entry(ConnectionIndex index) {
   const Connection<F>& entry = lane<F>().table.entry(index);
   if (!entry.is_used() || shared_.servers[entry.server].available.load(std::memory_order_relaxed)) return;
-  if (std::find(swept_servers_.begin(), swept_servers_.end(), entry.server) == swept_servers_.end()) return;
   const TemplateIndex controlling = lane<F>().table.record(index).controlling;
   end_connection<F>(index);
   // LVS: the last one takes its template along.
   if (controlling != kNoTemplate) shared_.templates->end_if_idle(controlling, now_);
 }
 
+// LVS looks through a part of its buckets; entries lie in no order here, so a stretch of them is as random.
 void Worker::drop_entries() {
-  drop_entries_of(lane4_);
-  drop_entries_of(lane6_);
+  const auto begin = [](auto& lane) {
+    const uint32_t end = lane.table.high_water();
+    lane.drop_left = (end + kDropEntryPart - 1) / kDropEntryPart;
+    lane.drop_next = end == 0 ? 0 : static_cast<uint32_t>(rte_rand_max(end));
+  };
+  begin(lane4_);
+  begin(lane6_);
 }
 
-// LVS looks through a part of its buckets; entries lie in no order here, so a stretch of them is as random.
+bool Worker::drop_slice() {
+  uint32_t budget = kSweepBudget;
+  drop_some(lane4_, budget);
+  drop_some(lane6_, budget);
+  return true;
+}
+
 template <Family F>
-void Worker::drop_entries_of(Lane<F>& lane) {
+void Worker::drop_some(Lane<F>& lane, uint32_t& budget) {
   const uint32_t end = lane.table.high_water();
-  const uint32_t part = (end + kDropEntryPart - 1) / kDropEntryPart;
-  const auto first = end == 0 ? 0 : static_cast<uint32_t>(rte_rand_max(end));
-  for (uint32_t i = 0; i < part; ++i) {
-    const ConnectionIndex index = (first + i) % end;
+  for (; lane.drop_left != 0 && budget != 0; --lane.drop_left, --budget) {
+    const ConnectionIndex index = lane.drop_next;
+    lane.drop_next = index + 1 == end ? 0 : index + 1;
     const Connection<F>& entry = lane.table.entry(index);
     if (!entry.is_used() || is_due(entry.deadline, now_)) continue;
     EntryFacts facts;

@@ -90,6 +90,8 @@ class Worker {
     ConnectionTable<F> table;
     std::unique_ptr<TimerWheel<F>> wheel;
     Arena arena;
+    // The stretch of entries that drop_entry has still to look at.
+    uint32_t drop_next = 0, drop_left = 0;
   };
   template <Family F>
   using Found = typename ConnectionTable<F>::Found;
@@ -134,8 +136,9 @@ class Worker {
   template <Family F>
   void sweep_entry(ConnectionIndex index);
   void drop_entries();
+  bool drop_slice();
   template <Family F>
-  void drop_entries_of(Lane<F>& lane);
+  void drop_some(Lane<F>& lane, uint32_t& budget);
   void adopt(const Snapshot& snapshot);
   void run_timers();
   bool tell_control(ControlMessage message);
@@ -330,8 +333,8 @@ class Worker {
   std::vector<std::vector<rte_mbuf*>> handover_;  // by worker
   std::vector<uint32_t> owned_queues_;            // port << 16 | queue, to receive from
   ListRequest* listing_ = nullptr;
-  // Removal of a deleted server's connections, in slices.
-  std::vector<ServerSlot> swept_servers_;
+  // Removal of deleted servers' connections, in slices.
+  bool sweeping_ = false;
   uint32_t sweep_cursor_ = 0;
   TcpTable tcp_table_ = TcpTable::kNormal;
   EveryNth packet_dropper_;
