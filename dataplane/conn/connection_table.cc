@@ -133,8 +133,11 @@ ConnectionIndex ConnectionTable<F>::find_translated_reply(const Entry& like, uin
 
 template <Family F>
 bool ConnectionTable<F>::index_insert(uint64_t hash, ConnectionIndex index) {
+  // Only entries with one and the same key make such a chain (LVS: those of clients with source port 0). An end to it,
+  // or who sends such packets makes every further one dearer.
+  constexpr unsigned kLongestChain = 32;
   ConnectionBucket* at = &buckets_[bucket_number(hash)];
-  for (;;) {
+  for (unsigned passed = 0; passed < kLongestChain; ++passed) {
     if (const uint32_t free_ways = at->match(0); free_ways != 0) {
       const int way = __builtin_ctz(free_ways);
       at->signature[way] = signature(hash);
@@ -157,6 +160,7 @@ bool ConnectionTable<F>::index_insert(uint64_t hash, ConnectionIndex index) {
     at->overflow = number;
     at = &buckets_[number];
   }
+  return false;
 }
 
 template <Family F>
