@@ -14,6 +14,32 @@ namespace fulcrum {
 struct WorkerInspector {
   static uint32_t parked(const Worker& worker) { return worker.neighbors_.parked(); }
 
+  static unsigned held_datagrams(const Worker& worker) { return worker.reassembler_.held_datagrams(); }
+  static uint64_t held_bytes(const Worker& worker) { return worker.reassembler_.held_bytes(); }
+
+  // Between two rounds the totals that workers share are the sum of their own counts.
+  static std::string contradiction(const Shared& shared, const std::vector<const Worker*>& workers) {
+    for (ServerSlot slot = 0; slot < kSlotsLookedAt; ++slot) {
+      Counts counts;
+      bool counted = false;
+      for (const Worker* worker : workers) {
+        const ServerCounters& own = worker->server_counters(slot);
+        if (!own.in_totals) continue;
+        counted = true;
+        counts.active += own.active;
+        counts.inactive += own.inactive;
+      }
+      const LoadView::Line& totals = shared.totals[slot];
+      const uint64_t occupancy = totals.occupancy & ~kOverloadFlag;
+      if (counted && (totals.active != counts.active || totals.inactive != counts.inactive ||
+                      occupancy != uint64_t{counts.active} + counts.inactive))
+        return "server slot " + std::to_string(slot) + ": the totals say " + std::to_string(totals.active) +
+               " active, " + std::to_string(totals.inactive) + " inactive and " + std::to_string(occupancy) +
+               " places, the workers " + std::to_string(counts.active) + " and " + std::to_string(counts.inactive);
+    }
+    return "";
+  }
+
   static std::string contradiction(const Worker& worker) {
     Sums sums;
     if (std::string text = of_lane<Family::kIpv4>(worker, sums); !text.empty()) return text;
@@ -76,6 +102,9 @@ struct WorkerInspector {
   static std::string of_index(const ConnectionTable<F>& table, ConnectionIndex index) {
     const auto& entry = table.entry(index);
     const auto forward = table.find({entry.forward, entry.protocol});
+    // LVS: a client with source port 0 never meets its own connection, and makes another one.
+    const bool is_one_of_many = entry.forward.source_port.raw == 0 && forward && forward.entry->forward == entry.forward;
+    if (forward.index != index && is_one_of_many) return "";
     if (forward.index != index || forward.is_reply) return "its forward tuple finds another";
     const auto reply = table.find({entry.reply, entry.protocol});
     if (!reply) return "its reply tuple finds nothing";

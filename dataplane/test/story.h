@@ -22,7 +22,7 @@ struct Expected {
 inline Bytes ethernet(const MacAddress& destination, const MacAddress& source, const Bytes& packet) {
   Bytes frame(destination.begin(), destination.end());
   frame.insert(frame.end(), source.begin(), source.end());
-  put16(frame, 0x0800);
+  put16(frame, packet.at(0) >> 4 == 6 ? 0x86dd : 0x0800);
   fulcrum::test::put(frame, packet);
   return frame;
 }
@@ -76,12 +76,26 @@ class Story : public World {
     run();
     expect(sent, verdict, out, where);
   }
+  // Several frames at once, or none (after what time has done): so many of these verdicts and no others.
+  using Given = std::map<Verdict, uint64_t>;
+  void frames(Side side, const std::vector<Bytes>& sent, const Given& given, const std::vector<Expected>& out = {},
+              Where where = Where::current()) {
+    for (const Bytes& frame : sent) put(side, frame);
+    run();
+    expect(std::to_string(sent.size()) + " frames" + (sent.empty() ? "" : ", first: " + frame_text(sent[0])), given,
+           out, where);
+  }
   // After put() and run() of one packet.
   void expect(const Bytes& sent, Verdict verdict, const std::vector<Expected>& out, Where where = Where::current()) {
-    const std::string in = "sent: " + frame_text(sent);
+    expect(frame_text(sent), Given{{verdict, 1}}, out, where);
+  }
+  void expect(const std::string& sent, const Given& given, const std::vector<Expected>& out,
+              Where where = Where::current()) {
+    const std::string in = "sent: " + sent;
     const Verdicts after = verdicts();
     for (size_t i = 0; i < kVerdicts; ++i) {
-      const uint64_t wanted = i == static_cast<size_t>(verdict) ? 1 : 0;
+      const auto expected = given.find(static_cast<Verdict>(i));
+      const uint64_t wanted = expected == given.end() ? 0 : expected->second;
       if (after[i] - seen_[i] != wanted)
         check(false,
               in + "\n  verdict " + std::string(verdict_name(static_cast<Verdict>(i))) + " given " +
@@ -157,9 +171,11 @@ class Story : public World {
   std::string table() {
     std::vector<std::string> lines;
     for (const ConnectionInfo& at : World::connections()) {
-      const bool tcp = at.protocol == IpProtocol::kTcp;
-      const std::string_view state = tcp ? tcp_state_name(static_cast<TcpState>(at.state)) : kUdpStateName;
-      lines.push_back((tcp ? "TCP " : "UDP ") + endpoint(at.client, at.client_port) + " " +
+      const bool tcp = at.protocol == IpProtocol::kTcp, sctp = at.protocol == IpProtocol::kSctp;
+      const std::string_view state = tcp    ? tcp_state_name(static_cast<TcpState>(at.state))
+                                     : sctp ? sctp_state_name(static_cast<SctpState>(at.state))
+                                            : kUdpStateName;
+      lines.push_back((tcp ? "TCP " : sctp ? "SCTP " : "UDP ") + endpoint(at.client, at.client_port) + " " +
                       endpoint(at.vip, at.virtual_port) + " " + endpoint(at.server, at.server_port) + " " +
                       std::string(state) + " " + std::to_string(at.expires_ms / 1000));
     }
@@ -178,10 +194,15 @@ class Story : public World {
     if (!holds) ADD_FAIL_CHECK_AT(where.file_name(), static_cast<int>(where.line()), message);
   }
   static std::string endpoint(const Address& address, unsigned port) {
-    return address.text() + ":" + std::to_string(port);
+    const std::string host = address.text();
+    return (address.family == Family::kIpv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
   }
   static std::string name_of(const ServiceKey& key) {
-    return (key.protocol == IpProtocol::kTcp ? "TCP " : "UDP ") + endpoint(key.address, key.port);
+    if (key.fwmark != 0) return "FWM " + std::to_string(key.fwmark);
+    return (key.protocol == IpProtocol::kTcp    ? "TCP "
+            : key.protocol == IpProtocol::kSctp ? "SCTP "
+                                                : "UDP ") +
+           endpoint(key.address, key.port);
   }
   // ipvsadm's words.
   static const char* method_name(ForwardingMethod method) {

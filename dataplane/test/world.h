@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The world of LVS's conformance scenarios around real workers that the test drives by hand: one round at a time, with
 // a clock that stands still. Client gateway 10.0.1.254 on port cl, real servers 10.0.2.11 to .30 and router 10.0.2.254
-// (towards 10.0.3.0/24) on port rs, 10.0.100.11 behind VLAN 100 of rs; virtual addresses 192.0.2.1 to .9. EAL must run.
+// (towards 10.0.3.0/24) on port rs, 10.0.100.11 behind VLAN 100 of rs; virtual addresses 192.0.2.1 to .9. The same in
+// IPv6: 2001:db8:1::fe, 2001:db8:2::b to ::1e and ::fe, 2001:db8:3::/64, 2001:db8:ff::1 to ::9. EAL must run.
 #pragma once
 
 #include <rte_ethdev.h>
@@ -37,6 +38,12 @@ struct Frame {
 inline MacAddress mac_of(std::string_view text) { return parse_mac(text).value(); }
 inline const MacAddress kClientPortMac = mac_of("02:00:00:00:01:01"), kServerPortMac = mac_of("02:00:00:00:02:01"),
                         kGatewayMac = mac_of("02:00:00:00:01:fe");
+// The IPv6 address of the real server or router 10.0.2.`last_byte`.
+inline std::string server_v6(unsigned last_byte) {
+  char text[20];
+  std::snprintf(text, sizeof text, "2001:db8:2::%x", last_byte);
+  return text;
+}
 inline MacAddress server_mac(unsigned last_byte) { return {0x02, 0, 0, 0, 0x02, static_cast<uint8_t>(last_byte)}; }
 
 struct WorldOptions {
@@ -77,10 +84,14 @@ class World {
     add_neighbor("10.0.2.254", "rs", server_mac(0xfe));
     add_neighbor("10.0.1.254", "cl", kGatewayMac);
     add_neighbor("10.0.100.11", "rs.100", mac_of("02:00:00:00:64:0b"));
-    std::vector<Operation> vips(9);
+    for (unsigned last = 11; last <= 30; ++last) add_neighbor(server_v6(last), "rs", server_mac(last));
+    add_neighbor(server_v6(0xfe), "rs", server_mac(0xfe));
+    add_neighbor("2001:db8:1::fe", "cl", kGatewayMac);
+    std::vector<Operation> vips(18);
     for (size_t i = 0; i < vips.size(); ++i) {
       vips[i].kind = Operation::Kind::kSetVip;
-      vips[i].vip.address = Endpoint("192.0.2." + std::to_string(i + 1)).address;
+      const std::string last = std::to_string(i % 9 + 1);
+      vips[i].vip.address = Endpoint(i < 9 ? "192.0.2." + last : "2001:db8:ff::" + last).address;
     }
     publish(vips);
   }
@@ -112,6 +123,26 @@ class World {
     auto results = publisher_->apply(operations, atomic, change_);
     run();
     return results;
+  }
+
+  // A tunable by its name, as sysctl has it.
+  void tune(std::string_view name, uint32_t value) {
+    Operation operation;
+    operation.kind = Operation::Kind::kSetTunables;
+    bool known = false;
+#define X(tunable, initially) \
+  if (name == #tunable) operation.tunables.tunable = value, known = true;
+    FULCRUM_TUNABLES(X)
+#undef X
+    if (!known) throw std::invalid_argument("no tunable " + std::string(name));
+    publish({operation});
+  }
+  // All mark rules.
+  void mark(std::vector<MarkRule> rules) {
+    Operation operation;
+    operation.kind = Operation::Kind::kSetMarkRules;
+    operation.marks = std::move(rules);
+    publish({operation});
   }
 
   // Puts a frame before a port's receive queue; run() makes it move.
@@ -267,11 +298,29 @@ class World {
         operation.kind = kind->second;
         if (word == "--set") words >> operation.timeouts.of(TcpState::kEstablished) >> operation.timeouts.of(TcpState::kFinWait) >> operation.timeouts.udp;
         operation.all_services = word == "-Z";
-      } else if (word == "-t" || word == "-u") {
+      } else if (word == "-t" || word == "-u" || word == "--sctp-service") {
         const Endpoint at(next());
-        operation.service = {at.address, word == "-t" ? IpProtocol::kTcp : IpProtocol::kUdp,
-                             static_cast<uint16_t>(at.port), 0};
+        const IpProtocol protocol = word == "-t"   ? IpProtocol::kTcp
+                                    : word == "-u" ? IpProtocol::kUdp
+                                                   : IpProtocol::kSctp;
+        operation.service = {at.address, protocol, static_cast<uint16_t>(at.port), 0};
         operation.all_services = false;
+      } else if (word == "-f") {
+        operation.service = ServiceKey::of_mark(Family::kIpv4, static_cast<uint32_t>(std::stoul(next())));
+        operation.all_services = false;
+      } else if (word == "-6") {
+        operation.service.address.family = Family::kIpv6;
+      } else if (word == "--tun-type") {
+        const std::string type = next();
+        operation.server.tunnel.type = type == "gue"   ? TunnelType::kGue
+                                       : type == "gre" ? TunnelType::kGre
+                                                       : TunnelType::kIpip;
+      } else if (word == "--tun-port") {
+        operation.server.tunnel.port = static_cast<uint16_t>(std::stoul(next()));
+      } else if (word == "--tun-nocsum" || word == "--tun-csum" || word == "--tun-remcsum") {
+        operation.server.tunnel.checksum = word == "--tun-nocsum" ? TunnelChecksum::kNone
+                                           : word == "--tun-csum" ? TunnelChecksum::kFull
+                                                                  : TunnelChecksum::kRemote;
       } else if (word == "-s") {
         operation.settings.scheduler = next();
       } else if (word == "-b") {
@@ -283,7 +332,9 @@ class World {
         operation.server.weight = static_cast<uint32_t>(std::stoul(next()));
       } else if (word == "-p") {
         operation.settings.persistence_timeout_s = static_cast<uint32_t>(std::stoul(next()));
-        operation.settings.persistence_prefix = 32;
+        operation.settings.persistence_prefix = operation.service.address.family == Family::kIpv6 ? 128 : 32;
+      } else if (word == "-M") {  // as a prefix length
+        operation.settings.persistence_prefix = static_cast<uint8_t>(std::stoul(next()));
       } else if (word == "-o") {
         operation.settings.one_packet = true;
       } else if (word == "-x") {
@@ -351,23 +402,30 @@ class World {
       const char* name;
       Side side;
       uint16_t vlan;
-      const char* address;
+      std::vector<const char*> addresses;
     };
-    for (const Link& link : {Link{"cl", Side::kClient, 0, "10.0.1.1/24"}, Link{"rs", Side::kServer, 0, "10.0.2.1/24"},
-                             Link{"rs.100", Side::kServer, 100, "10.0.100.1/24"}}) {
+    for (const Link& link :
+         {Link{"cl", Side::kClient, 0, {"10.0.1.1/24", "2001:db8:1::1/64", "fe80::ff:fe00:101/64"}},
+          Link{"rs", Side::kServer, 0, {"10.0.2.1/24", "2001:db8:2::1/64", "fe80::ff:fe00:201/64"}},
+          Link{"rs.100", Side::kServer, 100, {"10.0.100.1/24", "2001:db8:64::1/64", "fe80::ff:fe00:201/64"}}}) {
       Interface interface;
       interface.name = link.name;
       interface.port = port_id(link.side);
       interface.vlan = link.vlan;
       interface.mtu = link.side == Side::kServer ? options_.server_mtu : uint16_t{1500};
       interface.mac = link.side == Side::kServer ? kServerPortMac : kClientPortMac;
-      interface.addresses = {Prefix::parse(link.address).value()};
+      for (const char* address : link.addresses) interface.addresses.push_back(Prefix::parse(address).value());
       const auto id = static_cast<InterfaceId>(fresh->interfaces().size());
       fresh->add_interface(interface);
+      // What only a link knows has no route.
       fresh->add_route(interface.addresses[0], {id, Address{}});
+      fresh->add_route(interface.addresses[1], {id, Address{}});
     }
     fresh->add_route(Prefix::parse("10.0.3.0/24").value(), {1, Endpoint("10.0.2.254").address});
     fresh->add_route(Prefix::parse("0.0.0.0/0").value(), {0, Endpoint("10.0.1.254").address});
+    fresh->add_route(Prefix::parse("2001:db8:3::/64").value(), {1, Endpoint("2001:db8:2::fe").address});
+    // Of IPv6 not everything is reachable.
+    fresh->add_route(Prefix::parse("2000::/4").value(), {0, Endpoint("2001:db8:1::fe").address});
     return network = fresh;
   }
 

@@ -36,7 +36,7 @@ class FrameSource {
 
   // Few of each, so that packets meet connections.
   std::string client() {
-    const std::string port = std::to_string(one_in(50) ? 20 : 1000 + below(4));
+    const std::string port = std::to_string(one_in(50) ? 20 : one_in(100) ? 0 : 1000 + below(4));
     const std::string host = std::to_string(1 + below(4));
     return ipv6_ ? "[2001:db8:aa::" + host + "]:" + port : "198.51.100." + host + ":" + port;
   }
@@ -164,7 +164,7 @@ class FrameSource {
       case 3:
         return tunnel(from, to, inner_packet());
       case 4:
-        return PacketBuilder(from, to, byte()).payload_size(below(64));
+        return PacketBuilder(from, to, one_in(2) ? 50 + below(2) : byte()).payload_size(below(64));
       default:
         return flow(from, to);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Throws frames at the parser and the whole director: valid ones, mutated, truncated and random ones, in bursts, with
-// tags in metadata, in several segments and with little headroom, while configuration, neighbours and clock change.
-// After every burst: one verdict a frame, sound packets out; now and then: no buffer lost, table and counters agree.
+// tags in metadata, in several segments and with little headroom, while configuration, tunables, marks, defences,
+// neighbours and clock change. After every burst: one verdict a frame, sound packets out; now and then: no buffer lost;
+// tables, counters and the totals that workers share agree.
 #include <rte_mempool.h>
 
 #include <cstdio>
@@ -25,7 +26,15 @@ class Fuzzer {
   Fuzzer(uint64_t seed, WorldOptions options) : random_(seed), frames_(random_), options_(options), world_(options) {
     for (const char* line : {"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -g",
                              "-a -t 192.0.2.1:80 -r 10.0.2.12:8080 -m", "-a -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
-                             "-A -u 192.0.2.1:53 -s wlc", "-a -u 192.0.2.1:53 -r 10.0.2.11:5353 -m"})
+                             "-A -u 192.0.2.1:53 -s wlc", "-a -u 192.0.2.1:53 -r 10.0.2.11:5353 -m",
+                             "-A -t [2001:db8:ff::1]:80 -s rr", "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g",
+                             "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m",
+                             "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i",
+                             "-A -u [2001:db8:ff::1]:53 -s wlc", "-a -u [2001:db8:ff::1]:53 -r [2001:db8:2::b]:5353 -m",
+                             "-A --sctp-service 192.0.2.1:80 -s rr",
+                             "-a --sctp-service 192.0.2.1:80 -r 10.0.2.12:8080 -m",
+                             "-A --sctp-service [2001:db8:ff::1]:80 -s wlc",
+                             "-a --sctp-service [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m"})
       world_.apply({line});
   }
 
@@ -42,9 +51,9 @@ class Fuzzer {
       world_.run();
       look_at(world_.collect());
       account();
-      if (round % 64 == 0) inspect();
+      if (round % 64 == 0) inspect(round % 512 == 0);
     }
-    inspect();
+    inspect(true);
     const World::Verdicts mine = world_.verdicts();
     for (size_t i = 0; i < kVerdicts; ++i) totals[i] += mine[i];
   }
@@ -99,8 +108,53 @@ class Fuzzer {
                                          "-E -u 192.0.2.1:53 -s sh",
                                          "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -m -x 3 -y 1",
                                          "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -x 2",
-                                         "-a -u 192.0.2.2:53 -r 10.0.2.11:80 -m"};
-    switch (below(12)) {
+                                         "-a -u 192.0.2.2:53 -r 10.0.2.11:80 -m",
+                                         "-A -t [2001:db8:ff::2]:80 -s sh",
+                                         "-D -t [2001:db8:ff::2]:80",
+                                         "-a -t [2001:db8:ff::2]:80 -r [2001:db8:2::e]:80 -m -w 3",
+                                         "-a -t [2001:db8:ff::2]:80 -r 10.0.2.15:80 -i",
+                                         "-d -t [2001:db8:ff::2]:80 -r [2001:db8:2::e]:80",
+                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g -w 0",
+                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g -w 2",
+                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -i",
+                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m",
+                                         "-d -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80",
+                                         "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i",
+                                         "-a -t [2001:db8:ff::1]:80 -r 10.0.2.13:80 -i",
+                                         "-a -t 192.0.2.1:80 -r [2001:db8:2::d]:80 -i --tun-type gre --tun-csum",
+                                         "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::99]:80 -g",
+                                         "-d -t [2001:db8:ff::1]:80 -r [2001:db8:2::99]:80",
+                                         "-E -t [2001:db8:ff::1]:80 -s lblcr",
+                                         "-E -t [2001:db8:ff::1]:80 -s mh -b mh-port,mh-fallback",
+                                         "-E -t [2001:db8:ff::1]:80 -s rr -p 30 -M 64",
+                                         "-E -u [2001:db8:ff::1]:53 -s rr -o",
+                                         "-E -u [2001:db8:ff::1]:53 -s sed",
+                                         "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gue --tun-port 6080",
+                                         "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gue --tun-port 6080 --tun-csum",
+                                         "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gre",
+                                         "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
+                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i --tun-type gue --tun-port "
+                                         "6080 --tun-remcsum",
+                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i --tun-type gre --tun-csum",
+                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i",
+                                         "-a --sctp-service 192.0.2.1:80 -r 10.0.2.13:80 -i",
+                                         "-d --sctp-service 192.0.2.1:80 -r 10.0.2.13:80",
+                                         "-E --sctp-service 192.0.2.1:80 -s rr -p 20",
+                                         "-E --sctp-service 192.0.2.1:80 -s nq",
+                                         "-A -f 1 -s rr",
+                                         "-A -f 1 -6 -s wlc",
+                                         "-E -f 1 -s rr -p 60",
+                                         "-D -f 1",
+                                         "-a -f 1 -r 10.0.2.12:0 -m",
+                                         "-a -f 1 -r 10.0.2.13:0 -i",
+                                         "-a -f 1 -6 -r [2001:db8:2::c]:0 -m",
+                                         "-d -f 1 -r 10.0.2.12:0",
+                                         "-A -t 192.0.2.1:21 -s rr -p 10",
+                                         "-a -t 192.0.2.1:21 -r 10.0.2.12:21 -m",
+                                         "-A -t [2001:db8:ff::1]:0 -s rr -p 10",
+                                         "-a -t [2001:db8:ff::1]:0 -r [2001:db8:2::c]:0 -m",
+                                         "-D -t [2001:db8:ff::1]:0"};
+    switch (below(16)) {
       case 0:
         world_.advance_ms(below(one_in(5) ? 400'000 : 3000));
         return;
@@ -108,8 +162,17 @@ class Fuzzer {
         world_.publisher().empty_trash(world_.shared().clock.now_ms());
         return;
       case 2:
-        if (one_in(20)) world_.apply({"-C", "-A -t 192.0.2.1:80 -s rr", "-A -u 192.0.2.1:53 -s rr"});
+        if (one_in(20))
+          world_.apply({"-C", "-A -t 192.0.2.1:80 -s rr", "-A -u 192.0.2.1:53 -s rr", "-A -t [2001:db8:ff::1]:80 -s rr",
+                        "-A -u [2001:db8:ff::1]:53 -s rr", "-A --sctp-service 192.0.2.1:80 -s rr"});
         return;
+      case 12:
+      case 13:
+        return tune();
+      case 14:
+        return defend();
+      case 15:
+        return mark();
       case 3:
         if (!unknown_.empty()) answer(*unknown_.begin(), one_in(2));
         return;
@@ -121,6 +184,48 @@ class Fuzzer {
         world_.publish(operations, one_in(4));
       }
     }
+  }
+
+  void tune() {
+    static const std::pair<const char*, uint32_t> kTunables[] = {
+        {"expire_nodest_conn", 1},   {"expire_quiescent_template", 1}, {"conn_reuse_mode", 0}, {"conn_reuse_mode", 3},
+        {"sloppy_tcp", 1},           {"sloppy_sctp", 1},               {"schedule_icmp", 1},   {"nat_icmp_send", 1},
+        {"pmtu_disc", 0},            {"cache_bypass", 1},              {"icmp_msgs_burst", 2}, {"icmp_msgs_per_sec", 3},
+        {"ipfrag_high_thresh", 9000}};
+    static const std::pair<const char*, uint32_t> kDefaults[] = {
+        {"expire_nodest_conn", 0}, {"expire_quiescent_template", 0}, {"conn_reuse_mode", 1}, {"sloppy_tcp", 0},
+        {"sloppy_sctp", 0},        {"schedule_icmp", 0},             {"nat_icmp_send", 0},   {"pmtu_disc", 1},
+        {"cache_bypass", 0},       {"icmp_msgs_burst", 50},          {"icmp_msgs_per_sec", 0},
+        {"ipfrag_high_thresh", 4194304}};
+    const auto& [name, value] = one_in(2) ? kTunables[below(std::size(kTunables))] : kDefaults[below(std::size(kDefaults))];
+    world_.tune(name, value);
+  }
+
+  // What the control thread does once a second, and after a server was deleted.
+  void defend() {
+    world_.shared().defence.secure_tcp = one_in(3);
+    world_.shared().defence.drop_packet_rate = one_in(3) ? below(4) : 0;
+    Command command{};
+    command.kind = one_in(2) ? Command::Kind::kDropEntries : Command::Kind::kSweep;
+    command.slot = below(12);
+    world_.command(command);
+    world_.run();
+  }
+
+  void mark() {
+    std::vector<MarkRule> rules;
+    for (unsigned count = below(3); count != 0; --count) {
+      static const char* const kPrefixes[] = {"192.0.2.1/32",      "192.0.2.0/24",         "203.0.113.0/24",
+                                              "2001:db8:ff::/64",  "2001:db8:cb::/48"};
+      MarkRule rule;
+      rule.destination = Prefix::parse(kPrefixes[below(std::size(kPrefixes))]).value();
+      if (one_in(2)) rule.protocol = one_in(2) ? IpProtocol::kTcp : IpProtocol::kUdp;
+      if (one_in(3)) rule.destination_ports = {static_cast<uint16_t>(below(100)), 8080};
+      rule.mark = below(3);
+      rule.local = one_in(2);
+      rules.push_back(rule);
+    }
+    world_.mark(std::move(rules));
   }
 
   // The control thread's part: an address is found, or given up.
@@ -163,10 +268,39 @@ class Fuzzer {
       if (total > packet.size() || total < header) bad("shorter than it says");
       if (total > (frame.side == Side::kServer ? options_.server_mtu : 1500)) bad("longer than the link carries");
       if (packet[type == 0x0800 ? 8 : 7] == 0) bad("TTL 0");
+      if (is_own_answer(packet) && !has_sound_transport(packet)) bad("a wrong checksum in an answer of ours");
       if (type == 0x86dd) continue;
       if (slow_checksum(Bytes(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(header))) != 0)
         bad("a wrong IP checksum");
     }
+  }
+
+  // An ICMP error or a reset that the director itself made: nothing that came in looks like it.
+  static bool is_own_answer(const Bytes& packet) {
+    if (packet[0] >> 4 == 6) return packet[7] == 64 && packet[6] == 58 && packet.size() > 48 && packet[40] < 128;
+    if (packet[8] != 64 || get16(packet, 4) != 0 || packet[0] != 0x45) return false;
+    if (packet[9] == 6) return get16(packet, 2) == 40;
+    return packet[9] == 1 && packet.size() >= 28 && (packet[20] == 3 || packet[20] == 11);
+  }
+  static bool has_sound_transport(const Bytes& packet) {
+    const bool is_ipv4 = packet[0] >> 4 == 4;
+    const size_t header = is_ipv4 ? 20 : 40, total = is_ipv4 ? get16(packet, 2) : 40u + get16(packet, 4);
+    const Bytes content = packet_text_parts::slice(packet, header, total - header);
+    Bytes summed;
+    if (!is_ipv4 || packet[9] == 6) {
+      const Family family = is_ipv4 ? Family::kIpv4 : Family::kIpv6;
+      summed = pseudo_header(packet_text_parts::address_at(packet, is_ipv4 ? 12 : 8, family),
+                             packet_text_parts::address_at(packet, is_ipv4 ? 16 : 24, family),
+                             packet[is_ipv4 ? 9 : 6], content.size());
+    }
+    fulcrum::test::put(summed, content);
+    return slow_checksum(summed) == 0;
+  }
+
+  unsigned held_datagrams() {
+    unsigned held = 0;
+    for (uint32_t id = 0; id < world_.workers(); ++id) held += WorkerInspector::held_datagrams(world_.worker(id));
+    return held;
   }
 
   void account() {
@@ -180,23 +314,38 @@ class Fuzzer {
     }
     for (const uint64_t count : world_.verdicts()) given += count;
     if (received != sent_) fail(std::to_string(received) + " frames received");
-    // Parked packets get theirs when they leave; some are the director's own and get none.
-    if (given > sent_ || given + parked < sent_)
+    // Parked packets get theirs when they leave; some are the director's own and get none. Likewise fragments.
+    if (given > sent_ || (given + parked < sent_ && held_datagrams() == 0))
       fail(std::to_string(given) + " verdicts and " + std::to_string(parked) + " parked packets");
   }
 
-  void inspect() {
+  // `empty`: what waits for its other fragments is given up first.
+  void inspect(bool empty) {
+    for (int tries = 0; empty && held_datagrams() != 0; ++tries) {
+      if (tries == 1000) fail("fragments are kept for ever");
+      world_.advance_ms(tries == 0 ? 61'000 : 10);
+      look_at(world_.collect());
+      account();
+    }
     while (!unknown_.empty()) answer(*unknown_.begin(), false);
     look_at(world_.collect());
     account();
     uint64_t given = 0;
     for (const uint64_t count : world_.verdicts()) given += count;
-    if (given != sent_) fail(std::to_string(given) + " verdicts");
+    const bool is_empty = held_datagrams() == 0;
+    if (is_empty && given != sent_) fail(std::to_string(given) + " verdicts");
     for (uint32_t id = 0; id < world_.workers(); ++id)
       if (const std::string text = WorkerInspector::contradiction(world_.worker(id)); !text.empty())
         fail("worker " + std::to_string(id) + ": " + text);
-    if (rte_mempool_in_use_count(World::buffers()) != 0)
+    if (const std::string text = WorkerInspector::contradiction(world_.shared(), all_workers()); !text.empty()) fail(text);
+    if (is_empty && rte_mempool_in_use_count(World::buffers()) != 0)
       fail(std::to_string(rte_mempool_in_use_count(World::buffers())) + " packet buffers are lost");
+  }
+
+  std::vector<const Worker*> all_workers() {
+    std::vector<const Worker*> all;
+    for (uint32_t id = 0; id < world_.workers(); ++id) all.push_back(&world_.worker(id));
+    return all;
   }
 
   Random random_;
