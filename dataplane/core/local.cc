@@ -324,7 +324,7 @@ bool Worker::error_allowed() {
   const uint64_t full = std::max<uint64_t>(snapshot_->tunables.icmp_msgs_burst, 1) * price;
   const uint64_t passed_ms = now_ms_ - error_tokens_at_ms_;
   error_tokens_at_ms_ = now_ms_;
-  error_tokens_ = std::min(full, error_tokens_ + std::min<uint64_t>(passed_ms, 1000) * rate);
+  error_tokens_ = std::min(full, error_tokens_ + std::min<uint64_t>(passed_ms, 1'000'000) * rate);
   if (error_tokens_ < price) return false;
   error_tokens_ -= price;
   return true;
