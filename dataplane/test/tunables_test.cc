@@ -149,7 +149,7 @@ TEST_CASE("tunable schedule_icmp: an error about an unknown connection is schedu
                                     .ttl(63)
                                     .packet())});
     CHECK(story.table() == "TCP 198.51.100.1:1000 192.0.2.1:80 10.0.2.11:8080 NONE 3");
-    story.put(Side::kClient, story.make_packet(error.frame(), 60));  // in several buffers
+    story.put(Side::kClient, story.make_packet(error.frame(), 75));  // in several buffers
     story.run();
     CHECK(story.verdict(Verdict::kBadTransport) == 2);
     story.configure({"-d -t 192.0.2.1:80 -r 10.0.2.11:8080"});
