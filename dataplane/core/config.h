@@ -113,7 +113,7 @@ struct Operation {
   ServiceKey service;
   bool all_services = false;  // kZero
   ServiceSettings settings;
-  RealServer server;  // key, method, weight, thresholds
+  RealServer server;                     // key, method, weight, thresholds
   Timeouts timeouts = Timeouts::keep();  // kSetTimeouts
   VipSettings vip;
   TunablesEdit tunables;

@@ -11,8 +11,8 @@
 #include <unordered_map>
 
 #include "core/config.h"
-#include "forward/neighbor_discovery.h"
 #include "core/shared.h"
+#include "forward/neighbor_discovery.h"
 
 namespace fulcrum {
 

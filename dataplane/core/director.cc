@@ -205,8 +205,8 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
       ++counters.out_packets;
       counters.out_bytes += view.total_length;
     }
-    if ((entry.flags & (kFlagControlled | kFlagAssured)) == kFlagControlled &&
-        view.key.protocol == IpProtocol::kUdp) [[unlikely]]
+    if ((entry.flags & (kFlagControlled | kFlagAssured)) == kFlagControlled && view.key.protocol == IpProtocol::kUdp)
+        [[unlikely]]
       assure_template(entry);
     advance<F, true>(entry, found.index, packet, view);
     return forward_to_client(packet, view, entry);
@@ -284,8 +284,7 @@ void Worker::advance_sctp(Connection<F>& entry, Direction direction, const rte_m
                           const PacketView<F>& view) {
   const auto state = static_cast<SctpState>(entry.state);
   const SctpState next = next_sctp_state(direction, state, sctp_event(chunks_of(packet, view)));
-  if (next != state)
-    change_state(entry, static_cast<uint8_t>(next), is_active(next), next == SctpState::kEstablished);
+  if (next != state) change_state(entry, static_cast<uint8_t>(next), is_active(next), next == SctpState::kEstablished);
 }
 
 template <Family F>
@@ -347,8 +346,7 @@ void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
   Found<F> made;
   if (choice.server == nullptr) {
     // Found by its FTP control port only: not a service of this port.
-    if (service->key.port == kFtpControlPort && tuple.destination_port.host() != kFtpControlPort)
-      return not_balanced();
+    if (service->key.port == kFtpControlPort && tuple.destination_port.host() != kFtpControlPort) return not_balanced();
     if (own != nullptr) return refuse(packet, view, Refusal::kNoPort, Verdict::kNoServer);
     if (snapshot_->tunables.cache_bypass == 0) return drop(packet, Verdict::kErrorWithheld);
     made = create_bypass(*service, view.key, mark.value);

@@ -105,7 +105,7 @@ void add_link_local(Interface& interface) {
   Prefix own;
   own.length = 64;
   own.address.family = Family::kIpv6;
-  own.address.bytes = {0xfe, 0x80, 0,      0,      0, 0, 0, 0, static_cast<uint8_t>(mac[0] ^ 2),
+  own.address.bytes = {0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
                        mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
   interface.addresses.push_back(own);
 }
@@ -379,7 +379,8 @@ void Engine::defend() {
   constexpr uint64_t kPageBytes = 4096;
   const Tunables& tunables = publisher_->current().tunables;
   uint64_t free = 0;
-  for (const auto& worker : workers_) free += worker->connection_capacity() - std::min(worker->connections(), worker->connection_capacity());
+  for (const auto& worker : workers_)
+    free += worker->connection_capacity() - std::min(worker->connections(), worker->connection_capacity());
   const MemoryPressure memory{free * sizeof(Connection<Family::kIpv4>) / kPageBytes, tunables.amemthresh};
   const auto checked_mode = [&](uint32_t written) {
     return checked(defence_mode(written).value_or(DefenceMode::kOff), memory);

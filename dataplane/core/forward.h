@@ -25,13 +25,14 @@ inline Worker::NextHop Worker::next_hop_of(Connection<F>& entry, bool to_client)
   return hop;
 }
 
-// LVS: what has DF set and is longer than the limit is refused, what has not is cut. IPv6 is never cut, but what came
-// in pieces may leave in pieces (RFC 8200 section 5).
+// LVS: what has DF set and is longer than the limit is refused, unless it is ICMP; what has not is cut. IPv6 is never
+// cut, but what came in pieces may leave in pieces (RFC 8200 section 5).
 template <Family F>
 inline bool Worker::fits(const rte_mbuf* packet, const PacketView<F>& view, unsigned limit) const {
   if (view.total_length <= limit) [[likely]]
     return true;
-  if constexpr (F == Family::kIpv4) return (view.header().fragment.host() & kIpv4DontFragment) == 0;
+  if constexpr (F == Family::kIpv4)
+    return (view.header().fragment.host() & kIpv4DontFragment) == 0 || view.key.protocol == IpProtocol::kIcmp;
   if constexpr (F == Family::kIpv6) return fragment_limit(packet) != 0 && fragment_limit(packet) <= limit;
 }
 
@@ -71,7 +72,8 @@ inline void Worker::forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Con
     return drop(packet, Verdict::kTunnelMtu);
   if (snapshot_->tunables.pmtu_disc != 0 && !fits(packet, view, limit)) [[unlikely]]
     return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(limit));
-  if (!tunnel_holds(tunnel, server.address.family, view.total_length) || !encapsulate(packet, view, server, tunnel, hop)) [[unlikely]]
+  if (!tunnel_holds(tunnel, server.address.family, view.total_length) ||
+      !encapsulate(packet, view, server, tunnel, hop)) [[unlikely]]
     return drop(packet, Verdict::kNoHeadroom);
   send(packet, view.ip - overhead, view.total_length + overhead, hop, static_cast<uint8_t>(Verdict::kForwardedTun));
 }

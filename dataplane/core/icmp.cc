@@ -55,7 +55,8 @@ void sum_header(Ipv4Header& ip) {
 }
 void sum_header(Ipv6Header&) {}
 
-// Of a quoted packet of which `have` bytes are there: where its ports are. 0: it has none, or too little of it is there.
+// Of a quoted packet of which `have` bytes are there: where its ports are. 0: it has none, or too little of it is
+// there.
 unsigned quoted_transport(const Ipv4Header& ip, unsigned have, IpProtocol& protocol) {
   if (have < kIpv4Bytes || ip.version_ihl >> 4 != 4 || ip.header_bytes() < kIpv4Bytes ||
       have < ip.header_bytes() + kPartBytes || (ip.fragment.host() & kIpv4OffsetMask) != 0)
@@ -257,8 +258,9 @@ bool Worker::handle_tunnel_error(rte_mbuf* packet, PacketView<F>& view, bool mus
     return false;
   const LocalAddress* own = snapshot_->find_local(tunnel.source);
   if (own == nullptr || !own->is_own) return false;
-  return tunnel.inner_family == Family::kIpv4 ? pass_on_tunnel_error<F, Family::kIpv4>(packet, view, tunnel, must_steer)
-                                              : pass_on_tunnel_error<F, Family::kIpv6>(packet, view, tunnel, must_steer);
+  return tunnel.inner_family == Family::kIpv4
+             ? pass_on_tunnel_error<F, Family::kIpv4>(packet, view, tunnel, must_steer)
+             : pass_on_tunnel_error<F, Family::kIpv6>(packet, view, tunnel, must_steer);
 }
 
 template <Family F, Family kInner>
@@ -342,10 +344,10 @@ bool Worker::follow_security(rte_mbuf* packet, PacketView<F>& view, bool must_st
   return true;
 }
 
-#define INSTANTIATE(F)                                                                              \
-  template bool Worker::read_quote(const rte_mbuf*, const PacketView<F>&, Quote<F>&) const;         \
-  template bool Worker::handle_icmp_error(rte_mbuf*, PacketView<F>&, const Quote<F>&);              \
-  template bool Worker::handle_tunnel_error(rte_mbuf*, PacketView<F>&, bool);                       \
+#define INSTANTIATE(F)                                                                      \
+  template bool Worker::read_quote(const rte_mbuf*, const PacketView<F>&, Quote<F>&) const; \
+  template bool Worker::handle_icmp_error(rte_mbuf*, PacketView<F>&, const Quote<F>&);      \
+  template bool Worker::handle_tunnel_error(rte_mbuf*, PacketView<F>&, bool);               \
   template bool Worker::follow_security(rte_mbuf*, PacketView<F>&, bool)
 INSTANTIATE(Family::kIpv4);
 INSTANTIATE(Family::kIpv6);

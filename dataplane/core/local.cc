@@ -288,8 +288,8 @@ void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint com
       rte_pktmbuf_data_len(packet) - static_cast<unsigned>(view.ip - rte_pktmbuf_mtod(packet, const uint8_t*));
   const unsigned quoted = std::min({unsigned{view.total_length}, longest_quote<F>(), have});
   using Header = IpHeaderOf<F>;
-  auto* ip = reinterpret_cast<Header*>(
-      rte_pktmbuf_append(error, static_cast<uint16_t>(sizeof(Header) + kIcmpBytes + quoted)));
+  auto* ip =
+      reinterpret_cast<Header*>(rte_pktmbuf_append(error, static_cast<uint16_t>(sizeof(Header) + kIcmpBytes + quoted)));
   const auto traffic_class =
       F == Family::kIpv4 ? static_cast<uint8_t>((view.traffic_class() & 0x1e) | kInternetworkControl) : uint8_t{0};
   write_ip(*ip, kIcmpBytes + quoted, {traffic_class, false}, own_icmp<F>(), own, sender);
@@ -330,9 +330,9 @@ bool Worker::error_allowed() {
   return true;
 }
 
-#define INSTANTIATE(F)                                                                              \
-  template void Worker::handle_local(rte_mbuf*, PacketView<F>&);                                    \
-  template void Worker::refuse(rte_mbuf*, const PacketView<F>&, Refusal, Verdict, uint16_t);        \
+#define INSTANTIATE(F)                                                                       \
+  template void Worker::handle_local(rte_mbuf*, PacketView<F>&);                             \
+  template void Worker::refuse(rte_mbuf*, const PacketView<F>&, Refusal, Verdict, uint16_t); \
   template void Worker::complain(rte_mbuf*, const PacketView<F>&, Complaint, uint32_t, Verdict)
 INSTANTIATE(Family::kIpv4);
 INSTANTIATE(Family::kIpv6);

@@ -71,7 +71,7 @@ struct Command {
     kList,
     kSweep,        // end the connections of deleted servers
     kDropEntries,  // drop_entry's round
-    kBarrier,  // just `done`
+    kBarrier,      // just `done`
   };
   Kind kind{};
   PortId port = 0;

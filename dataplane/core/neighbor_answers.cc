@@ -114,8 +114,8 @@ void Worker::handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv
     return drop(packet, Verdict::kNeighborIgnored);
   }
   const LocalAddress* target = heard.is_solicitation ? local(heard.target) : nullptr;
-  const bool asks_us = target != nullptr && target->answers_arp() &&
-                       (!target->is_own || target->is_vip || target->interface == id);
+  const bool asks_us =
+      target != nullptr && target->answers_arp() && (!target->is_own || target->is_vip || target->interface == id);
   bool learnt = false;
   if (sender != kIpv6Unspecified) {
     told.kind = heard.is_solicited ? ControlMessage::Kind::kNeighborConfirmed : ControlMessage::Kind::kNeighborSeen;
@@ -129,8 +129,7 @@ void Worker::handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv
 
   rte_mbuf* answer = rte_pktmbuf_alloc(shared_.buffers);
   if (answer == nullptr) return drop(packet, Verdict::kNoBuffer);
-  const NeighborFrame frame =
-      make_answer({interface.mac, interface.vlan}, heard, frame_source, shared_.forwarding);
+  const NeighborFrame frame = make_answer({interface.mac, interface.vlan}, heard, frame_source, shared_.forwarding);
   std::memcpy(rte_pktmbuf_append(answer, frame.size), frame.bytes.data(), frame.size);
   drop(packet, Verdict::kNeighborAnswered);
   push(answer, interface.port, kNoVerdict);

@@ -38,7 +38,9 @@ OperationResult refused(Reason reason, std::string field, std::string message) {
 std::string text_of(const ServiceKey& key) {
   if (key.fwmark != 0)
     return "fwmark " + std::to_string(key.fwmark) + (key.address.family == Family::kIpv6 ? " (IPv6)" : "");
-  const char* protocol = key.protocol == IpProtocol::kTcp ? "tcp:" : key.protocol == IpProtocol::kUdp ? "udp:" : "sctp:";
+  const char* protocol = key.protocol == IpProtocol::kTcp   ? "tcp:"
+                         : key.protocol == IpProtocol::kUdp ? "udp:"
+                                                            : "sctp:";
   const std::string address = key.address.text();
   return protocol + (key.address.family == Family::kIpv6 ? "[" + address + "]" : address) + ":" +
          std::to_string(key.port);
@@ -62,7 +64,8 @@ std::optional<OperationResult> invalid_service(const ServiceKey& key, const Serv
 
 std::optional<OperationResult> invalid_server(const ServiceKey& service, const RealServer& server) {
   const Address& address = server.key.address;
-  if (!address.is_unicast()) return refused(Reason::kInvalid, "key.address", address.text() + " is not a unicast address");
+  if (!address.is_unicast())
+    return refused(Reason::kInvalid, "key.address", address.text() + " is not a unicast address");
   // LVS: only a tunnel can carry one family in the other.
   if (address.family != service.address.family && server.method != ForwardingMethod::kTun)
     return refused(Reason::kFamilyMismatch, "key.address", "another address family than the service's");
@@ -409,9 +412,8 @@ void Publisher::rebuild_tables(Snapshot& next, bool services_changed, bool serve
       what.interface = at.interface;
       at = what;
     }
-    std::stable_sort(prefixes->begin(), prefixes->end(), [](const LocalPrefix& a, const LocalPrefix& b) {
-      return a.prefix.length > b.prefix.length;
-    });
+    std::stable_sort(prefixes->begin(), prefixes->end(),
+                     [](const LocalPrefix& a, const LocalPrefix& b) { return a.prefix.length > b.prefix.length; });
     next.local_prefixes = std::move(prefixes);
     next.local = std::move(local);
   }

@@ -86,9 +86,9 @@ template <Family F>
 const RealServer* Worker::schedule(const VirtualService& service, const FlowKey<F>& flow) {
   if (service.rules == nullptr) return nullptr;
   const auto& tuple = flow.tuple;
-  const ScheduleRequest request{Address::from(tuple.source), Address::from(tuple.destination),
-                                tuple.source_port.host(), now_ms_,
-                                CacheExpirations{snapshot_->tunables.lblc_expiration, snapshot_->tunables.lblcr_expiration}};
+  const ScheduleRequest request{
+      Address::from(tuple.source), Address::from(tuple.destination), tuple.source_port.host(), now_ms_,
+      CacheExpirations{snapshot_->tunables.lblc_expiration, snapshot_->tunables.lblcr_expiration}};
   for (size_t tries = 0; tries <= service.servers.size(); ++tries) {
     const int chosen = service.rules->choose(scheduler_states_[service.slot], service, shared_.loads(), request);
     if (chosen < 0) return nullptr;
@@ -132,8 +132,8 @@ void Worker::fill(Connection<F>& entry, const Choice& choice, const FlowKey<F>& 
 }
 
 template <Family F>
-Worker::Found<F> Worker::create_connection(const VirtualService& service, const Choice& choice,
-                                           const FlowKey<F>& flow, uint32_t mark) {
+Worker::Found<F> Worker::create_connection(const VirtualService& service, const Choice& choice, const FlowKey<F>& flow,
+                                           uint32_t mark) {
   const ConnectionIndex index = lane<F>().table.allocate();
   Found<F> made;
   if (index != kNoConnection) {
@@ -230,13 +230,13 @@ void Worker::assure_template(Connection<F>& entry) {
   shared_.templates->assure(lane.table.record(lane.table.index_of(entry)).controlling);
 }
 
-#define INSTANTIATE(F)                                                                                           \
-  template Worker::Choice Worker::choose_server(const VirtualService&, const FlowKey<F>&, uint32_t);             \
-  template Worker::Found<F> Worker::create_connection(const VirtualService&, const Choice&, const FlowKey<F>&,   \
-                                                      uint32_t);                                                 \
-  template Worker::Found<F> Worker::create_bypass(const VirtualService&, const FlowKey<F>&, uint32_t);           \
-  template void Worker::forward_once(rte_mbuf*, PacketView<F>&, const Choice&);                                  \
-  template void Worker::end_connection<F>(ConnectionIndex);                                                      \
+#define INSTANTIATE(F)                                                                                         \
+  template Worker::Choice Worker::choose_server(const VirtualService&, const FlowKey<F>&, uint32_t);           \
+  template Worker::Found<F> Worker::create_connection(const VirtualService&, const Choice&, const FlowKey<F>&, \
+                                                      uint32_t);                                               \
+  template Worker::Found<F> Worker::create_bypass(const VirtualService&, const FlowKey<F>&, uint32_t);         \
+  template void Worker::forward_once(rte_mbuf*, PacketView<F>&, const Choice&);                                \
+  template void Worker::end_connection<F>(ConnectionIndex);                                                    \
   template void Worker::assure_template(Connection<F>&)
 INSTANTIATE(Family::kIpv4);
 INSTANTIATE(Family::kIpv6);

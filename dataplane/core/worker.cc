@@ -395,8 +395,8 @@ void Worker::adopt(const Snapshot& snapshot) {
 void Worker::run_timers() {
   if (timers_at_.load(std::memory_order_relaxed) == now_) [[likely]]
     return;
-  const bool caught_up = lane4_.wheel->advance(
-      now_, kTimerBudget, [this](ConnectionIndex index) { end_connection<Family::kIpv4>(index); });
+  const bool caught_up = lane4_.wheel->advance(now_, kTimerBudget,
+                                               [this](ConnectionIndex index) { end_connection<Family::kIpv4>(index); });
   const bool caught_up_6 = lane6_.wheel->advance(
       now_, kTimerBudget, [this](ConnectionIndex index) { end_connection<Family::kIpv6>(index); });
   expire_fragments();
@@ -427,8 +427,7 @@ bool Worker::preload(const VirtualService& service, const RealServer& server, co
   const Found<F> made = create_connection(service, choice, key, service.key.fwmark);
   if (!made) return false;
   Connection<F>& entry = *made.entry;
-  if (key.protocol == IpProtocol::kTcp)
-    change_state(entry, static_cast<uint8_t>(TcpState::kEstablished), true, true);
+  if (key.protocol == IpProtocol::kTcp) change_state(entry, static_cast<uint8_t>(TcpState::kEstablished), true, true);
   entry.deadline = now_ + snapshot_->timeouts.of(TimeoutTable::row_of(key.protocol), entry.state);
   lane<F>().wheel->rearm(made.index, entry.deadline);
   return true;

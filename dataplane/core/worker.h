@@ -295,7 +295,9 @@ class Worker {
   template <typename AnyAddress>
   NextHop way_back(const rte_mbuf* packet, const PacketFacts& facts, const AnyAddress& destination);
   bool error_allowed();
-  bool must_drop_packet() { return packet_dropper_.pick(shared_.defence.drop_packet_rate.load(std::memory_order_relaxed)); }
+  bool must_drop_packet() {
+    return packet_dropper_.pick(shared_.defence.drop_packet_rate.load(std::memory_order_relaxed));
+  }
 
   // neighbor.cc: ARP and neighbour discovery
   void handle_arp(rte_mbuf* packet, PacketFacts& facts);

@@ -58,8 +58,7 @@ void Network::add_interface(Interface interface) {
 bool Network::add_route(const Prefix& destination, const Route& route) {
   routes_.push_back(route);
   const auto next_hop = static_cast<uint32_t>(routes_.size() - 1);
-  if (destination.address.family == Family::kIpv6)
-    return add_route_v6(destination, next_hop);
+  if (destination.address.family == Family::kIpv6) return add_route_v6(destination, next_hop);
   if (destination.length != 0)
     return rte_lpm_add(lpm_, destination.address.v4().host(), destination.length, next_hop) == 0;
   // rte_lpm has no rule of length 0: the default route is its two halves, which every other rule outranks or ties.

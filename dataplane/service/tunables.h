@@ -9,33 +9,33 @@
 namespace fulcrum {
 
 // X(name, default)
-#define FULCRUM_TUNABLES(X)                                                                                       \
-  X(expire_nodest_conn, 0)        /* 1: connections of a deleted real server end, instead of waiting for it */    \
-  X(expire_quiescent_template, 0) /* 1: a template whose server has weight 0 no longer holds */                   \
+#define FULCRUM_TUNABLES(X)                                                                                         \
+  X(expire_nodest_conn, 0)        /* 1: connections of a deleted real server end, instead of waiting for it */      \
+  X(expire_quiescent_template, 0) /* 1: a template whose server has weight 0 no longer holds */                     \
   X(conn_reuse_mode, 1)           /* bit 0: a SYN on TIME_WAIT or CLOSE is a new connection; bit 1: FIN_WAIT too */ \
-  X(sloppy_tcp, 0)                /* 1: schedule any segment but RST */                                           \
-  X(sloppy_sctp, 0)               /* 1: schedule any packet but ABORT */                                          \
-  X(schedule_icmp, 0)             /* 1: errors about unknown connections are scheduled like them */               \
-  X(nat_icmp_send, 0)             /* 1: port unreachable to a NAT server that nobody talks to */                  \
-  X(snat_reroute, 1)              /* routing does not look at the source here: no difference */                   \
-  X(pmtu_disc, 1)                 /* 0: tunnels neither check the MTU nor copy DF */                              \
-  X(cache_bypass, 0)              /* 1: fwmark service without a server: on to the packet's destination */        \
-  X(ignore_tunneled, 0)           /* nothing is decapsulated here: no difference */                               \
-  X(backup_only, 0)                                                                                               \
-  X(conntrack, 0)                                                                                                 \
-  X(lblc_expiration, 86400)       /* seconds */                                                                   \
-  X(lblcr_expiration, 86400)      /* seconds */                                                                   \
-  X(secure_tcp, 0)                /* defences: 0 off, 1 automatic, 3 always */                                    \
-  X(drop_entry, 0)                                                                                                \
-  X(drop_packet, 0)                                                                                               \
-  X(amemthresh, 1024)             /* pages of 4 KiB, of room for connections */                                   \
-  X(am_droprate, 10)                                                                                              \
-  X(run_estimation, 1)            /* 0: rates and ipvsadm's counters stand still */                               \
-  X(icmp_msgs_per_sec, 1000)      /* ICMP errors of the director's own, all workers; 0: no limit */               \
-  X(icmp_msgs_burst, 50)                                                                                          \
-  X(ipfrag_high_thresh, 4194304)  /* bytes of buffers that a worker holds for incomplete datagrams */             \
-  X(ipfrag_time, 30)              /* seconds */                                                                   \
-  X(ip6frag_time, 60)             /* seconds */
+  X(sloppy_tcp, 0)                /* 1: schedule any segment but RST */                                             \
+  X(sloppy_sctp, 0)               /* 1: schedule any packet but ABORT */                                            \
+  X(schedule_icmp, 0)             /* 1: errors about unknown connections are scheduled like them */                 \
+  X(nat_icmp_send, 0)             /* 1: port unreachable to a NAT server that nobody talks to */                    \
+  X(snat_reroute, 1)              /* routing does not look at the source here: no difference */                     \
+  X(pmtu_disc, 1)                 /* 0: tunnels neither check the MTU nor copy DF */                                \
+  X(cache_bypass, 0)              /* 1: fwmark service without a server: on to the packet's destination */          \
+  X(ignore_tunneled, 0)           /* nothing is decapsulated here: no difference */                                 \
+  X(backup_only, 0)                                                                                                 \
+  X(conntrack, 0)                                                                                                   \
+  X(lblc_expiration, 86400)  /* seconds */                                                                          \
+  X(lblcr_expiration, 86400) /* seconds */                                                                          \
+  X(secure_tcp, 0)           /* defences: 0 off, 1 automatic, 3 always */                                           \
+  X(drop_entry, 0)                                                                                                  \
+  X(drop_packet, 0)                                                                                                 \
+  X(amemthresh, 1024) /* pages of 4 KiB, of room for connections */                                                 \
+  X(am_droprate, 10)                                                                                                \
+  X(run_estimation, 1)       /* 0: rates and ipvsadm's counters stand still */                                      \
+  X(icmp_msgs_per_sec, 1000) /* ICMP errors of the director's own, all workers; 0: no limit */                      \
+  X(icmp_msgs_burst, 50)                                                                                            \
+  X(ipfrag_high_thresh, 4194304) /* bytes of buffers that a worker holds for incomplete datagrams */                \
+  X(ipfrag_time, 30)             /* seconds */                                                                      \
+  X(ip6frag_time, 60)            /* seconds */
 
 struct Tunables {
 #define X(name, initially) uint32_t name = initially;

@@ -96,8 +96,7 @@ TEST_CASE("fragments: in order, reversed, doubled: one packet in statistics, no 
         const Whole sent = whole(before, Side::kServer);
         CHECK(sent.longest <= 820);
         CHECK(sent.pieces == 6);
-        CHECK(to_hex(sent.packet) ==
-              to_hex(datagram(client(port), "10.0.2.11:5353").id(port).ttl(63).packet()));
+        CHECK(to_hex(sent.packet) == to_hex(datagram(client(port), "10.0.2.11:5353").id(port).ttl(63).packet()));
       }
       CHECK(story.statistics().starts_with("UDP 192.0.2.1:53 10 10 0 40280 0"));
       check_accounts(story);
@@ -261,7 +260,7 @@ TEST_CASE("fragments: an IPv6 datagram whose pieces are too long for the way is 
   const auto left = story.collect();
   REQUIRE(left.size() == 1);
   CHECK(left[0].side == Side::kClient);
-  CHECK(get16(left[0].bytes, 14 + 40) == 0x0200);     // packet too big
+  CHECK(get16(left[0].bytes, 14 + 40) == 0x0200);  // packet too big
   CHECK(get16(left[0].bytes, 14 + 40 + 6) == 1400);
   CHECK(story.verdict(Verdict::kFragmentationNeededSent) == 1);
   check_accounts(story);
@@ -277,12 +276,12 @@ TEST_CASE("fragments: a long packet without DF is cut for a short link, with DF 
   CHECK(sent.longest <= 1400);
   CHECK(to_hex(sent.packet) == to_hex(PacketBuilder(packet).dont_fragment(false).ttl(63).packet()));
   story.expect("", {{Verdict::kForwardedDr, 1}}, {});
-  story.client(packet, Verdict::kFragmentationNeededSent,
-               {to_client(icmp_error("192.0.2.1", "198.51.100.1", 3, 4, PacketBuilder(packet).ttl(63).packet(), 1400,
-                                     548)
-                              .tos(0xc0)
-                              .id(0)
-                              .packet())});
+  story.client(
+      packet, Verdict::kFragmentationNeededSent,
+      {to_client(icmp_error("192.0.2.1", "198.51.100.1", 3, 4, PacketBuilder(packet).ttl(63).packet(), 1400, 548)
+                     .tos(0xc0)
+                     .id(0)
+                     .packet())});
 }
 
 TEST_CASE("fragments: a mere router passes them on as they are, a director puts together what it routes") {

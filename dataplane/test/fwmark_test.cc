@@ -32,10 +32,9 @@ TEST_CASE("fwmark: ports, protocols and a range of addresses share one service")
     story.mark({rule(1, "192.0.2.0/29", IpProtocol::kTcp, {80, 90}), rule(1, "192.0.2.1/32", IpProtocol::kUdp)});
     // Port 0 of the server: the packet's own.
     for (const char* vip : {"192.0.2.1:80", "192.0.2.1:85", "192.0.2.2:90"}) {
-      story.client(tcp(client(1000), vip, "S"), Verdict::kForwardedNat,
-                   {to_server(11, tcp(client(1000), "10.0.2.11:" + std::to_string(Endpoint(vip).port), "S")
-                                      .ttl(63)
-                                      .packet())});
+      story.client(
+          tcp(client(1000), vip, "S"), Verdict::kForwardedNat,
+          {to_server(11, tcp(client(1000), "10.0.2.11:" + std::to_string(Endpoint(vip).port), "S").ttl(63).packet())});
     }
     story.client(udp(client(1000), "192.0.2.1:9999").payload("q"), Verdict::kForwardedNat,
                  {to_server(11, udp(client(1000), "10.0.2.11:9999").payload("q").ttl(63).packet())});
@@ -123,8 +122,9 @@ TEST_CASE("fwmark, cache_bypass: without a server on to where it was going") {
     // The VIP itself is no place to go on to.
     story.mark({rule(7, "192.0.2.1/32")});
     const auto own = tcp(client(1000), "192.0.2.1:80", "S");
-    story.client(own, Verdict::kNoServer,
-                 {to_client(icmp_error("192.0.2.1", "198.51.100.1", 3, 3, own.packet(), 0, 40).tos(0xc0).id(0).packet())});
+    story.client(
+        own, Verdict::kNoServer,
+        {to_client(icmp_error("192.0.2.1", "198.51.100.1", 3, 3, own.packet(), 0, 40).tos(0xc0).id(0).packet())});
     check_accounts(story);
   }
 }

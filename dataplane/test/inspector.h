@@ -103,7 +103,8 @@ struct WorkerInspector {
     const auto& entry = table.entry(index);
     const auto forward = table.find({entry.forward, entry.protocol});
     // LVS: a client with source port 0 never meets its own connection, and makes another one.
-    const bool is_one_of_many = entry.forward.source_port.raw == 0 && forward && forward.entry->forward == entry.forward;
+    const bool is_one_of_many =
+        entry.forward.source_port.raw == 0 && forward && forward.entry->forward == entry.forward;
     if (forward.index != index && is_one_of_many) return "";
     if (forward.index != index || forward.is_reply) return "its forward tuple finds another";
     const auto reply = table.find({entry.reply, entry.protocol});

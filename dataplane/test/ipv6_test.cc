@@ -80,18 +80,17 @@ TEST_CASE("ipv6: tunnels between both families") {
   story.configure({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r [2001:db8:2::e]:80 -i",
                    "-A -t [2001:db8:ff::2]:80 -s rr", "-a -t [2001:db8:ff::2]:80 -r 10.0.2.15:80 -i"});
   const auto syn = tcp(client(1000), kVip, "S").tos(0x48);
-  story.client(syn, Verdict::kForwardedTun,
-               {to_server(13, ipip("2001:db8:2::1", server_v6(13), PacketBuilder(syn).ttl(63).packet())
-                                  .tos(0x48)
-                                  .ttl(63)
-                                  .packet())});
+  story.client(
+      syn, Verdict::kForwardedTun,
+      {to_server(
+          13, ipip("2001:db8:2::1", server_v6(13), PacketBuilder(syn).ttl(63).packet()).tos(0x48).ttl(63).packet())});
   // ECN: congestion is not copied, LVS says ECT(0) outside.
   const auto congested = tcp("198.51.100.1:1000", "192.0.2.1:80", "S").tos(0x4b);
-  story.client(congested, Verdict::kForwardedTun,
-               {to_server(14, ipip("2001:db8:2::1", server_v6(14), PacketBuilder(congested).ttl(63).packet())
-                                  .tos(0x4a)
-                                  .ttl(63)
-                                  .packet())});
+  story.client(
+      congested, Verdict::kForwardedTun,
+      {to_server(
+          14,
+          ipip("2001:db8:2::1", server_v6(14), PacketBuilder(congested).ttl(63).packet()).tos(0x4a).ttl(63).packet())});
   const auto inner = tcp(client(1000), "[2001:db8:ff::2]:80", "S");
   story.client(inner, Verdict::kForwardedTun,
                {any_id(to_server(15, ipip("10.0.2.1", "10.0.2.15", PacketBuilder(inner).ttl(63).packet())
@@ -110,7 +109,7 @@ TEST_CASE("ipv6: the hop limit ends at the director, the connection is made all 
     const auto last = tcp(client(1000), kVip, "S").ttl(1);
     story.client(last, Verdict::kTimeExceededSent, {to_client(error(kVipHost, kClientHost, 3, 0, last.packet()))});
     CHECK(story.World::connections().size() == 1);
-    CHECK(story.statistics().starts_with("TCP [2001:db8:ff::1]:80 1 1 0 60 0"));
+    CHECK(story.statistics().starts_with("TCP [2001:db8:ff::1]:80 1 1 1 60 108"));
   }
   Story story(kNat);
   story.client(tcp(client(1000), kVip, "S"), Verdict::kForwardedNat,
@@ -130,9 +129,9 @@ TEST_CASE("ipv6: what is longer than the way to the server is refused with its M
     const auto left = story.exchange(Side::kClient, data.frame());
     CHECK(story.verdict(Verdict::kFragmentationNeededSent) == before + 1);
     REQUIRE(left.size() == 1);
-    CHECK(difference(to_client(error(kVipHost, kClientHost, 2, 0, PacketBuilder(data).ttl(63).packet(), limit))
-                         .frame.bytes,
-                     left[0].bytes) == "");
+    CHECK(difference(
+              to_client(error(kVipHost, kClientHost, 2, 0, PacketBuilder(data).ttl(63).packet(), limit)).frame.bytes,
+              left[0].bytes) == "");
     // Exactly as long as fits.
     const auto fits = story.exchange(Side::kClient, tcp(client(1000), kVip, "A").payload_size(limit - 60).frame());
     REQUIRE(fits.size() == 1);
@@ -152,8 +151,7 @@ TEST_CASE("ipv6: a reply that is longer than the way to the client is refused be
   story.server(reply, Verdict::kFragmentationNeededSent,
                {to_server(11, error("2001:db8:2::1", server_v6(11), 2, 0, reply.packet(), 1500))});
   CHECK(story.statistics().starts_with("TCP [2001:db8:ff::1]:80 1 1 0 60 0"));
-  CHECK(story.table() ==
-        "TCP [2001:db8:aa::1]:1000 [2001:db8:ff::1]:80 [2001:db8:2::b]:8080 SYN_RECV 60");
+  CHECK(story.table() == "TCP [2001:db8:aa::1]:1000 [2001:db8:ff::1]:80 [2001:db8:2::b]:8080 SYN_RECV 60");
 }
 
 TEST_CASE("ipv6: ICMPv6 errors about NAT connections are translated, both ways, by one and by two workers") {
@@ -170,12 +168,11 @@ TEST_CASE("ipv6: ICMPv6 errors about NAT connections are translated, both ways, 
                                   .packet())});
       // From a router on the clients' side, about a reply.
       const Bytes reply = tcp(kVip, client(port), "SA").ttl(60).payload_size(40).packet();
-      story.client(
-          icmp_error("2001:db8:cc::1", kVipHost, 2, 0, reply, 1280, reply.size()), Verdict::kForwardedNat,
-          {to_server(11, icmp_error("2001:db8:cc::1", server_v6(11), 2, 0, readdressed(reply, server(11, 8080), true),
-                                    1280, reply.size())
-                             .ttl(63)
-                             .packet())});
+      story.client(icmp_error("2001:db8:cc::1", kVipHost, 2, 0, reply, 1280, reply.size()), Verdict::kForwardedNat,
+                   {to_server(11, icmp_error("2001:db8:cc::1", server_v6(11), 2, 0,
+                                             readdressed(reply, server(11, 8080), true), 1280, reply.size())
+                                      .ttl(63)
+                                      .packet())});
     }
     // 16 SYNs of 60 and 16 errors of 148 bytes in; 16 errors of 108 bytes out.
     CHECK(story.statistics().starts_with("TCP [2001:db8:ff::1]:80 16 32 16 3328 1728"));
@@ -203,24 +200,21 @@ TEST_CASE("ipv6: extension headers stay where they are") {
     return builder.extension(0, "00 0502 0000 0100").extension(60, "01 010c 000000000000000000000000");
   };
   Story story(kNat);
-  story.client(with_headers(tcp(client(1000), kVip, "S").payload("data")), Verdict::kForwardedNat,
-               {to_server(11, with_headers(tcp(client(1000), server(11, 8080), "S").payload("data")).ttl(63).packet())});
+  story.client(
+      with_headers(tcp(client(1000), kVip, "S").payload("data")), Verdict::kForwardedNat,
+      {to_server(11, with_headers(tcp(client(1000), server(11, 8080), "S").payload("data")).ttl(63).packet())});
   story.server(with_headers(tcp(server(11, 8080), client(1000), "SA")), Verdict::kForwardedNatReply,
                {to_client(with_headers(tcp(kVip, client(1000), "SA")).ttl(63).packet())});
-  CHECK(story.table() ==
-        "TCP [2001:db8:aa::1]:1000 [2001:db8:ff::1]:80 [2001:db8:2::b]:8080 SYN_RECV 60");
+  CHECK(story.table() == "TCP [2001:db8:aa::1]:1000 [2001:db8:ff::1]:80 [2001:db8:2::b]:8080 SYN_RECV 60");
 }
 
 TEST_CASE("ipv6: its own answers") {
   Story story(kDirect);
   story.client(echo_request(kClientHost, kVipHost, 9, 3).payload("x"), Verdict::kEchoAnswered,
                {to_client(icmp(kVipHost, kClientHost, 129, 0, 0x00090003).payload("x").packet())});
-  story.client(tcp(client(1000), "[2001:db8:ff::1]:81", "S").payload("ab").sequence(77), Verdict::kResetSent,
-               {to_client(tcp("[2001:db8:ff::1]:81", client(1000), "RA")
-                              .sequence(0)
-                              .acknowledgement(80)
-                              .window(0)
-                              .packet())});
+  story.client(
+      tcp(client(1000), "[2001:db8:ff::1]:81", "S").payload("ab").sequence(77), Verdict::kResetSent,
+      {to_client(tcp("[2001:db8:ff::1]:81", client(1000), "RA").sequence(0).acknowledgement(80).window(0).packet())});
   const auto query = udp(client(1000), "[2001:db8:ff::1]:53").payload("query");
   story.client(query, Verdict::kPortUnreachableSent, {to_client(error(kVipHost, kClientHost, 1, 4, query.packet()))});
   // Parameter problem, unrecognized next header: it is named at byte 6.

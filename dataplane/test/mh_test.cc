@@ -6,8 +6,8 @@
 #include <numeric>
 #include <random>
 
-#include "service/scheduler/hashing.h"
 #include "net/siphash.h"
+#include "service/scheduler/hashing.h"
 #include "test/schedule_story.h"
 
 using namespace fulcrum;

@@ -8,8 +8,8 @@ using namespace fulcrum::test;
 namespace {
 
 const char *const kGateway = "2001:db8:1::fe", *const kOwn = "2001:db8:1::1", *const kVip = "2001:db8:ff::1",
-           *const kGatewayMacText = "02:00:00:00:01:fe", *const kOwnMac = "02:00:00:00:01:01",
-           *const kGroupMac = "33:33:ff:00:00:01", *const kGroup = "ff02::1:ff00:1";
+                  *const kGatewayMacText = "02:00:00:00:01:fe", *const kOwnMac = "02:00:00:00:01:01",
+                  *const kGroupMac = "33:33:ff:00:00:01", *const kGroup = "ff02::1:ff00:1";
 constexpr uint32_t kRouter = 0x80000000, kSolicited = 0x40000000, kOverride = 0x20000000;
 
 PacketBuilder question(const Endpoint& from, const Endpoint& target, const char* option = "0101 0200000001fe") {
@@ -97,16 +97,17 @@ TEST_CASE("neighbour discovery: what is malformed, or came over a router, is not
   const auto bad = [&](const PacketBuilder& packet) { story.client(packet, Verdict::kBadNeighborDiscovery); };
   bad(question(kGateway, kOwn).ttl(254));
   bad(question(kGateway, kOwn).bad_checksum());
-  bad(question(kGateway, kOwn, "0100"));              // an option without length
+  bad(question(kGateway, kOwn, "0100"));               // an option without length
   bad(question(kGateway, kOwn, "0102 0200000001fe"));  // one that is longer than the message
-  bad(question(kGateway, "ff02::1"));                 // a group has no neighbour
-  bad(question("::", kOwn));                          // nobody's own MAC address
+  bad(question(kGateway, "ff02::1"));                  // a group has no neighbour
+  bad(question("::", kOwn));                           // nobody's own MAC address
   bad(question(kGateway, kOwn).extension(60, "00 0104 00000000"));
   bad(icmp(kGateway, kOwn, 135, 0).ttl(255).payload("short"));
   // Routers are configured here.
   for (const unsigned type : {133u, 134u, 137u})
-    story.client(icmp("fe80::9", "ff02::1", type, 0).ttl(255).payload_size(16).mac(kGatewayMacText, "33:33:00:00:00:01"),
-                 Verdict::kNeighborIgnored);
+    story.client(
+        icmp("fe80::9", "ff02::1", type, 0).ttl(255).payload_size(16).mac(kGatewayMacText, "33:33:00:00:00:01"),
+        Verdict::kNeighborIgnored);
   story.client(question(kGateway, kOwn).vlan(7), Verdict::kUnknownVlan);
   CHECK(story.messages().empty());
   check_accounts(story);

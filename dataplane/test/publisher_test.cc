@@ -34,9 +34,11 @@ Publisher::Wanted as_wanted(Story& story) {
         {at->key,
          {at->scheduler, at->scheduler_flags, at->persistence_timeout_s, at->persistence_prefix, at->one_packet},
          at->servers});
-  for (int i = 1; i <= 9; ++i) {
-    wanted.vips.emplace_back();
-    wanted.vips.back().address = Endpoint("192.0.2." + std::to_string(i)).address;
+  for (const char* prefix : {"192.0.2.", "2001:db8:ff::"}) {
+    for (int i = 1; i <= 9; ++i) {
+      wanted.vips.emplace_back();
+      wanted.vips.back().address = Endpoint(prefix + std::to_string(i)).address;
+    }
   }
   return wanted;
 }

@@ -175,9 +175,12 @@ class Story : public World {
       const std::string_view state = tcp    ? tcp_state_name(static_cast<TcpState>(at.state))
                                      : sctp ? sctp_state_name(static_cast<SctpState>(at.state))
                                             : kUdpStateName;
-      lines.push_back((tcp ? "TCP " : sctp ? "SCTP " : "UDP ") + endpoint(at.client, at.client_port) + " " +
-                      endpoint(at.vip, at.virtual_port) + " " + endpoint(at.server, at.server_port) + " " +
-                      std::string(state) + " " + std::to_string(at.expires_ms / 1000));
+      lines.push_back((tcp    ? "TCP "
+                       : sctp ? "SCTP "
+                              : "UDP ") +
+                      endpoint(at.client, at.client_port) + " " + endpoint(at.vip, at.virtual_port) + " " +
+                      endpoint(at.server, at.server_port) + " " + std::string(state) + " " +
+                      std::to_string(at.expires_ms / 1000));
     }
     std::sort(lines.begin(), lines.end());
     std::string text;

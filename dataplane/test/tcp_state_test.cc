@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "conn/tcp_state.h"
 
-#include "conn/timeouts.h"
-
 #include <doctest/doctest.h>
 
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "conn/timeouts.h"
 
 using namespace fulcrum;
 

@@ -94,11 +94,9 @@ TEST_CASE("tunable conn_reuse_mode: not in FIN_WAIT where replies were seen, not
   Story story(kTwo);
   story.tune("conn_reuse_mode", 3);
   CHECK(taker(story, client(1000), "S") == "12");
-  story.exchange(Side::kServer,
-                 tcp(kVip, client(1000), "SA").mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame());
+  story.exchange(Side::kServer, tcp(kVip, client(1000), "SA").mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame());
   CHECK(taker(story, client(1000), "A") == "12");
-  story.exchange(Side::kServer,
-                 tcp(kVip, client(1000), "FA").mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame());
+  story.exchange(Side::kServer, tcp(kVip, client(1000), "FA").mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame());
   CHECK(story.table().find("FIN_WAIT") != std::string::npos);
   CHECK(taker(story, client(1000), "S") == "12");
   story.configure({"-E -t 192.0.2.1:80 -s rr -p 100"});
@@ -143,19 +141,20 @@ TEST_CASE("tunable schedule_icmp: an error about an unknown connection is schedu
     story.tune("schedule_icmp", 1);
     story.client(PacketBuilder(error).bad_checksum(), Verdict::kBadTransport);
     CHECK(story.table() == "");
-    story.client(error, Verdict::kForwardedNat,
-                 {to_server(11, icmp_error("203.0.113.1", "10.0.2.11", 3, 1,
-                                           readdressed(about, "10.0.2.11:8080", true), 0, 40)
-                                    .ttl(63)
-                                    .packet())});
+    story.client(
+        error, Verdict::kForwardedNat,
+        {to_server(11, icmp_error("203.0.113.1", "10.0.2.11", 3, 1, readdressed(about, "10.0.2.11:8080", true), 0, 40)
+                           .ttl(63)
+                           .packet())});
     CHECK(story.table() == "TCP 198.51.100.1:1000 192.0.2.1:80 10.0.2.11:8080 NONE 3");
     story.put(Side::kClient, story.make_packet(error.frame(), 75));  // in several buffers
     story.run();
     CHECK(story.verdict(Verdict::kBadTransport) == 2);
     story.configure({"-d -t 192.0.2.1:80 -r 10.0.2.11:8080"});
-    CHECK(story.exchange(Side::kClient,
-                         icmp_error("203.0.113.1", "192.0.2.1", 3, 1, tcp(kVip, client(2000), "SA").packet(), 0, 40)
-                             .frame())
+    CHECK(story
+              .exchange(
+                  Side::kClient,
+                  icmp_error("203.0.113.1", "192.0.2.1", 3, 1, tcp(kVip, client(2000), "SA").packet(), 0, 40).frame())
               .empty());  // no server: silent
     CHECK(story.verdict(Verdict::kErrorWithheld) == 1);
     story.advance_ms(3'000);
@@ -176,7 +175,8 @@ TEST_CASE("tunable schedule_icmp: drop_packet and one-packet scheduling hold for
 }
 
 TEST_CASE("tunable nat_icmp_send: by protocol, and only about servers that are in service") {
-  Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -m", "-a -t 192.0.2.1:80 -r 10.0.2.12:80 -g"});
+  Story story(
+      {"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -m", "-a -t 192.0.2.1:80 -r 10.0.2.12:80 -g"});
   const auto stray = tcp("10.0.2.11:80", client(5), "SA");
   const auto routed = [&](const PacketBuilder& packet) {
     story.server(packet, Verdict::kRouted, {to_client(PacketBuilder(packet).ttl(63).packet())});
@@ -185,11 +185,9 @@ TEST_CASE("tunable nat_icmp_send: by protocol, and only about servers that are i
   story.tune("nat_icmp_send", 1);
   const Bytes quoted = PacketBuilder(stray).ttl(63).packet();
   // From where the packet was going, which is not ours: from the interface towards the server.
-  story.server(stray, Verdict::kPortUnreachableSent,
-               {to_server(11, icmp_error("10.0.2.1", "10.0.2.11", 3, 3, quoted, 0, quoted.size())
-                                  .tos(0xc0)
-                                  .id(0)
-                                  .packet())});
+  story.server(
+      stray, Verdict::kPortUnreachableSent,
+      {to_server(11, icmp_error("10.0.2.1", "10.0.2.11", 3, 3, quoted, 0, quoted.size()).tos(0xc0).id(0).packet())});
   routed(tcp("10.0.2.11:80", client(5), "R"));
   routed(udp("10.0.2.11:80", client(5)));       // no UDP service has it
   routed(tcp("10.0.2.11:81", client(5), "A"));  // nor one that port

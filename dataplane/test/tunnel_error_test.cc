@@ -29,10 +29,8 @@ Bytes sent_by(Story& story, const PacketBuilder& packet) {
   return Bytes(left[0].bytes.begin() + 14, left[0].bytes.end());
 }
 Expected told(const PacketBuilder& about, unsigned type, unsigned code, unsigned rest, size_t quoted) {
-  return to_client(icmp_error("192.0.2.1", "198.51.100.1", type, code, about.packet(), rest, quoted)
-                       .tos(0xc0)
-                       .id(0)
-                       .packet());
+  return to_client(
+      icmp_error("192.0.2.1", "198.51.100.1", type, code, about.packet(), rest, quoted).tos(0xc0).id(0).packet());
 }
 Bytes from_router(const Bytes& about, unsigned type, unsigned code, unsigned rest, size_t quoted) {
   return icmp_error(kRouter, kHost, type, code, about, rest, quoted)
@@ -113,8 +111,8 @@ TEST_CASE("tunnel errors: too short, about nothing known, not to be believed") {
   Story story(tunnel(kIpip));
   const auto syn = tcp(client(1000), kVip, "S");
   const Bytes outer = sent_by(story, syn);
-  // Not up to eight bytes behind the inner header.
-  error(story, from_router(outer, 3, 4, 1000, 47), Verdict::kLocalIgnored, {});
+  // Not up to the ports behind the inner header.
+  error(story, from_router(outer, 3, 4, 1000, 43), Verdict::kLocalIgnored, {});
   error(story, from_router(outer, 3, 4, 1000, 28), Verdict::kLocalIgnored, {});
   const Bytes unknown = ipip(kHost, kServer, tcp(client(1001), kVip, "S").packet()).packet();
   error(story, from_router(unknown, 3, 4, 1000, unknown.size()), Verdict::kLocalIgnored, {});
@@ -148,10 +146,10 @@ TEST_CASE("tunnel errors: IPv6 outside, and both inside") {
   };
   sent_by(story, tcp("[2001:db8:aa::1]:1000", "[2001:db8:ff::1]:80", "S"));
   const auto data = tcp("[2001:db8:aa::1]:1000", "[2001:db8:ff::1]:80", "A").payload_size(1380);
-  error(story, about(sent_by(story, data), 2, 0, 1400), Verdict::kTunnelErrorTaken,
-        {to_client(icmp_error("2001:db8:ff::1", "2001:db8:aa::1", 2, 0, PacketBuilder(data).ttl(63).packet(), 1360,
-                              1192)
-                       .packet())});
+  error(
+      story, about(sent_by(story, data), 2, 0, 1400), Verdict::kTunnelErrorTaken,
+      {to_client(icmp_error("2001:db8:ff::1", "2001:db8:aa::1", 2, 0, PacketBuilder(data).ttl(63).packet(), 1360, 1192)
+                     .packet())});
   CHECK(story.exchange(Side::kClient, data.frame()).at(0).side == Side::kClient);
 
   sent_by(story, tcp(client(1000), kVip, "S"));

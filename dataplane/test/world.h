@@ -296,7 +296,9 @@ class World {
           {"--set", Operation::Kind::kSetTimeouts}};
       if (const auto kind = kKinds.find(word); kind != kKinds.end()) {
         operation.kind = kind->second;
-        if (word == "--set") words >> operation.timeouts.of(TcpState::kEstablished) >> operation.timeouts.of(TcpState::kFinWait) >> operation.timeouts.udp;
+        if (word == "--set")
+          words >> operation.timeouts.of(TcpState::kEstablished) >> operation.timeouts.of(TcpState::kFinWait) >>
+              operation.timeouts.udp;
         operation.all_services = word == "-Z";
       } else if (word == "-t" || word == "-u" || word == "--sctp-service") {
         const Endpoint at(next());

@@ -7,8 +7,8 @@
 #include <bit>
 #include <numeric>
 
-#include "service/scheduler/hashing.h"
 #include "net/siphash.h"
+#include "service/scheduler/hashing.h"
 
 namespace fulcrum {
 namespace {

@@ -24,17 +24,15 @@ namespace {
 class Fuzzer {
  public:
   Fuzzer(uint64_t seed, WorldOptions options) : random_(seed), frames_(random_), options_(options), world_(options) {
-    for (const char* line : {"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -g",
-                             "-a -t 192.0.2.1:80 -r 10.0.2.12:8080 -m", "-a -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
-                             "-A -u 192.0.2.1:53 -s wlc", "-a -u 192.0.2.1:53 -r 10.0.2.11:5353 -m",
-                             "-A -t [2001:db8:ff::1]:80 -s rr", "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g",
-                             "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m",
-                             "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i",
-                             "-A -u [2001:db8:ff::1]:53 -s wlc", "-a -u [2001:db8:ff::1]:53 -r [2001:db8:2::b]:5353 -m",
-                             "-A --sctp-service 192.0.2.1:80 -s rr",
-                             "-a --sctp-service 192.0.2.1:80 -r 10.0.2.12:8080 -m",
-                             "-A --sctp-service [2001:db8:ff::1]:80 -s wlc",
-                             "-a --sctp-service [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m"})
+    for (const char* line :
+         {"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -g",
+          "-a -t 192.0.2.1:80 -r 10.0.2.12:8080 -m", "-a -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
+          "-A -u 192.0.2.1:53 -s wlc", "-a -u 192.0.2.1:53 -r 10.0.2.11:5353 -m", "-A -t [2001:db8:ff::1]:80 -s rr",
+          "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g", "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m",
+          "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i", "-A -u [2001:db8:ff::1]:53 -s wlc",
+          "-a -u [2001:db8:ff::1]:53 -r [2001:db8:2::b]:5353 -m", "-A --sctp-service 192.0.2.1:80 -s rr",
+          "-a --sctp-service 192.0.2.1:80 -r 10.0.2.12:8080 -m", "-A --sctp-service [2001:db8:ff::1]:80 -s wlc",
+          "-a --sctp-service [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m"})
       world_.apply({line});
   }
 
@@ -83,77 +81,78 @@ class Fuzzer {
   }
 
   void change() {
-    static const char* const kEdits[] = {"-A -t 192.0.2.2:80 -s wrr",
-                                         "-D -t 192.0.2.2:80",
-                                         "-a -t 192.0.2.2:80 -r 10.0.2.14 -m -w 3",
-                                         "-a -t 192.0.2.2:80 -r 10.0.2.15 -i -w 2",
-                                         "-d -t 192.0.2.2:80 -r 10.0.2.14",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -w 0",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -w 2",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -i",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -m",
-                                         "-d -t 192.0.2.1:80 -r 10.0.2.13",
-                                         "-a -t 192.0.2.1:80 -r 10.0.2.13 -i",
-                                         "-a -t 192.0.2.1:80 -r 10.0.2.99 -g",
-                                         "-d -t 192.0.2.1:80 -r 10.0.2.99",
-                                         "-E -t 192.0.2.1:80 -s lc",
-                                         "-E -t 192.0.2.1:80 -s wlc",
-                                         "-E -t 192.0.2.1:80 -s rr",
-                                         "-Z",
-                                         "--set 900 120 300",
-                                         "--set 10 5 2",
-                                         "-A -u 192.0.2.2:53 -s lc",
-                                         "-E -t 192.0.2.1:80 -s rr -p 30",
-                                         "-E -u 192.0.2.1:53 -s rr -o",
-                                         "-E -u 192.0.2.1:53 -s sh",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -m -x 3 -y 1",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -x 2",
-                                         "-a -u 192.0.2.2:53 -r 10.0.2.11:80 -m",
-                                         "-A -t [2001:db8:ff::2]:80 -s sh",
-                                         "-D -t [2001:db8:ff::2]:80",
-                                         "-a -t [2001:db8:ff::2]:80 -r [2001:db8:2::e]:80 -m -w 3",
-                                         "-a -t [2001:db8:ff::2]:80 -r 10.0.2.15:80 -i",
-                                         "-d -t [2001:db8:ff::2]:80 -r [2001:db8:2::e]:80",
-                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g -w 0",
-                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g -w 2",
-                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -i",
-                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m",
-                                         "-d -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80",
-                                         "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i",
-                                         "-a -t [2001:db8:ff::1]:80 -r 10.0.2.13:80 -i",
-                                         "-a -t 192.0.2.1:80 -r [2001:db8:2::d]:80 -i --tun-type gre --tun-csum",
-                                         "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::99]:80 -g",
-                                         "-d -t [2001:db8:ff::1]:80 -r [2001:db8:2::99]:80",
-                                         "-E -t [2001:db8:ff::1]:80 -s lblcr",
-                                         "-E -t [2001:db8:ff::1]:80 -s mh -b mh-port,mh-fallback",
-                                         "-E -t [2001:db8:ff::1]:80 -s rr -p 30 -M 64",
-                                         "-E -u [2001:db8:ff::1]:53 -s rr -o",
-                                         "-E -u [2001:db8:ff::1]:53 -s sed",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gue --tun-port 6080",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gue --tun-port 6080 --tun-csum",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gre",
-                                         "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
-                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i --tun-type gue --tun-port "
-                                         "6080 --tun-remcsum",
-                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i --tun-type gre --tun-csum",
-                                         "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i",
-                                         "-a --sctp-service 192.0.2.1:80 -r 10.0.2.13:80 -i",
-                                         "-d --sctp-service 192.0.2.1:80 -r 10.0.2.13:80",
-                                         "-E --sctp-service 192.0.2.1:80 -s rr -p 20",
-                                         "-E --sctp-service 192.0.2.1:80 -s nq",
-                                         "-A -f 1 -s rr",
-                                         "-A -f 1 -6 -s wlc",
-                                         "-E -f 1 -s rr -p 60",
-                                         "-D -f 1",
-                                         "-a -f 1 -r 10.0.2.12:0 -m",
-                                         "-a -f 1 -r 10.0.2.13:0 -i",
-                                         "-a -f 1 -6 -r [2001:db8:2::c]:0 -m",
-                                         "-d -f 1 -r 10.0.2.12:0",
-                                         "-A -t 192.0.2.1:21 -s rr -p 10",
-                                         "-a -t 192.0.2.1:21 -r 10.0.2.12:21 -m",
-                                         "-A -t [2001:db8:ff::1]:0 -s rr -p 10",
-                                         "-a -t [2001:db8:ff::1]:0 -r [2001:db8:2::c]:0 -m",
-                                         "-D -t [2001:db8:ff::1]:0"};
+    static const char* const kEdits[] = {
+        "-A -t 192.0.2.2:80 -s wrr",
+        "-D -t 192.0.2.2:80",
+        "-a -t 192.0.2.2:80 -r 10.0.2.14 -m -w 3",
+        "-a -t 192.0.2.2:80 -r 10.0.2.15 -i -w 2",
+        "-d -t 192.0.2.2:80 -r 10.0.2.14",
+        "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -w 0",
+        "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -w 2",
+        "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -i",
+        "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -m",
+        "-d -t 192.0.2.1:80 -r 10.0.2.13",
+        "-a -t 192.0.2.1:80 -r 10.0.2.13 -i",
+        "-a -t 192.0.2.1:80 -r 10.0.2.99 -g",
+        "-d -t 192.0.2.1:80 -r 10.0.2.99",
+        "-E -t 192.0.2.1:80 -s lc",
+        "-E -t 192.0.2.1:80 -s wlc",
+        "-E -t 192.0.2.1:80 -s rr",
+        "-Z",
+        "--set 900 120 300",
+        "--set 10 5 2",
+        "-A -u 192.0.2.2:53 -s lc",
+        "-E -t 192.0.2.1:80 -s rr -p 30",
+        "-E -u 192.0.2.1:53 -s rr -o",
+        "-E -u 192.0.2.1:53 -s sh",
+        "-e -t 192.0.2.1:80 -r 10.0.2.12:8080 -m -x 3 -y 1",
+        "-e -t 192.0.2.1:80 -r 10.0.2.11 -g -x 2",
+        "-a -u 192.0.2.2:53 -r 10.0.2.11:80 -m",
+        "-A -t [2001:db8:ff::2]:80 -s sh",
+        "-D -t [2001:db8:ff::2]:80",
+        "-a -t [2001:db8:ff::2]:80 -r [2001:db8:2::e]:80 -m -w 3",
+        "-a -t [2001:db8:ff::2]:80 -r 10.0.2.15:80 -i",
+        "-d -t [2001:db8:ff::2]:80 -r [2001:db8:2::e]:80",
+        "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g -w 0",
+        "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::b]:80 -g -w 2",
+        "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -i",
+        "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::c]:8080 -m",
+        "-d -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80",
+        "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i",
+        "-a -t [2001:db8:ff::1]:80 -r 10.0.2.13:80 -i",
+        "-a -t 192.0.2.1:80 -r [2001:db8:2::d]:80 -i --tun-type gre --tun-csum",
+        "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::99]:80 -g",
+        "-d -t [2001:db8:ff::1]:80 -r [2001:db8:2::99]:80",
+        "-E -t [2001:db8:ff::1]:80 -s lblcr",
+        "-E -t [2001:db8:ff::1]:80 -s mh -b mh-port,mh-fallback",
+        "-E -t [2001:db8:ff::1]:80 -s rr -p 30 -M 64",
+        "-E -u [2001:db8:ff::1]:53 -s rr -o",
+        "-E -u [2001:db8:ff::1]:53 -s sed",
+        "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gue --tun-port 6080",
+        "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gue --tun-port 6080 --tun-csum",
+        "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i --tun-type gre",
+        "-e -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
+        "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i --tun-type gue --tun-port "
+        "6080 --tun-remcsum",
+        "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i --tun-type gre --tun-csum",
+        "-e -t [2001:db8:ff::1]:80 -r [2001:db8:2::d]:80 -i",
+        "-a --sctp-service 192.0.2.1:80 -r 10.0.2.13:80 -i",
+        "-d --sctp-service 192.0.2.1:80 -r 10.0.2.13:80",
+        "-E --sctp-service 192.0.2.1:80 -s rr -p 20",
+        "-E --sctp-service 192.0.2.1:80 -s nq",
+        "-A -f 1 -s rr",
+        "-A -f 1 -6 -s wlc",
+        "-E -f 1 -s rr -p 60",
+        "-D -f 1",
+        "-a -f 1 -r 10.0.2.12:0 -m",
+        "-a -f 1 -r 10.0.2.13:0 -i",
+        "-a -f 1 -6 -r [2001:db8:2::c]:0 -m",
+        "-d -f 1 -r 10.0.2.12:0",
+        "-A -t 192.0.2.1:21 -s rr -p 10",
+        "-a -t 192.0.2.1:21 -r 10.0.2.12:21 -m",
+        "-A -t [2001:db8:ff::1]:0 -s rr -p 10",
+        "-a -t [2001:db8:ff::1]:0 -r [2001:db8:2::c]:0 -m",
+        "-D -t [2001:db8:ff::1]:0"};
     switch (below(16)) {
       case 0:
         world_.advance_ms(below(one_in(5) ? 400'000 : 3000));
@@ -187,17 +186,28 @@ class Fuzzer {
   }
 
   void tune() {
-    static const std::pair<const char*, uint32_t> kTunables[] = {
-        {"expire_nodest_conn", 1},   {"expire_quiescent_template", 1}, {"conn_reuse_mode", 0}, {"conn_reuse_mode", 3},
-        {"sloppy_tcp", 1},           {"sloppy_sctp", 1},               {"schedule_icmp", 1},   {"nat_icmp_send", 1},
-        {"pmtu_disc", 0},            {"cache_bypass", 1},              {"icmp_msgs_burst", 2}, {"icmp_msgs_per_sec", 3},
-        {"ipfrag_high_thresh", 9000}};
+    static const std::pair<const char*, uint32_t> kTunables[] = {{"expire_nodest_conn", 1},
+                                                                 {"expire_quiescent_template", 1},
+                                                                 {"conn_reuse_mode", 0},
+                                                                 {"conn_reuse_mode", 3},
+                                                                 {"sloppy_tcp", 1},
+                                                                 {"sloppy_sctp", 1},
+                                                                 {"schedule_icmp", 1},
+                                                                 {"nat_icmp_send", 1},
+                                                                 {"pmtu_disc", 0},
+                                                                 {"cache_bypass", 1},
+                                                                 {"icmp_msgs_burst", 2},
+                                                                 {"icmp_msgs_per_sec", 3},
+                                                                 {"ipfrag_high_thresh", 9000}};
     static const std::pair<const char*, uint32_t> kDefaults[] = {
-        {"expire_nodest_conn", 0}, {"expire_quiescent_template", 0}, {"conn_reuse_mode", 1}, {"sloppy_tcp", 0},
-        {"sloppy_sctp", 0},        {"schedule_icmp", 0},             {"nat_icmp_send", 0},   {"pmtu_disc", 1},
-        {"cache_bypass", 0},       {"icmp_msgs_burst", 50},          {"icmp_msgs_per_sec", 0},
-        {"ipfrag_high_thresh", 4194304}};
-    const auto& [name, value] = one_in(2) ? kTunables[below(std::size(kTunables))] : kDefaults[below(std::size(kDefaults))];
+        {"expire_nodest_conn", 0}, {"expire_quiescent_template", 0},
+        {"conn_reuse_mode", 1},    {"sloppy_tcp", 0},
+        {"sloppy_sctp", 0},        {"schedule_icmp", 0},
+        {"nat_icmp_send", 0},      {"pmtu_disc", 1},
+        {"cache_bypass", 0},       {"icmp_msgs_burst", 50},
+        {"icmp_msgs_per_sec", 0},  {"ipfrag_high_thresh", 4194304}};
+    const auto& [name, value] =
+        one_in(2) ? kTunables[below(std::size(kTunables))] : kDefaults[below(std::size(kDefaults))];
     world_.tune(name, value);
   }
 
@@ -215,8 +225,8 @@ class Fuzzer {
   void mark() {
     std::vector<MarkRule> rules;
     for (unsigned count = below(3); count != 0; --count) {
-      static const char* const kPrefixes[] = {"192.0.2.1/32",      "192.0.2.0/24",         "203.0.113.0/24",
-                                              "2001:db8:ff::/64",  "2001:db8:cb::/48"};
+      static const char* const kPrefixes[] = {"192.0.2.1/32", "192.0.2.0/24", "203.0.113.0/24", "2001:db8:ff::/64",
+                                              "2001:db8:cb::/48"};
       MarkRule rule;
       rule.destination = Prefix::parse(kPrefixes[below(std::size(kPrefixes))]).value();
       if (one_in(2)) rule.protocol = one_in(2) ? IpProtocol::kTcp : IpProtocol::kUdp;
@@ -290,8 +300,8 @@ class Fuzzer {
     if (!is_ipv4 || packet[9] == 6) {
       const Family family = is_ipv4 ? Family::kIpv4 : Family::kIpv6;
       summed = pseudo_header(packet_text_parts::address_at(packet, is_ipv4 ? 12 : 8, family),
-                             packet_text_parts::address_at(packet, is_ipv4 ? 16 : 24, family),
-                             packet[is_ipv4 ? 9 : 6], content.size());
+                             packet_text_parts::address_at(packet, is_ipv4 ? 16 : 24, family), packet[is_ipv4 ? 9 : 6],
+                             content.size());
     }
     fulcrum::test::put(summed, content);
     return slow_checksum(summed) == 0;
@@ -337,7 +347,8 @@ class Fuzzer {
     for (uint32_t id = 0; id < world_.workers(); ++id)
       if (const std::string text = WorkerInspector::contradiction(world_.worker(id)); !text.empty())
         fail("worker " + std::to_string(id) + ": " + text);
-    if (const std::string text = WorkerInspector::contradiction(world_.shared(), all_workers()); !text.empty()) fail(text);
+    if (const std::string text = WorkerInspector::contradiction(world_.shared(), all_workers()); !text.empty())
+      fail(text);
     if (is_empty && rte_mempool_in_use_count(World::buffers()) != 0)
       fail(std::to_string(rte_mempool_in_use_count(World::buffers())) + " packet buffers are lost");
   }
