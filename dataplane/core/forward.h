@@ -25,15 +25,22 @@ inline Worker::NextHop Worker::next_hop_of(Connection<F>& entry, bool to_client)
   return hop;
 }
 
-// LVS: what has DF set and is longer than the limit is refused, unless it is ICMP; what has not is cut. IPv6 is never
+// LVS: what has DF set and is longer than the limit is refused, what has not is cut. IPv6 is never
 // cut, but what came in pieces may leave in pieces (RFC 8200 section 5).
 template <Family F>
 inline bool Worker::fits(const rte_mbuf* packet, const PacketView<F>& view, unsigned limit) const {
   if (view.total_length <= limit) [[likely]]
     return true;
-  if constexpr (F == Family::kIpv4)
-    return (view.header().fragment.host() & kIpv4DontFragment) == 0 || view.key.protocol == IpProtocol::kIcmp;
+  if constexpr (F == Family::kIpv4) return (view.header().fragment.host() & kIpv4DontFragment) == 0;
   if constexpr (F == Family::kIpv6) return fragment_limit(packet) != 0 && fragment_limit(packet) <= limit;
+}
+
+// Towards servers LVS cuts ICMP whatever its DF says: nobody may complain about an error.
+template <Family F>
+inline bool Worker::fits_server(const rte_mbuf* packet, const PacketView<F>& view, unsigned limit) const {
+  if (fits(packet, view, limit)) [[likely]]
+    return true;
+  return F == Family::kIpv4 && view.key.protocol == IpProtocol::kIcmp;
 }
 
 template <Family F>
@@ -47,7 +54,7 @@ inline void Worker::forward_to_server(rte_mbuf* packet, PacketView<F>& view, Con
 
   const ForwardingMethod method = entry.method();
   if (method == ForwardingMethod::kTun) return forward_by_tunnel(packet, view, entry, hop);
-  if (!fits(packet, view, hop.mtu)) [[unlikely]]
+  if (!fits_server(packet, view, hop.mtu)) [[unlikely]]
     return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(hop.mtu));
   auto verdict = Verdict::kForwardedDr;
   if (method == ForwardingMethod::kNat) {
@@ -70,7 +77,7 @@ inline void Worker::forward_by_tunnel(rte_mbuf* packet, PacketView<F>& view, Con
   const unsigned least = server.address.family == Family::kIpv4 ? kIpv4LeastMtu : kIpv6LeastMtu;
   if (hop.mtu < overhead + least) [[unlikely]]
     return drop(packet, Verdict::kTunnelMtu);
-  if (snapshot_->tunables.pmtu_disc != 0 && !fits(packet, view, limit)) [[unlikely]]
+  if (snapshot_->tunables.pmtu_disc != 0 && !fits_server(packet, view, limit)) [[unlikely]]
     return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(limit));
   if (!tunnel_holds(tunnel, server.address.family, view.total_length) ||
       !encapsulate(packet, view, server, tunnel, hop)) [[unlikely]]

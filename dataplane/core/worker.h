@@ -219,6 +219,8 @@ class Worker {
   void push(rte_mbuf* packet, PortId port, uint8_t verdict);
   template <Family F>
   bool fits(const rte_mbuf* packet, const PacketView<F>& view, unsigned limit) const;
+  template <Family F>
+  bool fits_server(const rte_mbuf* packet, const PacketView<F>& view, unsigned limit) const;
 
   // forward.cc: what only some need
   template <Family F>
