@@ -43,14 +43,14 @@ void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) 
   }
   if (lane4_.flow_count != 0) handle_flows<Family::kIpv4>();
   if (lane6_.flow_count != 0) handle_flows<Family::kIpv6>();
-  if (again_.empty()) [[likely]]
+  if (again_count_ == 0) [[likely]]
     return;
   // Datagrams that this burst has completed belong to a flow now, and that may be another worker's.
-  const std::vector<rte_mbuf*> whole = std::move(again_);
-  again_.clear();
-  for (size_t at = 0; at < whole.size(); at += kBurst)
-    handle_burst(const_cast<rte_mbuf**>(whole.data()) + at,
-                 static_cast<unsigned>(std::min<size_t>(kBurst, whole.size() - at)), false);
+  rte_mbuf* whole[kBurst];
+  const unsigned completed = again_count_;
+  std::copy_n(again_, completed, whole);
+  again_count_ = 0;
+  handle_burst(whole, completed, false);
 }
 
 template <Family F>

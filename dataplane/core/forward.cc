@@ -126,7 +126,7 @@ void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, u
   unsigned limit = hop.mtu;
   const bool is_ipv4 = ip[0] >> 4 == 4;
   if (const unsigned came_in = fragment_limit(packet); came_in != 0)
-    limit = std::min(limit, std::max(came_in, is_ipv4 ? kIpv4LeastMtu : kIpv6LeastMtu));
+    limit = std::min(limit, is_ipv4 ? came_in : std::max(came_in, kIpv6LeastMtu));
   if (rte_pktmbuf_pkt_len(packet) <= limit) return send_whole(packet, ip, hop, verdict);
   rte_mbuf* pieces[kMaxFragments];
   const unsigned count =

@@ -52,7 +52,7 @@ void Worker::handle_fragment(rte_mbuf* packet, PacketView<F>& view, bool handed_
   datagram.ip = result.ip;
   parse_network(result.packet, datagram);
   if (datagram.kind == PacketKind::kFragment) return drop(result.packet, Verdict::kFragmentMalformed);
-  again_.push_back(result.packet);
+  again_[again_count_++] = result.packet;
 }
 template void Worker::handle_fragment(rte_mbuf*, PacketView<Family::kIpv4>&, bool);
 template void Worker::handle_fragment(rte_mbuf*, PacketView<Family::kIpv6>&, bool);

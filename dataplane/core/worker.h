@@ -325,7 +325,8 @@ class Worker {
   Lane<Family::kIpv4> lane4_;
   Lane<Family::kIpv6> lane6_;
   // Datagrams that the burst in hand has completed: they begin anew after it.
-  std::vector<rte_mbuf*> again_;
+  rte_mbuf* again_[kBurst];  // a fragment completes one at most
+  unsigned again_count_ = 0;
   Reassembler reassembler_;
 
   NeighborCache neighbors_;
