@@ -123,11 +123,15 @@ template void Worker::route(rte_mbuf*, PacketView<Family::kIpv6>&);
 // before us, so that the path behind us gets no larger ones.
 void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, uint8_t verdict) {
   strip_to(packet, ip);
-  unsigned limit = hop.mtu;
   const bool is_ipv4 = ip[0] >> 4 == 4;
-  if (const unsigned came_in = fragment_limit(packet); came_in != 0)
+  unsigned limit = hop.mtu, longest = limit;
+  if (const unsigned came_in = fragment_limit(packet); came_in != 0) {
+    longest = std::min(limit, came_in);
+    // Every IPv6 link carries 1,280 bytes: between these two it is one piece that has a Fragment header (as LVS does,
+    // though RFC 8021 would have none).
     limit = std::min(limit, is_ipv4 ? came_in : std::max(came_in, kIpv6LeastMtu));
-  if (rte_pktmbuf_pkt_len(packet) <= limit) return send_whole(packet, ip, hop, verdict);
+  }
+  if (rte_pktmbuf_pkt_len(packet) <= longest) return send_whole(packet, ip, hop, verdict);
   rte_mbuf* pieces[kMaxFragments];
   const unsigned count =
       is_ipv4 ? cut_ipv4(packet, limit, *shared_.buffers, pieces)

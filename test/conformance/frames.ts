@@ -103,9 +103,26 @@ function readIpv6(packet: Buffer): Ip {
   };
 }
 
+const greChecksum = 0x8000;
+
+/** Where the IPv6 header of a piece of a datagram begins that travels in a tunnel; undefined if this is none. */
+export function innerFragment(packet: Buffer): number | undefined {
+  const { protocol, headerBytes } = readIp(packet);
+  let at: number | undefined;
+  if (protocol === 41) at = headerBytes;
+  else if (protocol === 47 && packet.readUInt16BE(headerBytes + 2) === 0x86dd)
+    at = headerBytes + ((packet.readUInt16BE(headerBytes) & greChecksum) !== 0 ? 8 : 4);
+  else if (protocol === 17 && packet.length > headerBytes + 12 && packet[headerBytes + 9] === 41)
+    // GUE: the length of its options, in words, are five bits of its first byte.
+    at = headerBytes + 12 + 4 * ((packet[headerBytes + 8] ?? 0) & 0x1f);
+  return at !== undefined && packet.length >= at + 48 && (packet[at] ?? 0) >> 4 === 6 && packet[at + 6] === 44
+    ? at
+    : undefined;
+}
+
 /** Blanks a field that the recordings name in `masked`. */
 function blank(packet: Buffer, field: string): void {
-  const { isIpv6, headerBytes } = readIp(packet);
+  const { isIpv6, headerBytes, protocol } = readIp(packet);
   if (field === 'ip.id' && !isIpv6) {
     packet.writeUInt16BE(0, 4);
     packet.writeUInt16BE(0, 10);
@@ -116,6 +133,12 @@ function blank(packet: Buffer, field: string): void {
     if (packet.readUInt16BE(headerBytes + 6) !== 0) packet.writeUInt16BE(0xffff, headerBytes + 6);
   } else if (field === 'frag.id' && isIpv6 && packet[6] === 44) {
     packet.writeUInt32BE(0, 44);
+  } else if (field === 'inner.frag.id') {
+    const inner = innerFragment(packet) ?? 0;
+    if (inner > 0) packet.writeUInt32BE(0, inner + 44);
+  } else if (field === 'gre.csum') {
+    if (protocol === 47 && (packet.readUInt16BE(headerBytes) & greChecksum) !== 0)
+      packet.writeUInt16BE(0xffff, headerBytes + 4);
   } else if (isIpv6 && field.includes('flow')) {
     packet.writeUInt32BE((packet.readUInt32BE(0) & 0xfff00000) >>> 0, 0);
   } else {

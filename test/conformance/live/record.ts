@@ -4,7 +4,7 @@
 
 import { addressText } from '../bytes.js';
 import { Player } from '../events.js';
-import { type Device, describeFrame, type Frame, type OutItem } from '../frames.js';
+import { type Device, describeFrame, type Frame, innerFragment, type OutItem } from '../frames.js';
 import type { Json, Scenario } from '../scenario.js';
 import type { CommandResult } from '../world.js';
 import { virtualAddresses } from '../world_plan.js';
@@ -128,7 +128,9 @@ export function randomFields(packet: Buffer, guePorts: readonly number[]): reado
   // A datagram that has been put together is cut again with an identification of the director's own.
   if (version === 6 && packet[6] === ipv6FragmentHeader) return ['frag.id'];
   if (packet.length < header || !directorAddresses.has(addressText(packet.subarray(from, to)))) return [];
-  return version === 6 ? randomFieldsV6(packet, guePorts) : randomFieldsV4(packet, header, guePorts);
+  const fields = version === 6 ? randomFieldsV6(packet, guePorts) : randomFieldsV4(packet, header, guePorts);
+  // The same before a tunnel: what lies around the pieces sums up their identification.
+  return innerFragment(packet) === undefined ? fields : [...fields, 'inner.frag.id', 'gre.csum'];
 }
 
 function randomFieldsV4(packet: Buffer, header: number, guePorts: readonly number[]): readonly string[] {
