@@ -45,7 +45,7 @@ void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) 
   if (lane6_.flow_count != 0) handle_flows<Family::kIpv6>();
   if (again_count_ == 0) [[likely]]
     return;
-  // Datagrams that this burst has completed belong to a flow now, and that may be another worker's.
+  // These belong to a flow now, and that may be another worker's.
   rte_mbuf* whole[kBurst];
   const unsigned completed = again_count_;
   std::copy_n(again_, completed, whole);

@@ -273,10 +273,11 @@ template <Family F>
 void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint complaint, uint32_t detail,
                       Verdict verdict) {
   const AddressOf<F> sender = view.key.tuple.source;
-  const NextHop hop = way_back(packet, view, sender);
-  // A server's reply that passes has an address of ours as its source: we would be telling ourselves.
-  if (!may_be_answered(view) || !hop || local(sender) != nullptr) return drop(packet, Verdict::kErrorWithheld);
-  AddressOf<F> own = view.key.tuple.destination;
+  // The reply of a DR or TUN server that passes has an address of ours as its source.
+  const bool to_ourselves = local(sender) != nullptr;
+  const NextHop hop = to_ourselves ? NextHop{} : way_back(packet, view, sender);
+  if (!may_be_answered(view) || (!hop && !to_ourselves)) return drop(packet, Verdict::kErrorWithheld);
+  AddressOf<F> own = to_ourselves ? sender : view.key.tuple.destination;
   if (local(own) == nullptr) {
     const auto address = snapshot_->network->interface(sought_.interface).address_for(sought_.address);
     if (!address || address->family != F) return drop(packet, Verdict::kErrorWithheld);
@@ -298,9 +299,29 @@ void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint com
   icmp = {complaint.type, complaint.code, be16{}, be32::from_host(detail)};
   ChainReader(packet, ip_at).read(reinterpret_cast<uint8_t*>(&icmp + 1), quoted);
   icmp.checksum = icmp_checksum<F>(*ip, &icmp, kIcmpBytes + quoted);
+  if (to_ourselves) {
+    come_in_again(error, F, packet->port, view.vlan);
+    return drop(packet, verdict);
+  }
   count_own_error(view, sizeof(Header) + kIcmpBytes + quoted);
   drop(packet, verdict);
   send(error, reinterpret_cast<uint8_t*>(ip), sizeof(Header) + kIcmpBytes + quoted, hop, kNoVerdict);
+}
+
+// An error that the director tells itself, after the burst in hand: LVS passes it on to the server that it is about, as
+// any error about a connection.
+void Worker::come_in_again(rte_mbuf* error, Family family, PortId port, uint16_t vlan) {
+  if (again_count_ == kBurst) return drop(error, Verdict::kErrorWithheld);
+  auto* frame = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(error, kEthernetBytes));
+  std::memset(frame, 0, kEthernetBytes);
+  std::memcpy(frame, &shared_.ports[port].mac, 6);
+  store_unaligned(frame + 12, be16::from_host(family == Family::kIpv4 ? kEtherTypeIpv4 : kEtherTypeIpv6));
+  error->port = port;
+  if (vlan != 0) {
+    error->ol_flags |= RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+    error->vlan_tci = vlan;
+  }
+  again_[again_count_++] = error;
 }
 
 // LVS sees the director's own errors about a client's packet leave, and counts them as what goes to that client.

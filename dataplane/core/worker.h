@@ -292,6 +292,7 @@ class Worker {
   // Sends an ICMP error about `view`, which lies in `packet`, to its source; frees `packet`.
   template <Family F>
   void complain(rte_mbuf* packet, const PacketView<F>& view, Complaint complaint, uint32_t detail, Verdict verdict);
+  void come_in_again(rte_mbuf* error, Family family, PortId port, uint16_t vlan);
   template <Family F>
   void count_own_error(const PacketView<F>& view, unsigned length);
   template <typename AnyAddress>
@@ -324,8 +325,9 @@ class Worker {
 
   Lane<Family::kIpv4> lane4_;
   Lane<Family::kIpv6> lane6_;
-  // Datagrams that the burst in hand has completed: they begin anew after it.
-  rte_mbuf* again_[kBurst];  // a fragment completes one at most
+  // What the burst in hand has made for this director itself begins anew after it: datagrams that are complete now, and
+  // errors to ourselves. A packet makes one at most.
+  rte_mbuf* again_[kBurst];
   unsigned again_count_ = 0;
   Reassembler reassembler_;
 

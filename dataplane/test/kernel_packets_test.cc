@@ -286,3 +286,20 @@ TEST_CASE("kernel mtu") {
   for (Expected& piece : of_tunnel) piece = any_id(piece);
   story.client(sized(tunnelled, 1400).dont_fragment(false), Verdict::kForwardedTun, of_tunnel);
 }
+
+// Live kernel: a DR or TUN server whose reply passes the director, and is too long for the clients' side, is told so.
+// The error is from the VIP to the VIP, and goes as any error about a connection.
+TEST_CASE("kernel: the server is told of its reply's length by the way that its client's packets take") {
+  for (const uint32_t workers : {1u, 2u}) {
+    Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -g"}, {.workers = workers});
+    CHECK(story.connections(1, "198.51.100.1:1000", "192.0.2.1:80") == "11");
+    const auto reply = tcp("192.0.2.1:80", "198.51.100.1:1000", "A").payload_size(1461);
+    const Bytes error =
+        icmp_error("192.0.2.1", "192.0.2.1", 3, 4, reply.packet(), 1500, 548).tos(0xc0).id(0).ttl(63).packet();
+    const uint64_t forwarded = story.verdict(Verdict::kForwardedDr);
+    story.server(reply, Verdict::kFragmentationNeededSent, {to_server(11, error)});
+    CHECK(story.verdict(Verdict::kForwardedDr) == forwarded + 1);
+    // Nobody is told of a packet that only claims to come from the VIP.
+    story.server(tcp("192.0.2.1:80", "198.51.100.9:1000", "A").payload_size(1461), Verdict::kFragmentationNeededSent);
+  }
+}
