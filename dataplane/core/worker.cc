@@ -371,25 +371,31 @@ void Worker::adopt(const Snapshot& snapshot) {
   reassembler_.tune(tunables.ipfrag_high_thresh, seconds_to_ticks(tunables.ipfrag_time),
                     seconds_to_ticks(tunables.ip6frag_time));
   const bool in_step = snapshot.version == adopted_.load(std::memory_order_relaxed) + 1;
-  for (const auto& service : in_step ? snapshot.changed : snapshot.services) {
-    if (scheduler_states_.size() <= service->slot) scheduler_states_.resize(service->slot + 64);
-    if (service->rules != nullptr)
-      catch_up(scheduler_states_[service->slot], *service->rules, *service, id_, shared_.workers);
-    const bool counted = service->rules != nullptr && service->rules->counts_connections;
-    for (const RealServer& server : service->servers) {
-      const bool wanted = counted || server.upper_threshold != 0;
-      ServerCounters& counters = server_counters_[server.slot];
-      if (counters.in_totals == wanted) continue;
-      counters.in_totals = wanted;
-      LoadView::Line& totals = shared_.totals[server.slot];
-      __atomic_fetch_add(&totals.active, wanted ? counters.active : 0u - counters.active, __ATOMIC_RELAXED);
-      __atomic_fetch_add(&totals.inactive, wanted ? counters.inactive : 0u - counters.inactive, __ATOMIC_RELAXED);
-      const uint64_t all = uint64_t{counters.active} + counters.inactive;
-      __atomic_fetch_add(&totals.occupancy, wanted ? all : 0u - all, __ATOMIC_RELAXED);
-      shared_.totals_changed(server.slot);
-    }
+  if (in_step) {
+    for (const auto& service : snapshot.changed) follow(*service);
+  } else {
+    for (const auto& service : snapshot.services) follow(*service);
   }
   adopted_.store(snapshot.version, std::memory_order_release);
+}
+
+void Worker::follow(const VirtualService& service) {
+  if (scheduler_states_.size() <= service.slot) scheduler_states_.resize(service.slot + 64);
+  if (service.rules != nullptr)
+    catch_up(scheduler_states_[service.slot], *service.rules, service, id_, shared_.workers);
+  const bool counted = service.rules != nullptr && service.rules->counts_connections;
+  for (const RealServer& server : service.servers) {
+    const bool wanted = counted || server.upper_threshold != 0;
+    ServerCounters& counters = server_counters_[server.slot];
+    if (counters.in_totals == wanted) continue;
+    counters.in_totals = wanted;
+    LoadView::Line& totals = shared_.totals[server.slot];
+    __atomic_fetch_add(&totals.active, wanted ? counters.active : 0u - counters.active, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&totals.inactive, wanted ? counters.inactive : 0u - counters.inactive, __ATOMIC_RELAXED);
+    const uint64_t all = uint64_t{counters.active} + counters.inactive;
+    __atomic_fetch_add(&totals.occupancy, wanted ? all : 0u - all, __ATOMIC_RELAXED);
+    shared_.totals_changed(server.slot);
+  }
 }
 
 void Worker::run_timers() {

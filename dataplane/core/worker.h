@@ -140,6 +140,7 @@ class Worker {
   template <Family F>
   void drop_some(Lane<F>& lane, uint32_t& budget);
   void adopt(const Snapshot& snapshot);
+  void follow(const VirtualService& service);
   void run_timers();
   bool tell_control(ControlMessage message);
   void idle();
