@@ -52,7 +52,9 @@ async function listen(server: Server, options: ManagerOptions): Promise<number> 
 /** Resolves when the manager serves. Fails, with nothing changed, if the state is damaged or a socket is taken. */
 export async function startManager(options: ManagerOptions, log: Logger): Promise<Manager> {
   const descriptorSet = readDescriptorSet();
-  const store = await Store.open(options.stateDirectory);
+  const store = await Store.open(options.stateDirectory, (err) =>
+    log.error({ err }, 'the state file cannot be written'),
+  );
   const broadcaster = new Broadcaster(store.loaded.lineage, options.watchBound);
   const director = new Director(store, broadcaster, log);
   const reconciler = new Reconciler({
