@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+// Control at scale: what calls of the API cost a whole director (both processes, gRPC, state on disk) that has ten
+// thousand services of ten real servers, from the call to the workers' acknowledgement.
+
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { Operation } from '../generated/fulcrum/v1/Operation.js';
+import type { ServiceKey } from '../generated/fulcrum/v1/ServiceKey.js';
+import type { VirtualService } from '../generated/fulcrum/v1/VirtualService.js';
+import { connectDirector, type DirectorClient } from '../grpc/client.js';
+import { run } from '../lab/command.js';
+import { builtProgram, LabDirector } from '../lab/director.js';
+import { temporaryDirectory } from '../lab/lab.js';
+import { World } from '../lab/world.js';
+import { type MemoryUse, memoryOf } from './memory.js';
+import { benchProgram } from './program.js';
+import { median } from './windows.js';
+
+export interface ControlOptions {
+  readonly services: number;
+  readonly serversPerService: number;
+  readonly edits: number;
+  readonly workerCpu: number;
+  readonly housekeepingCpu: number;
+  readonly say: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface ControlReport {
+  readonly services: number;
+  readonly servers: number;
+  /** Milliseconds from the call to the answer, in force. */
+  readonly applyMs: number;
+  readonly edits: number;
+  readonly editMs: Spread;
+  /** From the call to the watcher's event. */
+  readonly watchMs: Spread;
+  readonly listMs: number;
+  readonly listPages: number;
+  readonly getMs: number;
+  /** Edits the weights of all servers in one call; what other calls had to wait meanwhile at most. */
+  readonly editAllMs: number;
+  readonly longestWaitMs: number;
+  readonly deleteMs: number;
+  readonly memory: { readonly empty: Memory; readonly full: Memory };
+  readonly underLoad: UnderLoad;
+}
+
+interface Memory {
+  readonly manager: MemoryUse;
+  readonly dataplane: MemoryUse;
+}
+
+interface Spread {
+  readonly median: number;
+  readonly p99: number;
+  readonly greatest: number;
+}
+
+/** Ten thousand real servers in one call while the worker forwards as fast as it can. */
+interface UnderLoad {
+  readonly servers: number;
+  readonly applyMs: number;
+  readonly packets: number;
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+const timeoutMs = 60_000;
+const patience = { timeoutMs };
+const serversUnderLoad = 10_000;
+
+export async function benchControl(options: ControlOptions): Promise<ControlReport> {
+  const world = await World.create(`bench-control-${process.pid}`);
+  const end = (): void => void world.destroy();
+  options.signal.addEventListener('abort', end, { once: true });
+  try {
+    const directory = temporaryDirectory(world);
+    const capture = join(directory, 'flows.pcap');
+    await run([benchProgram, 'write', 'dr-1k', capture]);
+    await world.addNamespace('director');
+    const place = { world, namespace: 'director', directory, signal: options.signal };
+    const director = await LabDirector.start(place, configuration(options, capture));
+    const socket = join(director.runDirectory, 'manager.sock');
+    const client = connectDirector(socket);
+    try {
+      return await measureAll(client, socket, options);
+    } finally {
+      client.close();
+      await director.stop();
+    }
+  } finally {
+    options.signal.removeEventListener('abort', end);
+    await world.destroy();
+  }
+}
+
+/** Frames for one service come from a file without end; everything leaves to a gateway whose address is known. */
+function configuration({ workerCpu, housekeepingCpu }: ControlOptions, capture: string): string {
+  return `cpus: { housekeeping: [${housekeepingCpu}], workers: [${workerCpu}] }
+memory: { hugepages: off, connections: 65536 }
+forwarding: false
+ports:
+  source: { device: "net_pcap0,rx_pcap=${capture},infinite_rx=1", interfaces: [{ addresses: [198.51.100.1/24] }] }
+  sink: { device: "net_null0,no-rx=1", interfaces: [{ addresses: [10.1.0.1/16] }] }
+routes: [{ to: default, via: 10.1.0.254 }]
+neighbors: [{ address: 10.1.0.254, interface: sink, mac: "02:00:00:00:01:fe" }]
+`;
+}
+
+async function measureAll(client: DirectorClient, socket: string, options: ControlOptions): Promise<ControlReport> {
+  const { say, services, serversPerService, edits } = options;
+  const servers = services * serversPerService;
+  const empty = await memory(client);
+
+  say(`${serversUnderLoad} real servers in one call, under load`);
+  const underLoad = await applyUnderLoad(client);
+  await client.apply({ operations: { operations: [{ flush: {} }] } }, patience);
+
+  say(`${services} services with ${servers} real servers in one call`);
+  const wanted = serviceList(services, serversPerService);
+  const applyMs = await elapsed(() => client.apply({ configuration: { services: wanted } }, patience));
+
+  say(`${edits} edits of one weight`);
+  const { editMs, watchMs } = await measureEdits(client, wanted, edits);
+
+  say('lists');
+  let listPages = 0;
+  const listMs = await elapsed(async () => {
+    listPages = await listAll(client);
+  });
+  const key = keyOf(Math.floor(services / 2));
+  const gets = await repeat(50, () => elapsed(() => client.getVirtualService({ key }, patience)));
+
+  say('all weights in one call, and somebody else meanwhile');
+  const poller = await Poller.start(socket, key);
+  const heavier = serviceList(services, serversPerService, 5);
+  const editAllMs = await elapsed(() => client.apply({ configuration: { services: heavier } }, patience));
+  const longestWaitMs = await poller.stop();
+
+  const full = await memory(client);
+  say('all deleted in one call');
+  const deletions = wanted.map(({ key }): Operation => ({ deleteService: key ?? null }));
+  const deleteMs = await elapsed(() => client.apply({ operations: { operations: deletions } }, patience));
+
+  return {
+    services,
+    servers,
+    applyMs,
+    edits,
+    editMs,
+    watchMs,
+    listMs,
+    listPages,
+    getMs: median(gets),
+    editAllMs,
+    longestWaitMs,
+    deleteMs,
+    memory: { empty, full },
+    underLoad,
+  };
+}
+
+function keyOf(service: number): ServiceKey {
+  const address = `203.0.${112 + Math.floor(service / 5000)}.${1 + (Math.floor(service / 50) % 100)}`;
+  return { protocol: 'PROTOCOL_TCP', address, port: 8000 + (service % 50) };
+}
+
+/** `first` services, each with real servers of its own. */
+function serviceList(services: number, serversPerService: number, weight = 1): VirtualService[] {
+  return Array.from({ length: services }, (_, service) => ({
+    key: keyOf(service),
+    servers: Array.from({ length: serversPerService }, (_, index) => ({
+      key: serverKey(service, service * serversPerService + index),
+      spec: { weight },
+    })),
+  }));
+}
+
+function serverKey(service: number, server: number) {
+  const address = `10.${2 + (server >> 16)}.${(server >> 8) & 255}.${server & 255}`.replace(/\.(0|255)$/, '.128');
+  return { address, port: keyOf(service).port as number };
+}
+
+async function measureEdits(client: DirectorClient, services: readonly VirtualService[], edits: number) {
+  const watcher = await Watcher.start(client);
+  const calls: number[] = [];
+  const events: number[] = [];
+  for (let edit = 0; edit < edits; edit++) {
+    const { key, servers } = services[(edit * 7919) % services.length] as VirtualService;
+    const server = { key: servers?.[0]?.key ?? null, spec: { weight: 2 + edit } };
+    const begun = performance.now();
+    const seen = watcher.next();
+    const { inForce } = await client.updateRealServer({ service: key ?? null, server }, patience);
+    calls.push(performance.now() - begun);
+    if (!inForce) throw new Error('an edit was not in force in time');
+    events.push((await seen) - begun);
+  }
+  await watcher.stop();
+  return { editMs: spread(calls), watchMs: spread(events) };
+}
+
+/** A client that watches, and says when the next change of a service arrived. */
+class Watcher {
+  readonly #stopping = new AbortController();
+  #seen: (at: number) => void = () => {};
+  #ended: Promise<void> = Promise.resolve();
+
+  /** Resolves when it has read the snapshot. */
+  static start(client: DirectorClient): Promise<Watcher> {
+    const watcher = new Watcher();
+    return new Promise((ready, fail) => {
+      watcher.#ended = watcher.#read(client, () => ready(watcher)).catch(fail);
+    });
+  }
+
+  next(): Promise<number> {
+    return new Promise((seen) => {
+      this.#seen = seen;
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#ended;
+  }
+
+  async #read(client: DirectorClient, ready: () => void): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      for await (const { endOfSnapshot, service } of client.watch({}, { signal })) {
+        if (endOfSnapshot) ready();
+        else if (service) this.#seen(performance.now());
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+}
+
+async function listAll(client: DirectorClient): Promise<number> {
+  let pages = 0;
+  for (let pageToken = ''; pages === 0 || pageToken !== ''; pages++) {
+    ({ nextPageToken: pageToken } = await client.listVirtualServices({ pageToken }, patience));
+  }
+  return pages;
+}
+
+/** A thread with a client of its own, that asks for one service again and again. */
+class Poller {
+  readonly #thread: Worker;
+
+  private constructor(thread: Worker) {
+    this.#thread = thread;
+  }
+
+  static async start(socket: string, key: ServiceKey): Promise<Poller> {
+    const thread = new Worker(builtProgram('bench/control_poller'), { workerData: { socket, key } });
+    await new Promise((ready, fail) => thread.once('message', ready).once('error', fail));
+    return new Poller(thread);
+  }
+
+  /** The longest that a call took. */
+  async stop(): Promise<number> {
+    const answer = new Promise<number>((done, fail) => this.#thread.once('message', done).once('error', fail));
+    this.#thread.postMessage('stop');
+    return await answer;
+  }
+}
+
+async function applyUnderLoad(client: DirectorClient): Promise<UnderLoad> {
+  const key: ServiceKey = { protocol: 'PROTOCOL_UDP', address: '198.51.100.10', port: 80 };
+  const loaded: VirtualService = { key, servers: [{ key: { address: '10.2.0.1', port: 80 } }] };
+  await client.apply({ configuration: { services: [loaded] } }, patience);
+  await forwarding(client);
+  const services = serviceList(serversUnderLoad / 10, 10);
+  const before = await verdicts(client);
+  const applyMs = await elapsed(() => client.apply({ configuration: { services } }, patience));
+  const after = await verdicts(client);
+  const grown = [...after].map(([name, count]) => [name, count - (before.get(name) ?? 0)] as const);
+  const drops = grown.filter(([name, count]) => count > 0 && !name.startsWith('forwarded'));
+  const packets = grown.reduce((sum, [name, count]) => sum + (name.startsWith('forwarded') ? count : 0), 0);
+  return { servers: serversUnderLoad, applyMs, packets, drops: Object.fromEntries(drops) };
+}
+
+/** Resolves when packets are on their way to a real server. */
+async function forwarding(client: DirectorClient): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const forwarded = [...(await verdicts(client))].find(([name]) => name === 'forwarded_dr')?.[1] ?? 0;
+    if (forwarded > 0) return;
+    if (performance.now() > end) throw new Error('the director forwards none of the packets that it is sent');
+  }
+}
+
+async function verdicts(client: DirectorClient): Promise<ReadonlyMap<string, number>> {
+  const { workers } = await client.getStatistics({}, patience);
+  const counts = new Map<string, number>();
+  for (const { verdicts: of } of workers) {
+    for (const { verdict, packets } of of) counts.set(verdict, (counts.get(verdict) ?? 0) + Number(packets));
+  }
+  return counts;
+}
+
+async function memory(client: DirectorClient): Promise<Memory> {
+  const { pid, dataplane } = await client.getStatus({}, patience);
+  return { manager: memoryOf(pid), dataplane: memoryOf(dataplane?.pid ?? 0) };
+}
+
+async function elapsed(work: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await work();
+  return performance.now() - begun;
+}
+
+async function repeat<T>(times: number, work: () => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  for (let time = 0; time < times; time++) results.push(await work());
+  return results;
+}
+
+function spread(values: readonly number[]): Spread {
+  const sorted = [...values].sort((left, right) => left - right);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+  return { median: median(values), p99: at(0.99), greatest: at(1) };
+}
+
+/** The report for people. */
+export function controlTable(report: ControlReport): readonly string[] {
+  const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`;
+  const of = ({ median: middle, p99, greatest }: Spread): string =>
+    `${ms(middle)} median, ${ms(p99)} p99, ${ms(greatest)} greatest`;
+  const use = ({ manager, dataplane }: Memory): string =>
+    `manager ${manager.residentMb} MB, dataplane ${dataplane.residentMb} MB`;
+  const { underLoad } = report;
+  const drops = Object.entries(underLoad.drops).map(([name, count]) => `${name} ${count}`);
+  const lines: readonly (readonly [string, string])[] = [
+    [`apply ${report.services} services, ${report.servers} servers`, ms(report.applyMs)],
+    [`edit one weight (${report.edits} times)`, of(report.editMs)],
+    ['watcher sees it', of(report.watchMs)],
+    [`list all (${report.listPages} pages)`, ms(report.listMs)],
+    ['get one', ms(report.getMs)],
+    ['edit all weights', ms(report.editAllMs)],
+    ['longest wait of another call meanwhile', ms(report.longestWaitMs)],
+    ['delete all services', ms(report.deleteMs)],
+    ['resident memory, empty', use(report.memory.empty)],
+    ['resident memory, full', use(report.memory.full)],
+    [`apply ${underLoad.servers} servers under full load`, ms(underLoad.applyMs)],
+    ['  forwarded meanwhile', `${underLoad.packets} packets, dropped: ${drops.join(', ') || 'none'}`],
+  ];
+  const width = Math.max(...lines.map(([name]) => name.length));
+  return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+}
