@@ -2,18 +2,19 @@
 // Control at scale: what calls of the API cost a whole director (both processes, gRPC, state on disk) that has ten
 // thousand services of ten real servers, from the call to the workers' acknowledgement.
 
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pass } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Operation } from '../generated/fulcrum/v1/Operation.js';
 import type { ServiceKey } from '../generated/fulcrum/v1/ServiceKey.js';
 import type { VirtualService } from '../generated/fulcrum/v1/VirtualService.js';
 import { connectDirector, type DirectorClient } from '../grpc/client.js';
-import { run } from '../lab/command.js';
 import { builtProgram, LabDirector } from '../lab/director.js';
 import { temporaryDirectory } from '../lab/lab.js';
 import { World } from '../lab/world.js';
+import { type Flow, writeFlows } from './flows.js';
 import { type MemoryUse, memoryOf } from './memory.js';
-import { benchProgram } from './program.js';
 import { median } from './windows.js';
 
 export interface ControlOptions {
@@ -44,6 +45,8 @@ export interface ControlReport {
   readonly deleteMs: number;
   readonly memory: { readonly empty: Memory; readonly full: Memory };
   readonly underLoad: UnderLoad;
+  /** Nanoseconds of the worker's CPU time per packet: a thousand flows of one service, and of a thousand among all. */
+  readonly packetNs: { readonly oneService: number; readonly allServices: number };
 }
 
 interface Memory {
@@ -68,33 +71,53 @@ interface UnderLoad {
 const timeoutMs = 60_000;
 const patience = { timeoutMs };
 const serversUnderLoad = 10_000;
+const flowCount = 1_000;
 
 export async function benchControl(options: ControlOptions): Promise<ControlReport> {
   const world = await World.create(`bench-control-${process.pid}`);
   const end = (): void => void world.destroy();
   options.signal.addEventListener('abort', end, { once: true });
   try {
-    const directory = temporaryDirectory(world);
-    const capture = join(directory, 'flows.pcap');
-    await run([benchProgram, 'write', 'dr-1k', capture]);
     await world.addNamespace('director');
-    const place = { world, namespace: 'director', directory, signal: options.signal };
-    const director = await LabDirector.start(place, configuration(options, capture));
-    const socket = join(director.runDirectory, 'manager.sock');
-    const client = connectDirector(socket);
-    try {
-      return await measureAll(client, socket, options);
-    } finally {
-      client.close();
-      await director.stop();
-    }
+    const one = await withDirector(world, options, flowsAmong(1, 1), (client) => measureUnderLoad(client, options));
+    const stride = Math.max(1, Math.floor(options.services / flowCount));
+    const flows = flowsAmong(Math.min(flowCount, options.services), stride);
+    const all = await withDirector(world, options, flows, (client, socket) => measureAll(client, socket, options));
+    const { allServicesNs, ...figures } = all;
+    const packetNs = { oneService: one.ns, allServices: allServicesNs };
+    return { ...figures, underLoad: one.underLoad, packetNs };
+  } catch (error) {
+    options.signal.throwIfAborted();
+    throw error;
   } finally {
     options.signal.removeEventListener('abort', end);
     await world.destroy();
   }
 }
 
-/** Frames for one service come from a file without end; everything leaves to a gateway whose address is known. */
+/** A fresh director, that is sent these flows over and over. */
+async function withDirector<T>(
+  world: World,
+  options: ControlOptions,
+  flows: readonly Flow[],
+  use: (client: DirectorClient, socket: string) => Promise<T>,
+): Promise<T> {
+  const directory = temporaryDirectory(world);
+  const capture = join(directory, 'flows.pcap');
+  writeFlows(capture, flows);
+  const place = { world, namespace: 'director', directory, signal: options.signal };
+  const director = await LabDirector.start(place, configuration(options, capture));
+  const socket = join(director.runDirectory, 'manager.sock');
+  const client = connectDirector(socket);
+  try {
+    return await use(client, socket);
+  } finally {
+    client.close();
+    await director.stop();
+  }
+}
+
+/** Frames come from a file without end; everything leaves to a gateway whose address is known. */
 function configuration({ workerCpu, housekeepingCpu }: ControlOptions, capture: string): string {
   return `cpus: { housekeeping: [${housekeepingCpu}], workers: [${workerCpu}] }
 memory: { hugepages: off, connections: 65536 }
@@ -107,18 +130,47 @@ neighbors: [{ address: 10.1.0.254, interface: sink, mac: "02:00:00:00:01:fe" }]
 `;
 }
 
-async function measureAll(client: DirectorClient, socket: string, options: ControlOptions): Promise<ControlReport> {
+/** A thousand flows to so many services, every so-manieth of the list. Clients are of RFC 2544's network. */
+function flowsAmong(services: number, stride: number): readonly Flow[] {
+  return Array.from({ length: flowCount }, (_, flow) => {
+    const { address = '', port = 0 } = keyOf((flow % services) * stride);
+    return { from: `198.18.${flow >> 8}.${flow & 255}`, fromPort: 1024 + flow, to: address, toPort: port };
+  });
+}
+
+async function measureUnderLoad(client: DirectorClient, { say, services }: ControlOptions) {
+  say(`what a packet costs with one service`);
+  const one = serviceList(1, 10);
+  await client.apply({ configuration: { services: one } }, patience);
+  const ns = await packetNs(client);
+  say(`${serversUnderLoad} real servers in one call, under full load`);
+  const others = serviceList(serversUnderLoad / 10 + 1, 10).slice(1);
+  if (others.length > services) throw new Error(`at least ${others.length} services are needed`);
+  const before = await verdicts(client);
+  const applyMs = await elapsed(() => client.apply({ configuration: { services: others } }, patience));
+  const after = await verdicts(client);
+  const grown = after.map(({ verdict, drop, packets }, index) => ({
+    verdict,
+    drop,
+    packets: packets - (before[index]?.packets ?? 0),
+  }));
+  const dropped = grown.filter(({ drop, packets }) => drop && packets > 0);
+  const drops = Object.fromEntries(dropped.map(({ verdict, packets }) => [verdict, packets]));
+  const packets = grown.filter(({ drop }) => !drop).reduce((sum, { packets: of }) => sum + of, 0);
+  return { ns, underLoad: { servers: serversUnderLoad, applyMs, packets, drops } };
+}
+
+async function measureAll(client: DirectorClient, socket: string, options: ControlOptions) {
   const { say, services, serversPerService, edits } = options;
   const servers = services * serversPerService;
   const empty = await memory(client);
 
-  say(`${serversUnderLoad} real servers in one call, under load`);
-  const underLoad = await applyUnderLoad(client);
-  await client.apply({ operations: { operations: [{ flush: {} }] } }, patience);
-
   say(`${services} services with ${servers} real servers in one call`);
   const wanted = serviceList(services, serversPerService);
   const applyMs = await elapsed(() => client.apply({ configuration: { services: wanted } }, patience));
+
+  say('what a packet costs with all of them');
+  const allServicesNs = await packetNs(client);
 
   say(`${edits} edits of one weight`);
   const { editMs, watchMs } = await measureEdits(client, wanted, edits);
@@ -139,7 +191,7 @@ async function measureAll(client: DirectorClient, socket: string, options: Contr
 
   const full = await memory(client);
   say('all deleted in one call');
-  const deletions = wanted.map(({ key }): Operation => ({ deleteService: key ?? null }));
+  const deletions = wanted.map(({ key: of }): Operation => ({ deleteService: of ?? null }));
   const deleteMs = await elapsed(() => client.apply({ operations: { operations: deletions } }, patience));
 
   return {
@@ -156,13 +208,13 @@ async function measureAll(client: DirectorClient, socket: string, options: Contr
     longestWaitMs,
     deleteMs,
     memory: { empty, full },
-    underLoad,
+    allServicesNs,
   };
 }
 
 function keyOf(service: number): ServiceKey {
   const address = `203.0.${112 + Math.floor(service / 5000)}.${1 + (Math.floor(service / 50) % 100)}`;
-  return { protocol: 'PROTOCOL_TCP', address, port: 8000 + (service % 50) };
+  return { protocol: 'PROTOCOL_UDP', address, port: 8000 + (service % 50) };
 }
 
 /** `first` services, each with real servers of its own. */
@@ -176,9 +228,55 @@ function serviceList(services: number, serversPerService: number, weight = 1): V
   }));
 }
 
+/** Behind the gateway. */
 function serverKey(service: number, server: number) {
   const address = `10.${2 + (server >> 16)}.${(server >> 8) & 255}.${server & 255}`.replace(/\.(0|255)$/, '.128');
   return { address, port: keyOf(service).port as number };
+}
+
+const windows = 5;
+const windowMs = 400;
+
+/**
+ * Of the worker's own CPU time, so that a worker that was kept waiting is not called slow. Windows begin when every flow
+ * has its connection: no packet is refused any more.
+ */
+async function packetNs(client: DirectorClient): Promise<number> {
+  const { dataplane } = await client.getStatus({}, patience);
+  const schedstat = workerSchedstat(dataplane?.pid ?? 0);
+  await established(client);
+  const sample = async (): Promise<{ readonly packets: number; readonly cpuNs: number }> => {
+    const { ports } = await client.listPorts({}, patience);
+    const cpuNs = Number(readFileSync(schedstat, 'utf8').split(' ')[0]);
+    return { packets: Number(ports.find(({ name }) => name === 'source')?.rxPackets), cpuNs };
+  };
+  const costs: number[] = [];
+  let from = await sample();
+  while (costs.length < windows) {
+    await pass(windowMs);
+    const to = await sample();
+    costs.push((to.cpuNs - from.cpuNs) / (to.packets - from.packets));
+    from = to;
+  }
+  return median(costs);
+}
+
+async function established(client: DirectorClient): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const { dataplane } = await client.getStatus({}, patience);
+    if (Number(dataplane?.connections) >= flowCount) return;
+    if (performance.now() > end) throw new Error('the director makes no connections of the packets that it is sent');
+  }
+}
+
+/** The worker's is the one thread of the dataplane that DPDK named as a worker. */
+function workerSchedstat(pid: number): string {
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const path = `/proc/${pid}/task/${thread}`;
+    if (/^(rte|dpdk)-worker-?1$/.test(readFileSync(`${path}/comm`, 'utf8').trim())) return `${path}/schedstat`;
+  }
+  throw new Error(`process ${pid} has no thread of a worker`);
 }
 
 async function measureEdits(client: DirectorClient, services: readonly VirtualService[], edits: number) {
@@ -267,38 +365,20 @@ class Poller {
   }
 }
 
-async function applyUnderLoad(client: DirectorClient): Promise<UnderLoad> {
-  const key: ServiceKey = { protocol: 'PROTOCOL_UDP', address: '198.51.100.10', port: 80 };
-  const loaded: VirtualService = { key, servers: [{ key: { address: '10.2.0.1', port: 80 } }] };
-  await client.apply({ configuration: { services: [loaded] } }, patience);
-  await forwarding(client);
-  const services = serviceList(serversUnderLoad / 10, 10);
-  const before = await verdicts(client);
-  const applyMs = await elapsed(() => client.apply({ configuration: { services } }, patience));
-  const after = await verdicts(client);
-  const grown = [...after].map(([name, count]) => [name, count - (before.get(name) ?? 0)] as const);
-  const drops = grown.filter(([name, count]) => count > 0 && !name.startsWith('forwarded'));
-  const packets = grown.reduce((sum, [name, count]) => sum + (name.startsWith('forwarded') ? count : 0), 0);
-  return { servers: serversUnderLoad, applyMs, packets, drops: Object.fromEntries(drops) };
+interface Verdict {
+  readonly verdict: string;
+  readonly drop: boolean;
+  readonly packets: number;
 }
 
-/** Resolves when packets are on their way to a real server. */
-async function forwarding(client: DirectorClient): Promise<void> {
-  const end = performance.now() + timeoutMs;
-  for (;;) {
-    const forwarded = [...(await verdicts(client))].find(([name]) => name === 'forwarded_dr')?.[1] ?? 0;
-    if (forwarded > 0) return;
-    if (performance.now() > end) throw new Error('the director forwards none of the packets that it is sent');
-  }
-}
-
-async function verdicts(client: DirectorClient): Promise<ReadonlyMap<string, number>> {
-  const { workers } = await client.getStatistics({}, patience);
-  const counts = new Map<string, number>();
-  for (const { verdicts: of } of workers) {
-    for (const { verdict, packets } of of) counts.set(verdict, (counts.get(verdict) ?? 0) + Number(packets));
-  }
-  return counts;
+/** What became of the one worker's packets; always the same verdicts in the same order. */
+async function verdicts(client: DirectorClient): Promise<readonly Verdict[]> {
+  const { workers } = await client.getStatistics({ service: null }, patience);
+  return (workers[0]?.verdicts ?? []).map(({ verdict, drop, packets }) => ({
+    verdict,
+    drop,
+    packets: Number(packets),
+  }));
 }
 
 async function memory(client: DirectorClient): Promise<Memory> {
@@ -345,8 +425,17 @@ export function controlTable(report: ControlReport): readonly string[] {
     ['resident memory, empty', use(report.memory.empty)],
     ['resident memory, full', use(report.memory.full)],
     [`apply ${underLoad.servers} servers under full load`, ms(underLoad.applyMs)],
+    [
+      'packet, 1,000 flows of one service',
+      `${report.packetNs.oneService.toFixed(1)} ns of CPU; of ${report.services} services: ${report.packetNs.allServices.toFixed(1)} ns (${percentMore(report.packetNs)})`,
+    ],
     ['  forwarded meanwhile', `${underLoad.packets} packets, dropped: ${drops.join(', ') || 'none'}`],
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
   return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+}
+
+function percentMore({ oneService, allServices }: ControlReport['packetNs']): string {
+  const more = 100 * (allServices / oneService - 1);
+  return `${more >= 0 ? '+' : ''}${more.toFixed(1)}%`;
 }
