@@ -141,13 +141,13 @@ function flowsAmong(services: number, stride: number): readonly Flow[] {
 async function measureUnderLoad(client: DirectorClient, { say, services }: ControlOptions) {
   say(`what a packet costs with one service`);
   const one = serviceList(1, 10);
-  await client.apply({ configuration: { services: one } }, patience);
+  await inForce(client, { configuration: { services: one } });
   const ns = await packetNs(client);
   say(`${serversUnderLoad} real servers in one call, under full load`);
   const others = serviceList(serversUnderLoad / 10 + 1, 10).slice(1);
   if (others.length > services) throw new Error(`at least ${others.length} services are needed`);
   const before = await verdicts(client);
-  const applyMs = await elapsed(() => client.apply({ configuration: { services: others } }, patience));
+  const applyMs = await elapsed(() => inForce(client, { configuration: { services: others } }));
   const after = await verdicts(client);
   const grown = after.map(({ verdict, drop, packets }, index) => ({
     verdict,
@@ -167,7 +167,7 @@ async function measureAll(client: DirectorClient, socket: string, options: Contr
 
   say(`${services} services with ${servers} real servers in one call`);
   const wanted = serviceList(services, serversPerService);
-  const applyMs = await elapsed(() => client.apply({ configuration: { services: wanted } }, patience));
+  const applyMs = await elapsed(() => inForce(client, { configuration: { services: wanted } }));
 
   say('what a packet costs with all of them');
   const allServicesNs = await packetNs(client);
@@ -186,13 +186,13 @@ async function measureAll(client: DirectorClient, socket: string, options: Contr
   say('all weights in one call, and somebody else meanwhile');
   const poller = await Poller.start(socket, key);
   const heavier = serviceList(services, serversPerService, 5);
-  const editAllMs = await elapsed(() => client.apply({ configuration: { services: heavier } }, patience));
+  const editAllMs = await elapsed(() => inForce(client, { configuration: { services: heavier } }));
   const longestWaitMs = await poller.stop();
 
   const full = await memory(client);
   say('all deleted in one call');
   const deletions = wanted.map(({ key: of }): Operation => ({ deleteService: of ?? null }));
-  const deleteMs = await elapsed(() => client.apply({ operations: { operations: deletions } }, patience));
+  const deleteMs = await elapsed(() => inForce(client, { operations: { operations: deletions } }));
 
   return {
     services,
@@ -384,6 +384,17 @@ async function verdicts(client: DirectorClient): Promise<readonly Verdict[]> {
 async function memory(client: DirectorClient): Promise<Memory> {
   const { pid, dataplane } = await client.getStatus({}, patience);
   return { manager: memoryOf(pid), dataplane: memoryOf(dataplane?.pid ?? 0) };
+}
+
+/** Applies, and returns when the workers have it: the answer does not wait for long. */
+async function inForce(client: DirectorClient, request: Parameters<DirectorClient['apply']>[0]): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  let done = (await client.apply(request, patience)).inForce;
+  while (!done) {
+    if (performance.now() > end) throw new Error('a configuration was not in force in time');
+    const { dataplane } = await client.getStatus({}, patience);
+    done = dataplane !== null && dataplane.generationApplied === dataplane.generationWanted;
+  }
 }
 
 async function elapsed(work: () => Promise<unknown>): Promise<number> {
