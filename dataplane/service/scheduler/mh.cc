@@ -43,7 +43,8 @@ std::vector<Claimant> claimants(const VirtualService& service) {
   for (size_t index = service.servers.size(); index-- > 0;) {
     const RealServer& server = service.servers[index];
     if (server.last_weight == 0) continue;
-    const uint32_t number = server.key.address.fold() + server.key.port;
+    // LVS reads its address by the family of the service, which a tunnel's end need not share.
+    const uint32_t number = server.key.address.fold(service.key.address.family) + server.key.port;
     all.push_back({.index = static_cast<uint32_t>(index),
                    .slot = hash(number, kOffsetKey) % kSlots,
                    .skip = hash(number, kSkipKey) % (kSlots - 1) + 1,
