@@ -91,7 +91,7 @@ void Rig::configure() {
 
 void Rig::preload() {
   const Snapshot& snapshot = *engine_.shared().snapshot.load();
-  const VirtualService& service = *snapshot.services.at(0);
+  const VirtualService& service = *snapshot.services[0];
   const auto server_named = [&](uint32_t server) -> const RealServer& {
     const Address address = Address::from(Scenario::server_address(server));
     return *std::find_if(service.servers.begin(), service.servers.end(),

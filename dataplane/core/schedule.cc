@@ -90,7 +90,7 @@ const RealServer* Worker::schedule(const VirtualService& service, const FlowKey<
       Address::from(tuple.source), Address::from(tuple.destination), tuple.source_port.host(), now_ms_,
       CacheExpirations{snapshot_->tunables.lblc_expiration, snapshot_->tunables.lblcr_expiration}};
   for (size_t tries = 0; tries <= service.servers.size(); ++tries) {
-    const int chosen = service.rules->choose(scheduler_states_[service.slot], service, shared_.loads(), request);
+    const int chosen = service.rules->choose(state_of(service), service, shared_.loads(), request);
     if (chosen < 0) return nullptr;
     const RealServer& server = service.servers[static_cast<size_t>(chosen)];
     // Another worker may have taken the last place: the server is overloaded now, and another is chosen.

@@ -26,6 +26,7 @@ namespace {
 constexpr uint32_t kTimerBudget = 128;
 constexpr uint32_t kListBudget = 512;
 constexpr uint32_t kSweepBudget = 512;
+constexpr size_t kFollowBudget = 256;  // services and servers of a new snapshot: some microseconds
 
 constexpr uint64_t kMostFragmentBytes = 16 << 20;
 constexpr unsigned kCommandBudget = 16;
@@ -87,6 +88,7 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
   }
   transmit_.resize(shared_.ports.size());
   handover_.resize(shared_.workers);
+  scheduler_states_.reserve(Shared::kServiceSlots);  // never moved while packets wait
   for (const PortRuntime& port : shared_.ports)
     for (uint16_t queue = 0; queue < port.rx_queues; ++queue)
       if (queue % shared_.workers == id_) owned_queues_.push_back(uint32_t{port.id} << 16 | queue);
@@ -123,6 +125,7 @@ bool Worker::poll() {
 
   bool worked = receive();
   worked |= take_handed_over();
+  worked |= follow_slice();
   worked |= serve_mailbox();
   if (listing_ != nullptr) worked |= list_slice();
   if (sweeping_) worked |= sweep_slice();
@@ -365,32 +368,54 @@ void Worker::drop_some(Lane<F>& lane, uint32_t& budget) {
   }
 }
 
-// Follows a new snapshot: scheduler states of the services that changed, and which servers count for the totals.
+// Packets meet the new snapshot at once; what else is to follow its changes does so bit by bit, between bursts.
 void Worker::adopt(const Snapshot& snapshot) {
   snapshot_ = &snapshot;
   const Tunables& tunables = snapshot.tunables;
   reassembler_.tune(tunables.ipfrag_high_thresh, seconds_to_ticks(tunables.ipfrag_time),
                     seconds_to_ticks(tunables.ip6frag_time));
-  const bool in_step = snapshot.version == adopted_.load(std::memory_order_relaxed) + 1;
-  for (const auto& service : in_step ? snapshot.changed : snapshot.services) {
-    if (scheduler_states_.size() <= service->slot) scheduler_states_.resize(service->slot + 64);
-    if (service->rules != nullptr)
-      catch_up(scheduler_states_[service->slot], *service->rules, *service, id_, shared_.workers);
-    const bool counted = service->rules != nullptr && service->rules->counts_connections;
-    for (const RealServer& server : service->servers) {
-      const bool wanted = counted || server.upper_threshold != 0;
-      ServerCounters& counters = server_counters_[server.slot];
-      if (counters.in_totals == wanted) continue;
-      counters.in_totals = wanted;
-      LoadView::Line& totals = shared_.totals[server.slot];
-      __atomic_fetch_add(&totals.active, wanted ? counters.active : 0u - counters.active, __ATOMIC_RELAXED);
-      __atomic_fetch_add(&totals.inactive, wanted ? counters.inactive : 0u - counters.inactive, __ATOMIC_RELAXED);
-      const uint64_t all = uint64_t{counters.active} + counters.inactive;
-      __atomic_fetch_add(&totals.occupancy, wanted ? all : 0u - all, __ATOMIC_RELAXED);
-      shared_.totals_changed(server.slot);
-    }
+  follows_all_ = snapshot.version != adopted_.load(std::memory_order_relaxed) + 1;
+  follow_next_ = 0;
+  follow_slice();
+}
+
+bool Worker::follow_slice() {
+  if (adopted_.load(std::memory_order_relaxed) == snapshot_->version) [[likely]]
+    return false;
+  const size_t end = follows_all_ ? snapshot_->services.size() : snapshot_->changed.size();
+  for (size_t servers = 0; follow_next_ < end && servers < kFollowBudget; ++follow_next_) {
+    const VirtualService& service =
+        follows_all_ ? *snapshot_->services[follow_next_] : *snapshot_->changed[follow_next_];
+    follow(service);
+    servers += 1 + service.servers.size();
   }
-  adopted_.store(snapshot.version, std::memory_order_release);
+  if (follow_next_ == end) adopted_.store(snapshot_->version, std::memory_order_release);
+  return true;
+}
+
+// The service's scheduler state, and whether its servers count for the totals.
+void Worker::follow(const VirtualService& service) {
+  if (scheduler_states_.size() <= service.slot) scheduler_states_.resize(service.slot + 64);
+  if (service.rules != nullptr)
+    catch_up(scheduler_states_[service.slot], *service.rules, service, id_, shared_.workers);
+  const bool counted = service.rules != nullptr && service.rules->counts_connections;
+  for (const RealServer& server : service.servers) {
+    const bool wanted = counted || server.upper_threshold != 0;
+    ServerCounters& counters = server_counters_[server.slot];
+    if (counters.in_totals == wanted) continue;
+    counters.in_totals = wanted;
+    LoadView::Line& totals = shared_.totals[server.slot];
+    __atomic_fetch_add(&totals.active, wanted ? counters.active : 0u - counters.active, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&totals.inactive, wanted ? counters.inactive : 0u - counters.inactive, __ATOMIC_RELAXED);
+    const uint64_t all = uint64_t{counters.active} + counters.inactive;
+    __atomic_fetch_add(&totals.occupancy, wanted ? all : 0u - all, __ATOMIC_RELAXED);
+    shared_.totals_changed(server.slot);
+  }
+}
+
+SchedulerState& Worker::state_of(const VirtualService& service) {
+  if (scheduler_states_.size() <= service.slot || is_behind(scheduler_states_[service.slot], service)) follow(service);
+  return scheduler_states_[service.slot];
 }
 
 void Worker::run_timers() {

@@ -140,6 +140,9 @@ class Worker {
   template <Family F>
   void drop_some(Lane<F>& lane, uint32_t& budget);
   void adopt(const Snapshot& snapshot);
+  bool follow_slice();
+  void follow(const VirtualService& service);
+  SchedulerState& state_of(const VirtualService& service);
   void run_timers();
   bool tell_control(ControlMessage message);
   void idle();
@@ -335,6 +338,9 @@ class Worker {
   NeighborKey sought_;  // by the last resolve()
   ServerCounters* server_counters_ = nullptr;
   std::vector<SchedulerState> scheduler_states_;  // by service slot
+  // Which of the snapshot's services are followed next: of those that changed, or of all.
+  size_t follow_next_ = 0;
+  bool follows_all_ = false;
 
   std::vector<TransmitBuffer> transmit_;          // by port
   std::vector<std::vector<rte_mbuf*>> handover_;  // by worker

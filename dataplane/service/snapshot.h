@@ -13,6 +13,7 @@
 #include "service/mark_rule.h"
 #include "service/scheduler/scheduler.h"
 #include "service/service.h"
+#include "service/service_list.h"
 #include "service/tunables.h"
 
 namespace fulcrum {
@@ -129,8 +130,7 @@ using SharedMap = std::shared_ptr<const FrozenMap<Key, Value, Hash>>;
 
 struct Snapshot {
   uint64_t version = 0;  // counts publications, one by one
-  // In order of creation.
-  std::vector<std::shared_ptr<const VirtualService>> services;
+  ServiceList services;
   // Those that differ from version - 1: workers whose scheduler state must follow.
   std::vector<std::shared_ptr<const VirtualService>> changed;
   SharedMap<ServiceKey, uint32_t, ServiceKeyHash> by_key;  // to a position in `services`

@@ -17,7 +17,7 @@ std::vector<Operation> parsed(const std::vector<std::string>& lines) {
   return operations;
 }
 
-const VirtualService& service(Story& story, size_t at = 0) { return *story.publisher().current().services.at(at); }
+const VirtualService& service(Story& story, size_t at = 0) { return *story.publisher().current().services[at]; }
 
 ServerSlot slot_of(Story& story, const char* server) {
   const Endpoint at(server);
@@ -366,4 +366,99 @@ TEST_CASE("publisher: a flush forgets services, not connections") {
           tcp("192.0.2.1:80", "198.51.100.9:1", "RA").id(0).sequence(0).acknowledgement(1001).window(0).packet())});
   story.configure(kTwoServers);
   CHECK(story.services() == "TCP 192.0.2.1:80 rr\n  10.0.2.12:80 Route 1 1 0\n  10.0.2.11:80 Route 1 0 0");
+}
+
+namespace {
+
+// So many services of two servers each, TCP 10.128.0.0:1 and on.
+std::vector<Operation> many_services(uint32_t count, Operation::Kind kind) {
+  std::vector<Operation> operations;
+  for (uint32_t number = 0; number < count; ++number) {
+    const ServiceKey key{Address::from(be32::from_host(0x0a800000 + number / 100)), IpProtocol::kTcp,
+                         static_cast<uint16_t>(1 + number % 100), 0};
+    operations.emplace_back();
+    operations.back().kind = kind;
+    operations.back().service = key;
+    if (kind != Operation::Kind::kAddService) continue;
+    for (uint16_t server = 1; server <= 2; ++server) {
+      Operation add;
+      add.kind = Operation::Kind::kAddServer;
+      add.service = key;
+      add.server.key = {Endpoint("10.0.2.11").address, server};
+      add.server.method = ForwardingMethod::kNat;
+      operations.push_back(add);
+    }
+  }
+  return operations;
+}
+
+}  // namespace
+
+TEST_CASE("publisher: an edit of one of ten thousand services shares all else with the snapshot before") {
+  constexpr uint32_t kServices = 10'000;
+  Story story;
+  story.publish(many_services(kServices, Operation::Kind::kAddService));
+  REQUIRE(story.publisher().current().services.size() == kServices);
+  const Snapshot before = story.publisher().current();
+  const ServiceKey edited = before.services[kServices / 2]->key;
+
+  Operation weight;
+  weight.kind = Operation::Kind::kEditServer;
+  weight.service = edited;
+  weight.server = before.services[kServices / 2]->servers[0];
+  weight.server.weight = 7;
+  CHECK(story.publish({weight}).at(0).reason == Reason::kDone);
+  const Snapshot& after = story.publisher().current();
+  CHECK(after.find_exactly(edited)->servers[0].weight == 7);
+  CHECK(after.changed.size() == 1);
+  CHECK(after.services.chunks() - after.services.chunks_shared_with(before.services) == 1);
+  CHECK(after.by_key == before.by_key);
+  CHECK(after.local == before.local);
+  CHECK(after.nat_endpoints == before.nat_endpoints);
+  CHECK(before.services[kServices / 2]->servers[0].weight == 1);
+}
+
+TEST_CASE("publisher: services deleted in one call leave the others in order, findable, and their slots to others") {
+  constexpr uint32_t kServices = 10'000;
+  Story story;
+  const std::vector<Operation> additions = many_services(kServices, Operation::Kind::kAddService);
+  std::vector<Operation> deletions = many_services(kServices, Operation::Kind::kDeleteService);
+  const ServiceKey last = deletions.back().service, first = deletions.front().service;
+  deletions.erase(deletions.end() - 1);
+  deletions.erase(deletions.begin());
+  story.publish(additions);
+  for (const auto& result : story.publish(deletions)) REQUIRE(result.reason == Reason::kDone);
+  const Snapshot& left = story.publisher().current();
+  REQUIRE(left.services.size() == 2);
+  CHECK(left.services[0]->key == first);
+  CHECK(left.services[1]->key == last);
+  CHECK(left.find_exactly(first) == left.services[0].get());
+  CHECK(left.find_exactly(last) == left.services[1].get());
+  CHECK(left.find_exactly(deletions[0].service) == nullptr);
+
+  // Two minutes later nothing of the deleted ones is left: all the room is there again.
+  story.publisher().empty_trash(story.shared().clock.now_ms());
+  story.advance_ms(120'000);
+  story.publisher().empty_trash(story.shared().clock.now_ms());
+  story.publish({additions.begin() + 3, additions.end() - 3});
+  ServerSlot greatest_server = 0;
+  ServiceSlot greatest_service = 0;
+  for (const auto& service : story.publisher().current().services) {
+    greatest_service = std::max(greatest_service, service->slot);
+    for (const RealServer& server : service->servers) greatest_server = std::max(greatest_server, server.slot);
+  }
+  CHECK(greatest_service == kServices - 1);
+  CHECK(greatest_server == 2 * kServices - 1);
+}
+
+TEST_CASE("publisher: a service deleted and added among others in one call goes to the end, and edits follow") {
+  Story story({"-A -t 192.0.2.1:80 -s rr", "-A -t 192.0.2.2:80 -s rr", "-A -t 192.0.2.3:80 -s rr"});
+  story.configure({"-a -t 192.0.2.1:80 -r 10.0.2.11 -g", "-D -t 192.0.2.1:80", "-A -t 192.0.2.1:80 -s wlc",
+                   "-a -t 192.0.2.1:80 -r 10.0.2.12 -g", "-D -t 192.0.2.3:80", "-A -t 192.0.2.4:80 -s lc"});
+  CHECK(story.services() ==
+        "TCP 192.0.2.2:80 rr\nTCP 192.0.2.1:80 wlc\n  10.0.2.12:80 Route 1 0 0\nTCP 192.0.2.4:80 lc");
+  story.refused("-D -t 192.0.2.3:80", Reason::kServiceNotFound);
+  story.configure({"-C", "-A -t 192.0.2.3:80 -s rr"});
+  CHECK(story.services() == "TCP 192.0.2.3:80 rr");
+  story.refused("-E -t 192.0.2.2:80 -s rr", Reason::kServiceNotFound);
 }

@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { type BenchOptions, bench } from '../bench/bench.js';
 import { type Case, parseCase, standardCases } from '../bench/cases.js';
 import { type Report, readReport, table } from '../bench/report.js';
+import { runDirectorBench } from './bench_director.js';
 import { type Cli, wholeNumber } from './cli.js';
 import { CommandError } from './exit_codes.js';
 
@@ -20,6 +21,8 @@ interface Options {
   readonly workerCpu: number;
   readonly housekeepingCpu: number;
   readonly compare?: string;
+  readonly control?: boolean;
+  readonly endToEnd?: boolean;
 }
 
 /** So many windows are tried for each one that is wanted. */
@@ -46,7 +49,11 @@ export function register(program: Command, cli: Cli): void {
     .option('--worker-cpu <number>', 'CPU that is measured', wholeNumber(0, 1023), lastCpu)
     .option('--housekeeping-cpu <number>', 'CPU for everything else', wholeNumber(0, 1023), 0)
     .option('--compare <file>', 'beside an older run that --json wrote')
-    .action((options: Options) => runBench(cli, options));
+    .option('--control', 'instead: what calls of the API cost with 10,000 services of 10 real servers')
+    .option('--end-to-end', 'instead: HTTP through Fulcrum, HAProxy and nftables, side by side, in namespaces')
+    .action((options: Options) =>
+      options.control || options.endToEnd ? runDirectorBench(cli, options) : runBench(cli, options),
+    );
 }
 
 function addCase(text: string, before: readonly Case[]): readonly Case[] {

@@ -3,13 +3,11 @@
 // backoff would keep a dataplane that is back from being found for a second and more.
 import type { DataplaneServiceDefinition } from '../generated/fulcrum/dataplane/v1/DataplaneService.js';
 import { type DataplaneClient, promiseClient, socketTarget } from '../grpc/client.js';
-import { loadDataplaneServices } from '../grpc/loader.js';
 
 export type { DataplaneClient };
 
-/** Returns a function that makes a new client for the socket; the protocol is loaded once. */
-export function dataplaneConnector(socket: string): () => DataplaneClient {
-  const { dataplane } = loadDataplaneServices();
+/** Returns a function that makes a new client for the socket. */
+export function dataplaneConnector(socket: string, dataplane: DataplaneServiceDefinition): () => DataplaneClient {
   const target = socketTarget(socket);
   return () =>
     promiseClient<DataplaneServiceDefinition, 'WatchEvents'>(target, dataplane, {

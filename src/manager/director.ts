@@ -8,7 +8,8 @@ import { revisionText } from './messages.js';
 import type { Applied, Model } from './model.js';
 import { type ServerKey, type ServiceKey, serverId, serviceId } from './nouns.js';
 import type { Reconciler } from './reconciler.js';
-import type { State, Store } from './store.js';
+import type { State } from './state_file.js';
+import type { Store } from './store.js';
 import type { Broadcaster } from './watch.js';
 
 /** Operations that an audit line shows; of more it says how many. */
@@ -123,7 +124,11 @@ export class Director {
   async #commit(accepted: readonly Accepted[]): Promise<void> {
     const last = accepted[accepted.length - 1] as Accepted;
     try {
-      await this.#store.save(last.after);
+      const records = accepted.map(({ after, applied }) => ({
+        generation: after.generation,
+        operations: applied.carriedOut,
+      }));
+      await this.#store.commit(last.after, records);
     } catch (error) {
       this.#log.error({ err: error }, 'the state cannot be written');
       const message = `the state cannot be written, nothing was changed: ${(error as Error).message}`;

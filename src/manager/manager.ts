@@ -5,11 +5,12 @@ import type { Server } from '@grpc/grpc-js';
 import { FulcrumError } from '../grpc/errors.js';
 import { addHealth } from '../grpc/health.js';
 import { closeServer, createServer, listenMutualTls, listenUnix, type TlsFiles } from '../grpc/listen.js';
-import { descriptorSetPath } from '../grpc/loader.js';
+import { descriptorSetPath, loadDataplaneServices, loadDirectorService } from '../grpc/loader.js';
 import type { Logger } from '../grpc/log.js';
 import { addReflection } from '../grpc/reflection.js';
 import { dataplaneConnector } from './dataplane_client.js';
 import { Director } from './director.js';
+import { sharedEncoding } from './encoding.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService, directorServiceName } from './service.js';
 import { Store } from './store.js';
@@ -52,11 +53,15 @@ async function listen(server: Server, options: ManagerOptions): Promise<number> 
 /** Resolves when the manager serves. Fails, with nothing changed, if the state is damaged or a socket is taken. */
 export async function startManager(options: ManagerOptions, log: Logger): Promise<Manager> {
   const descriptorSet = readDescriptorSet();
-  const store = await Store.open(options.stateDirectory);
+  const store = await Store.open(options.stateDirectory, (err) =>
+    log.error({ err }, 'the state file cannot be written'),
+  );
   const broadcaster = new Broadcaster(store.loaded.lineage, options.watchBound);
   const director = new Director(store, broadcaster, log);
+  const { dataplane, definitions } = loadDataplaneServices();
+  const encoding = sharedEncoding(definitions);
   const reconciler = new Reconciler({
-    connect: dataplaneConnector(options.dataplaneSocket),
+    connect: dataplaneConnector(options.dataplaneSocket, encoding.dataplane(dataplane)),
     desired: () => director.state,
     onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
     log,
@@ -64,7 +69,8 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   director.attach(reconciler);
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
-  addDirectorService(server, { director, reconciler, broadcaster, inForceTimeoutMs }, log);
+  const definition = encoding.director(loadDirectorService());
+  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs }, log);
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {

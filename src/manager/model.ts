@@ -8,6 +8,7 @@ import type { Operation, Operation__Output } from '../generated/fulcrum/v1/Opera
 import type { OperationResult } from '../generated/fulcrum/v1/OperationResult.js';
 import { FulcrumError, type Reason } from '../grpc/errors.js';
 import { type Capabilities, engineCapabilities } from './capabilities.js';
+import { EditedMap } from './edited_map.js';
 import { readMarkRules } from './mark_rules.js';
 import { type MarkRule, type Server, type Service, type ServiceKey, serverId, serviceId, type Vip } from './nouns.js';
 import {
@@ -274,7 +275,10 @@ class Draft {
   readonly #revision: number;
   /** Services that belong to this draft and may be changed in place. */
   readonly #own = new Set<Service>();
+  /** Once a service was added or deleted. */
   #services: Map<string, Service> | undefined;
+  /** Until then: those that were edited. */
+  readonly #edited = new Map<string, Service>();
   #vips: Map<string, Vip> | undefined;
   #timeouts: TimeoutValues;
   #tunables: TunableValues;
@@ -295,9 +299,10 @@ class Draft {
   finish(): Model {
     const { timeouts, tunables: tuned, markRules } = this.touched;
     const isSettled = !(timeouts || tuned || markRules);
-    if (this.#services === undefined && this.#vips === undefined && isSettled) return this.#before;
+    const isSame = this.#services === undefined && this.#edited.size === 0;
+    if (isSame && this.#vips === undefined && isSettled) return this.#before;
     return {
-      services: this.#services ?? this.#before.services,
+      services: this.#finishServices(),
       vips: this.#vips ?? this.#before.vips,
       timeouts: this.#timeouts,
       tunables: this.#tunables,
@@ -308,7 +313,18 @@ class Draft {
   }
 
   service(key: ServiceKey): Service | undefined {
-    return (this.#services ?? this.#before.services).get(serviceId(key));
+    const id = serviceId(key);
+    return this.#services?.get(id) ?? this.#edited.get(id) ?? this.#publishedService(id);
+  }
+
+  #publishedService(id: string): Service | undefined {
+    return this.#services === undefined ? this.#before.services.get(id) : undefined;
+  }
+
+  #finishServices(): Model['services'] {
+    if (this.#services !== undefined) return this.#services;
+    if (this.#edited.size === 0) return this.#before.services;
+    return EditedMap.edit(this.#before.services, this.#edited);
   }
 
   addService(key: ServiceKey, spec: Service['spec']): void {
@@ -352,6 +368,7 @@ class Draft {
       this.#touchVip(key);
     }
     this.#services = new Map();
+    this.#edited.clear();
   }
 
   get timeouts(): TimeoutValues {
@@ -406,7 +423,8 @@ class Draft {
   }
 
   #writableServices(): Map<string, Service> {
-    this.#services ??= new Map(this.#before.services);
+    this.#services ??= new Map([...this.#before.services, ...this.#edited]);
+    this.#edited.clear();
     return this.#services;
   }
 
@@ -419,7 +437,7 @@ class Draft {
     if (this.#own.has(service)) return service as DraftService;
     const copy = { ...service, servers: new Map(service.servers), version: this.#revision };
     this.#own.add(copy);
-    this.#writableServices().set(this.#touch(service.key), copy);
+    (this.#services ?? this.#edited).set(this.#touch(service.key), copy);
     return copy;
   }
 }

@@ -11,7 +11,7 @@ import { FulcrumError } from '../grpc/errors.js';
 import type { Logger } from '../grpc/log.js';
 import type { DataplaneClient } from './dataplane_client.js';
 import { configurationMessage } from './messages.js';
-import type { State } from './store.js';
+import type { State } from './state_file.js';
 
 /** Waits between attempts to connect. A dataplane that comes back is found within the longest. */
 const firstRetryMs = 20;

@@ -4,7 +4,6 @@
 import type { Server } from '@grpc/grpc-js';
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
 import { addService } from '../grpc/handlers.js';
-import { loadDirectorService } from '../grpc/loader.js';
 import type { Logger } from '../grpc/log.js';
 import type { ServiceContext } from './service_context.js';
 import { dataplaneHandlers } from './service_dataplane.js';
@@ -13,7 +12,12 @@ import { readHandlers } from './service_reads.js';
 
 export const directorServiceName = 'fulcrum.v1.DirectorService';
 
-export function addDirectorService(server: Server, context: ServiceContext, log: Logger): void {
+export function addDirectorService(
+  server: Server,
+  definition: DirectorServiceDefinition,
+  context: ServiceContext,
+  log: Logger,
+): void {
   const handlers = { ...editHandlers(context), ...readHandlers(context), ...dataplaneHandlers(context) };
-  addService<DirectorServiceDefinition, 'Watch'>(server, loadDirectorService(), handlers, log);
+  addService<DirectorServiceDefinition, 'Watch'>(server, definition, handlers, log);
 }

@@ -33,7 +33,7 @@ export type ReadHandlers = Pick<
 >;
 
 /** Services and servers in a page of services: larger ones would hold up everybody else. */
-const largestPageWeight = 20_000;
+const largestPageWeight = 2_000;
 
 export function readHandlers({ director, broadcaster }: ServiceContext): ReadHandlers {
   return {

@@ -84,11 +84,18 @@ async function startAll(
   }
 }
 
+/**
+ * Megabytes of V8's young generation: a call about a hundred thousand real servers makes millions of objects that live as
+ * long as the call, and with the usual 16 a third of its time goes into moving them about.
+ */
+const youngMegabytes = 32;
+
 /** A program of this project on the housekeeping CPUs: V8's own threads stay off those of the workers. */
 function onCpus(cpus: readonly number[], [program, ...rest]: readonly [string, ...string[]]): [string, ...string[]] {
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
   const file = fileURLToPath(new URL(`../${program}${extension}`, import.meta.url));
-  return ['taskset', '--cpu-list', cpus.join(','), process.execPath, ...process.execArgv, file, ...rest];
+  const node = [process.execPath, `--max-semi-space-size=${youngMegabytes}`, ...process.execArgv];
+  return ['taskset', '--cpu-list', cpus.join(','), ...node, file, ...rest];
 }
 
 /** Resolves when a signal has ended everything. A second signal does not wait for the processes any longer. */

@@ -6,7 +6,8 @@ import { FulcrumError } from '../../../src/grpc/errors.js';
 import { Director, type Edit } from '../../../src/manager/director.js';
 import { applyOperations, emptyModel } from '../../../src/manager/model.js';
 import type { Group, Reconciler } from '../../../src/manager/reconciler.js';
-import type { State, Store } from '../../../src/manager/store.js';
+import type { State } from '../../../src/manager/state_file.js';
+import type { Store } from '../../../src/manager/store.js';
 import { Broadcaster } from '../../../src/manager/watch.js';
 import { addService } from './support/operations.js';
 
@@ -16,7 +17,7 @@ class FakeStore {
   readonly saved: State[] = [];
   readonly #waiting: { readonly state: State; readonly done: () => void; readonly fail: (error: Error) => void }[] = [];
 
-  save(state: State): Promise<void> {
+  commit(state: State): Promise<void> {
     return new Promise((done, fail) => {
       this.#waiting.push({ state, done, fail });
     });

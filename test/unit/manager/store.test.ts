@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,8 +11,17 @@ import test, { type ExecutionContext } from 'ava';
 import { defaultTimeouts } from '../../../src/config/timeouts.js';
 import { FulcrumError } from '../../../src/grpc/errors.js';
 import { applyOperations, emptyModel } from '../../../src/manager/model.js';
-import { parseState, type State, Store, serializeState } from '../../../src/manager/store.js';
-import { addServer, addService, outline, setMarkRules, setTimeouts, setTunables } from './support/operations.js';
+import { parseState, type State, serializeState } from '../../../src/manager/state_file.js';
+import { Store } from '../../../src/manager/store.js';
+import {
+  addServer,
+  addService,
+  editServer,
+  outline,
+  setMarkRules,
+  setTimeouts,
+  setTunables,
+} from './support/operations.js';
 
 const web = 'tcp 192.0.2.1:80';
 
@@ -158,6 +167,112 @@ test('a write that was cut short is not looked at', async (t) => {
   const store = await Store.open(directory);
   t.is(store.loaded.generation, 7);
   await store.close();
+});
+
+/** Opens a store, makes edits to the example state in it, one a record, and closes it. Returns what it then held. */
+async function editedStore(directory: string, edits: number): Promise<State> {
+  const store = await Store.open(directory);
+  let state: State = { ...exampleState(), lineage: store.loaded.lineage };
+  await store.save(state);
+  for (let weight = 1; weight <= edits; weight++) {
+    const { model, carriedOut } = applyOperations(state.model, [
+      editServer(web, '10.0.0.1:80', { weight }),
+      addServer(web, `10.0.1.${weight}:80`),
+      setTunables({ sloppyTcp: weight % 2 }),
+      { action: 'zero', zero: { service: null } },
+    ]);
+    const generation = state.generation + 1;
+    state = { ...state, generation, model };
+    await store.commit(state, [{ generation, operations: carriedOut }]);
+  }
+  await store.close();
+  return state;
+}
+
+function journalIn(directory: string): string {
+  const name = readdirSync(directory).find((file) => file.startsWith('journal-'));
+  return join(directory, name ?? 'none');
+}
+
+async function loadedFrom(directory: string): Promise<State> {
+  const store = await openStore(directory);
+  await store.close();
+  return store.loaded;
+}
+
+test('edits are in the journal, and are carried out again when the store is opened', async (t) => {
+  const directory = temporaryDirectory(t);
+  const state = await editedStore(directory, 3);
+  t.is(parseState(readFileSync(join(directory, 'state.json'))).generation, 7);
+  t.deepEqual(await loadedFrom(directory), state);
+  // And edits go on from there.
+  const store = await Store.open(directory);
+  const { model, carriedOut } = applyOperations(state.model, [addService('udp 192.0.2.1:54')]);
+  await store.commit({ ...state, generation: 11, model }, [{ generation: 11, operations: carriedOut }]);
+  await store.close();
+  t.deepEqual(await loadedFrom(directory), { ...state, generation: 11, model });
+});
+
+test('a journal that was cut off anywhere gives the edits before; the next one follows those', async (t) => {
+  const directory = temporaryDirectory(t);
+  await editedStore(directory, 3);
+  const path = journalIn(directory);
+  const whole = readFileSync(path);
+  const ends = [...whole.keys()].filter((at) => whole[at] === 0x0a);
+  for (let length = 0; length < whole.length; length += 61) {
+    writeFileSync(path, whole.subarray(0, length));
+    const complete = ends.filter((end) => end < length).length;
+    t.is((await loadedFrom(directory)).generation, 7 + complete, `${length} bytes`);
+    t.is(readFileSync(path).length, complete === 0 ? 0 : (ends[complete - 1] ?? 0) + 1);
+  }
+});
+
+test('a journal that is damaged before its end is refused and left as it is', async (t) => {
+  const directory = temporaryDirectory(t);
+  await editedStore(directory, 3);
+  const path = journalIn(directory);
+  const damaged = readFileSync(path, 'utf8').replace('"weight":2', '"weight":9');
+  writeFileSync(path, damaged);
+  const error = await openError(directory);
+  t.is(error.code, 'DATA_LOSS');
+  t.regex(error.message, /^journal .*journal-7 is damaged in line 2\. It was left as it is/);
+  t.is(readFileSync(path, 'utf8'), damaged);
+});
+
+test('a journal of another state file is refused', async (t) => {
+  const directory = temporaryDirectory(t);
+  await editedStore(directory, 1);
+  rmSync(join(directory, 'state.json'));
+  t.regex((await openError(directory)).message, /is of another state file than the one beside it \(line 1\)/);
+  writeFileSync(join(directory, 'state.json'), serializeState({ ...exampleState(), lineage: 'x', generation: 2 }));
+  t.regex((await openError(directory)).message, /is of another state file/);
+});
+
+test('when the journal has grown, the state file is written anew and the old journal goes', async (t) => {
+  const directory = temporaryDirectory(t);
+  const store = await Store.open(directory);
+  let state: State = { ...exampleState(), lineage: store.loaded.lineage };
+  const many = Array.from({ length: 5_000 }, (_, index) =>
+    addServer(web, `10.1.${index >> 8}.${index & 255 || 255}:${1000 + index}`, { method: 'FORWARDING_METHOD_NAT' }),
+  );
+  state = { ...state, model: applyOperations(state.model, many).model };
+  await store.save(state);
+  // Fewer operations than there are servers: they go to the journal, a megabyte each time.
+  const edits = many.map(({ addServer }) => ({ action: 'editServer' as const, editServer: addServer ?? null }));
+  for (let round = 0; round < 5; round++) {
+    const { model, carriedOut } = applyOperations(state.model, edits);
+    const generation = state.generation + 1;
+    state = { ...state, generation, model };
+    await store.commit(state, [{ generation, operations: carriedOut }]);
+  }
+  await store.close();
+  const written = parseState(readFileSync(join(directory, 'state.json'))).generation;
+  t.true(written > 7 && written <= state.generation, `${written}`);
+  t.deepEqual(
+    readdirSync(directory).filter((name) => name.startsWith('journal-')),
+    [`journal-${written}`],
+  );
+  t.deepEqual(await loadedFrom(directory), state);
 });
 
 test('one process at a time', async (t) => {

@@ -13,13 +13,17 @@ if (model.services.size === 0) {
     addServer(web, `10.0.${index >> 8}.${index & 255 || 255}:${1 + index}`, { method: 'FORWARDING_METHOD_NAT' }),
   );
   model = applyOperations(model, [addService(web), ...servers]).model;
+  await store.save({ lineage, generation: ++generation, model });
 }
 for (;;) {
   generation++;
   // The weight tells the generation, so that a mixture of two states would be seen.
-  model = applyOperations(model, [
+  const edited = applyOperations(model, [
     editServer(web, '10.0.0.1:2', { method: 'FORWARDING_METHOD_NAT', weight: generation }),
-  ]).model;
-  await store.save({ lineage, generation, model });
+  ]);
+  model = edited.model;
+  await store.commit({ lineage, generation, model }, [{ generation, operations: edited.carriedOut }]);
+  // Now and then the whole state is written meanwhile.
+  if (generation % 5 === 0) await store.save({ lineage, generation, model });
   process.stdout.write(`${generation}\n`);
 }
