@@ -8,6 +8,7 @@
 #include <set>
 
 #include "service/destination_cache.h"
+#include "service/spread.h"
 
 namespace fulcrum {
 
@@ -456,6 +457,7 @@ void Publisher::publish(Draft& draft, AnnouncementChange& change) {
     if (opened == nullptr) continue;
     opened->edits.reset();
     prepare_scheduler(opened->service);
+    prepare_spread(opened->service);
     auto service = std::make_shared<const VirtualService>(std::move(opened->service));
     next->services[draft.position.at(key)] = service;
     next->changed.push_back(std::move(service));
