@@ -319,26 +319,30 @@ bool Worker::may_start(const rte_mbuf* packet, const PacketView<F>& view, bool s
   }
 }
 
-// A packet that is no beginning and meets no entry: may it belong to a flow that has none? Then it is dealt with here.
+// A packet that is no beginning and meets no entry: may it belong to a flow that has none? Then that is adopted, or the
+// packet leaves here.
 template <Family F>
-bool Worker::go_on(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, uint32_t mark) {
+bool Worker::go_on(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, uint32_t mark,
+                   Found<F>& adopted) {
   if (!follows_spread<F>()) return false;
   const RealServer* server = spread_target(service, view.key);
   if (server == nullptr) return false;
-  // A reset begins nothing.
   constexpr bool kSloppy = true;
-  Found<F> adopted;
   if (may_start(packet, view, kSloppy)) adopted = adopt_flow(view.key, service, *server, mark);
-  if (adopted) {
-    take_in(packet, view, adopted);
-  } else {
-    forward_without_entry(packet, view, *server);
-  }
+  if (!adopted) forward_without_entry(packet, view, *server);
   return true;
 }
 
 template <Family F>
 void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
+  Found<F> made;
+  admit(packet, view, made);
+  if (made) take_in(packet, view, made);
+}
+
+// Makes an entry for a packet that meets none. If there is none to be made the packet leaves here.
+template <Family F>
+void Worker::admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made) {
   const auto& tuple = view.key.tuple;
   if (is_martian(tuple.source) || is_martian(tuple.destination)) return drop(packet, Verdict::kMartian);
   if (snapshot_->network->interface_of(packet->port, view.vlan) == kNoInterface)
@@ -355,7 +359,7 @@ void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
   };
   if (service == nullptr) return not_balanced();
   if (!may_start(packet, view, false)) {
-    if (go_on(packet, view, *service, mark.value)) return;
+    if (go_on(packet, view, *service, mark.value, made)) return;
     if (!snapshot_->tunables.is_sloppy(view.key.protocol) || !may_start(packet, view, true)) return not_balanced();
   }
   if (must_drop_packet()) return drop(packet, Verdict::kDropPacket);
@@ -367,7 +371,6 @@ void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
     if (const auto lacking = shortage<F>()) return turn_away(packet, view, *service, *lacking);
   const Choice choice = choose_server(*service, view.key, mark.value);
   if (choice.full) return drop(packet, Verdict::kTableFull);
-  Found<F> made;
   if (choice.server == nullptr) {
     // Found by its FTP control port only: not a service of this port.
     if (service->key.port == kFtpControlPort && tuple.destination_port.host() != kFtpControlPort) return not_balanced();
@@ -381,7 +384,6 @@ void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
   }
   if (!made) return turn_away(packet, view, *service);
   new_connections_.take(connection_budget());
-  take_in(packet, view, made);
 }
 
 }  // namespace fulcrum

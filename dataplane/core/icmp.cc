@@ -217,7 +217,8 @@ void Worker::error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<
 // LVS, schedule_icmp: as if the quoted connection began here, in state NONE. A TCP segment's flags are not quoted.
 template <Family F>
 bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote) {
-  const bool schedules = snapshot_->tunables.schedule_icmp != 0, follows = follows_spread<F>();
+  const bool schedules = snapshot_->tunables.schedule_icmp != 0;
+  const bool follows = quote.key.protocol == IpProtocol::kUdp ? spreads<F>() : follows_spread<F>();
   if (!schedules && !follows) return false;
   const auto& tuple = quote.key.tuple;
   const Mark mark = mark_of(*snapshot_->marks, view.key);

@@ -21,6 +21,8 @@ bool is_roomy(const ConnectionTable<F>& table) {
 
 TokenRate Worker::connection_budget() const {
   const uint64_t all = snapshot_->tunables.new_connections_per_second;
+  if (all == 0) [[likely]]
+    return {};
   return {all, (all + shared_.workers - 1) / shared_.workers, shared_.workers};
 }
 

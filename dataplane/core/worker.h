@@ -165,6 +165,8 @@ class Worker {
   bool hand_over(rte_mbuf* packet, uint32_t hash);
   template <Family F>
   [[gnu::noinline]] void handle_miss(rte_mbuf* packet, PacketView<F>& view);
+  template <Family F>
+  [[gnu::noinline]] void admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made);
   template <Family F, bool kIsReply>
   void handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
   template <Family F>
@@ -176,7 +178,7 @@ class Worker {
   template <Family F>
   bool may_start(const rte_mbuf* packet, const PacketView<F>& view, bool sloppy) const;
   template <Family F>
-  bool go_on(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, uint32_t mark);
+  bool go_on(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, uint32_t mark, Found<F>& adopted);
   template <Family F, bool kIsReply>
   void advance(Connection<F>& entry, ConnectionIndex index, const rte_mbuf* packet, const PacketView<F>& view);
   template <Family F>

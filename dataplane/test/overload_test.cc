@@ -258,12 +258,20 @@ TEST_CASE("overload: one-packet scheduling needs no room") {
 
 TEST_CASE("overload: errors about flows without an entry find their server") {
   Story story(kDirect, small());
+  story.configure({"-A -u 192.0.2.1:53 -s rr", "-a -u 192.0.2.1:53 -r 10.0.2.11 -g"});
+  const auto about_udp = [&] {
+    const Bytes reply = udp("192.0.2.1:53", client(10'000)).packet();
+    return server_of(story, icmp_error("198.51.100.254", "192.0.2.1", 3, 4, reply, 1400));
+  };
+  // UDP has no grace: any packet begins a flow.
+  CHECK(about_udp() == 0);
   fill(story);
   const std::vector<unsigned> servers = spread(story, 20);
   for (unsigned i = 0; i < 20; ++i) {
     const Bytes reply = tcp(kVip, client(10'000 + i), "A").packet();
     CHECK(server_of(story, icmp_error("198.51.100.254", "192.0.2.1", 3, 4, reply, 1400)) == servers[i]);
   }
+  CHECK(about_udp() == 11);
   check_accounts(story);
 }
 
