@@ -4,7 +4,7 @@
   'variables': {
     'dpdk_cflags': ['<!@(pkg-config --cflags libdpdk | sed "s/-I/-isystem /g")'],
     # net_ring has a C interface of its own (rte_eth_from_rings), which the in-memory ports of tests use.
-    'dpdk_libs': ['<!@(pkg-config --libs libdpdk)', '-lrte_net_ring'],
+    'dpdk_libs': ['<!@(pkg-config --libs libdpdk)', '-lrte_net_ring', '-lrte_bus_vdev'],
     'protobuf_libs': ['<!@(pkg-config --libs protobuf)'],
     'sanitize%': '',
   },

@@ -40,6 +40,19 @@ Address start_address(const std::string& text, const std::string& path) {
   return *parsed;
 }
 
+Faces faces_of(dataplane::Faces faces, const std::string& path) {
+  switch (faces) {
+    case dataplane::FACES_UNSPECIFIED:
+      return Faces::kAuto;
+    case dataplane::FACES_CLIENTS:
+      return Faces::kClients;
+    case dataplane::FACES_SERVERS:
+      return Faces::kServers;
+    default:
+      throw StartError(path + ": no such value");
+  }
+}
+
 MacAddress start_mac(const std::string& text, const std::string& path) {
   const auto parsed = parse_mac(text);
   if (!parsed) throw StartError(path + ": \"" + text + "\" is not a MAC address");
@@ -314,6 +327,7 @@ StartConfig start_config(const dataplane::StartConfig& message) {
     made.tx_queues = start_number(port.tx_queues(), 1024, path + ".tx_queues");
     made.rx_descriptors = start_number(port.rx_descriptors(), 32768, path + ".rx_descriptors");
     made.tx_descriptors = start_number(port.tx_descriptors(), 32768, path + ".tx_descriptors");
+    made.faces = faces_of(port.faces(), path + ".faces");
     if (!port.mac().empty()) made.mac = start_mac(port.mac(), path + ".mac");
     config.ports.push_back(std::move(made));
   }
@@ -558,6 +572,7 @@ void write(const PortStatistics& port, v1::Port* message) {
   message->set_mac(mac_text(port.mac));
   message->set_link_up(port.link_up);
   message->set_speed_mbps(port.speed_mbps);
+  message->set_rss_aligned(port.rss_aligned);
   message->set_rx_queues(port.rx_queues);
   message->set_tx_queues(port.tx_queues);
   message->set_mtu(port.mtu);

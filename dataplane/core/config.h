@@ -15,6 +15,9 @@
 
 namespace fulcrum {
 
+// Who is reached through a port, for the receive side scaling of devices that let it be set.
+enum class Faces : uint8_t { kAuto, kClients, kServers };
+
 enum class Hugepages : uint8_t { kAuto, kOn, kOff };
 
 struct PortConfig {
@@ -25,6 +28,7 @@ struct PortConfig {
   uint16_t tx_queues = 0;
   uint16_t rx_descriptors = 0;
   uint16_t tx_descriptors = 0;
+  Faces faces = Faces::kAuto;  // kAuto: clients, if a default route leaves by it, or if it is the only port
   std::optional<MacAddress> mac;
 };
 

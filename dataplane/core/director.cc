@@ -86,15 +86,16 @@ void Worker::handle_unusual(rte_mbuf* packet, uint64_t mac, bool must_steer, boo
 template <Family F>
 bool Worker::steer(rte_mbuf* packet, const FlowKey<F>& key) {
   const auto& tuple = key.tuple;
-  if (local(tuple.destination) != nullptr) return hand_over(packet, owner_hash(tuple.source, tuple.source_port));
+  if (local(tuple.destination) != nullptr)
+    return hand_over(packet, shared_.client_hash(tuple.source, tuple.source_port));
   if (local(tuple.source) != nullptr ||
       snapshot_->is_nat_endpoint(Address::from(tuple.source), tuple.source_port.host()))
-    return hand_over(packet, owner_hash(tuple.destination, tuple.destination_port));
+    return hand_over(packet, shared_.client_hash(tuple.destination, tuple.destination_port));
   if (!snapshot_->marks->empty()) {
     if (mark_of(*snapshot_->marks, key).value != 0)
-      return hand_over(packet, owner_hash(tuple.source, tuple.source_port));
+      return hand_over(packet, shared_.client_hash(tuple.source, tuple.source_port));
     if (mark_of(*snapshot_->marks, FlowKey<F>{tuple.reversed(), key.protocol}).value != 0)
-      return hand_over(packet, owner_hash(tuple.destination, tuple.destination_port));
+      return hand_over(packet, shared_.client_hash(tuple.destination, tuple.destination_port));
   }
   return false;  // routed, no connection: any worker will do
 }

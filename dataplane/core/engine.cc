@@ -21,6 +21,7 @@
 
 #include "core/dpdk_compat.h"
 #include "core/eal.h"
+#include "core/port_alignment.h"
 #include "net/fragment_limit.h"
 
 namespace fulcrum {
@@ -174,6 +175,8 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
       }
       port.negotiate(shared_.workers);
     }
+    steering_ = align_ports(config_, ports_);
+    shared_.steering = steering_.get();
     for (const auto& port : ports_) {
       port->configure(shared_.buffers);
       port->start();
@@ -533,6 +536,7 @@ std::vector<PortStatistics> Engine::ports() const {
     of.device = port->config().device;
     of.driver = port->driver();
     of.mac = port->mac();
+    of.rss_aligned = port->is_aligned();
     of.rx_queues = port->rx_queues();
     of.tx_queues = port->tx_queues();
     of.mtu = port->config().mtu;

@@ -18,6 +18,7 @@ struct PortStatistics {
   std::string name, device, driver;
   MacAddress mac{};
   bool link_up = false;
+  bool rss_aligned = false;
   uint32_t speed_mbps = 0;
   uint16_t rx_queues = 0, tx_queues = 0, mtu = 0;
   uint64_t rx_packets = 0, tx_packets = 0, rx_bytes = 0, tx_bytes = 0, rx_missed = 0, rx_errors = 0, tx_errors = 0,
@@ -113,6 +114,7 @@ class Engine {
   StartConfig config_;
   KernelSilence silence_;
   std::vector<std::unique_ptr<Port>> ports_;
+  std::unique_ptr<RssSteering> steering_;
   std::shared_ptr<Network> network_;
   Shared shared_;
   rte_mempool* control_buffers_ = nullptr;

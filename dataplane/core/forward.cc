@@ -125,7 +125,8 @@ void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, u
   strip_to(packet, ip);
   const bool is_ipv4 = ip[0] >> 4 == 4;
   unsigned limit = hop.mtu, longest = limit;
-  if (const unsigned came_in = fragment_limit(packet); came_in != 0) {
+  const FragmentsSeen seen = fragments_seen(packet);
+  if (const unsigned came_in = seen.longest; came_in != 0) {
     longest = std::min(limit, came_in);
     // Every IPv6 link carries 1,280 bytes: between these two it is one piece that has a Fragment header (as LVS does,
     // though RFC 8021 would have none).
@@ -135,7 +136,7 @@ void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, u
   rte_mbuf* pieces[kMaxFragments];
   const unsigned count =
       is_ipv4 ? cut_ipv4(packet, limit, *shared_.buffers, pieces)
-              : cut_ipv6(packet, limit, be32{static_cast<uint32_t>(rte_rdtsc())}, *shared_.buffers, pieces);
+              : cut_ipv6(packet, limit, seen, be32{static_cast<uint32_t>(rte_rdtsc())}, *shared_.buffers, pieces);
   if (count == 0) return lose(packet, verdict, Verdict::kNoBuffer);
   rte_pktmbuf_free(packet);
   for (unsigned i = 0; i < count; ++i) {

@@ -27,17 +27,29 @@ void blank_uncopied_options(uint8_t* options, unsigned bytes) {
   }
 }
 
+// So many bytes of payload in the first piece, and in each that follows.
+struct Parts {
+  unsigned first = 0, next = 0;
+};
+
+// The longest that an MTU, or a buffer, takes.
+Parts longest_parts(unsigned mtu, unsigned header_bytes, const rte_mempool& buffers) {
+  const unsigned room = rte_pktmbuf_data_room_size(const_cast<rte_mempool*>(&buffers)) - unsigned{RTE_PKTMBUF_HEADROOM};
+  const unsigned most = std::min(mtu, room);
+  if (most < header_bytes + 8) return {};
+  const unsigned part = (most - header_bytes) / 8 * 8;
+  return {part, part};
+}
+
 // One buffer a piece: room for `header_bytes`, then its part of the payload, which begins `payload_at` bytes into
 // `packet`. finish(header, offset, part, is_last) writes the header.
 template <typename Finish>
-unsigned cut(const rte_mbuf* packet, unsigned payload_at, unsigned payload, unsigned header_bytes, unsigned mtu,
+unsigned cut(const rte_mbuf* packet, unsigned payload_at, unsigned payload, unsigned header_bytes, Parts parts,
              rte_mempool& buffers, rte_mbuf** pieces, Finish&& finish) {
-  const unsigned most = std::min(mtu, rte_pktmbuf_data_room_size(&buffers) - unsigned{RTE_PKTMBUF_HEADROOM});
-  if (most < header_bytes + 8) return 0;
-  const unsigned step = (most - header_bytes) / 8 * 8;
+  if (parts.first == 0) return 0;
   ChainReader reader(packet, payload_at);
   unsigned count = 0;
-  for (unsigned offset = 0; offset < payload; offset += step, ++count) {
+  for (unsigned offset = 0, step = parts.first; offset < payload; offset += step, step = parts.next, ++count) {
     const unsigned part = std::min(step, payload - offset);
     rte_mbuf* piece = count < kMaxFragments ? rte_pktmbuf_alloc(&buffers) : nullptr;
     auto* room =
@@ -92,7 +104,8 @@ unsigned cut_ipv4(rte_mbuf* packet, unsigned mtu, rte_mempool& buffers, rte_mbuf
   const auto ip = load_unaligned<Ipv4Header>(whole);
   const unsigned header_bytes = ip.header_bytes();
   const uint16_t word = ip.fragment.host();
-  return cut(packet, header_bytes, ip.total_length.host() - header_bytes, header_bytes, mtu, buffers, pieces,
+  return cut(packet, header_bytes, ip.total_length.host() - header_bytes, header_bytes,
+             longest_parts(mtu, header_bytes, buffers), buffers, pieces,
              [&](uint8_t* room, unsigned offset, unsigned part, bool is_last) {
                std::memcpy(room, whole, header_bytes);
                if (offset != 0) blank_uncopied_options(room + kIpv4Bytes, header_bytes - kIpv4Bytes);
@@ -106,14 +119,20 @@ unsigned cut_ipv4(rte_mbuf* packet, unsigned mtu, rte_mempool& buffers, rte_mbuf
              });
 }
 
-unsigned cut_ipv6(rte_mbuf* packet, unsigned mtu, be32 id, rte_mempool& buffers, rte_mbuf** pieces) {
+unsigned cut_ipv6(rte_mbuf* packet, unsigned mtu, const FragmentsSeen& seen, be32 id, rte_mempool& buffers,
+                  rte_mbuf** pieces) {
   const auto* whole = rte_pktmbuf_mtod(packet, const uint8_t*);
   const auto ip = load_unaligned<Ipv6Header>(whole);
   unsigned next_header_at = 0;
   const unsigned kept = unfragmentable_bytes(whole, packet->data_len, next_header_at);
   if (kept == 0 || ip.total_length() < kept) return 0;
-  const unsigned header_bytes = kept + kIpv6FragmentBytes;
-  return cut(packet, kept, ip.total_length() - kept, header_bytes, mtu, buffers, pieces,
+  const unsigned header_bytes = kept + kIpv6FragmentBytes, payload = ip.total_length() - kept;
+  Parts parts = longest_parts(mtu, header_bytes, buffers);
+  if (seen.part != 0 && payload >= seen.payload) {
+    const Parts came = {seen.part + payload - seen.payload, seen.part};
+    if (came.first <= parts.first && came.first % 8 == 0) parts = came;
+  }
+  return cut(packet, kept, payload, header_bytes, parts, buffers, pieces,
              [&](uint8_t* room, unsigned offset, unsigned part, bool is_last) {
                std::memcpy(room, whole, kept);
                Ipv6FragmentHeader fragment{};

@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "net/byte_order.h"
+#include "net/fragment_limit.h"
 
-struct rte_mbuf;
 struct rte_mempool;
 
 namespace fulcrum {
@@ -24,7 +24,10 @@ void strip_to(rte_mbuf* packet, uint8_t* at);
 
 // DF is as in the datagram; a fragment's pieces are fragments of the same datagram.
 unsigned cut_ipv4(rte_mbuf* packet, unsigned mtu, rte_mempool& buffers, rte_mbuf** pieces);
-// As its sender does it: not for what has a Fragment header already.
-unsigned cut_ipv6(rte_mbuf* packet, unsigned mtu, be32 id, rte_mempool& buffers, rte_mbuf** pieces);
+// As its sender does it: not for what has a Fragment header already. As LVS, what came in equal pieces leaves in pieces
+// of the same length, if the link and 1,280 bytes take them; a tunnel's header makes the first one longer. One piece
+// has a Fragment header, too.
+unsigned cut_ipv6(rte_mbuf* packet, unsigned mtu, const FragmentsSeen& seen, be32 id, rte_mempool& buffers,
+                  rte_mbuf** pieces);
 
 }  // namespace fulcrum

@@ -286,7 +286,7 @@ bool Worker::pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const T
   const unsigned have = static_cast<unsigned>(message.size()) - kIcmpBytes - tunnel.inner_offset;
   FlowKey<kInner> key;
   if (have < sizeof(IpHeaderOf<kInner>) || read_flow<kInner>(inner, have, key) == nullptr) return false;
-  if (must_steer && hand_over(packet, owner_hash(key.tuple.source, key.tuple.source_port))) return true;
+  if (must_steer && hand_over(packet, shared_.client_hash(key.tuple.source, key.tuple.source_port))) return true;
   const Found<kInner> found = lane<kInner>().table.find(key);
   if (!found || found.is_reply || found.entry->method() != ForwardingMethod::kTun) return false;
   ServerLine& server = shared_.servers[found.entry->server];

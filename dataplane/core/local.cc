@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/forward.h"
+#include "net/chain.h"
 #include "net/checksum.h"
 
 namespace fulcrum {
@@ -283,9 +284,9 @@ void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint com
   if (!error_allowed()) return drop(packet, Verdict::kErrorRateLimited);
   rte_mbuf* error = rte_pktmbuf_alloc(shared_.buffers);
   if (error == nullptr) return drop(packet, Verdict::kNoBuffer);
-  const unsigned have =
-      rte_pktmbuf_data_len(packet) - static_cast<unsigned>(view.ip - rte_pktmbuf_mtod(packet, const uint8_t*));
-  const unsigned quoted = std::min({unsigned{view.total_length}, longest_quote<F>(), have});
+  const auto ip_at = static_cast<unsigned>(view.ip - rte_pktmbuf_mtod(packet, const uint8_t*));
+  const unsigned quoted =
+      std::min({unsigned{view.total_length}, longest_quote<F>(), rte_pktmbuf_pkt_len(packet) - ip_at});
   using Header = IpHeaderOf<F>;
   auto* ip =
       reinterpret_cast<Header*>(rte_pktmbuf_append(error, static_cast<uint16_t>(sizeof(Header) + kIcmpBytes + quoted)));
@@ -294,7 +295,7 @@ void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint com
   write_ip(*ip, kIcmpBytes + quoted, {traffic_class, false}, own_icmp<F>(), own, sender);
   auto& icmp = *reinterpret_cast<Icmpv6Header*>(ip + 1);
   icmp = {complaint.type, complaint.code, be16{}, be32::from_host(detail)};
-  std::memcpy(&icmp + 1, view.ip, quoted);
+  ChainReader(packet, ip_at).read(reinterpret_cast<uint8_t*>(&icmp + 1), quoted);
   icmp.checksum = icmp_checksum<F>(*ip, &icmp, kIcmpBytes + quoted);
   count_own_error(view, sizeof(Header) + kIcmpBytes + quoted);
   drop(packet, verdict);

@@ -7,6 +7,7 @@
 #include <rte_ring.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "core/eal.h"
@@ -16,6 +17,8 @@ namespace fulcrum {
 namespace {
 constexpr unsigned kMemoryRing = 8192;
 constexpr uint64_t kWantedRss = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+// Without these the ports have no part in the hash.
+constexpr uint64_t kPortRss = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP;
 
 // These make exactly the queues that their arguments ask for, and receive on every one.
 bool has_fixed_queues(const std::string& driver) {
@@ -76,6 +79,9 @@ void Port::negotiate(uint32_t workers) {
     tx_queues_ = config_.tx_queues;
   }
   rss_ = rx_queues_ > 1 ? info.flow_type_rss_offloads & kWantedRss : 0;
+  redirection_entries_ = info.reta_size;
+  // Drivers that do not say mean the usual length.
+  rss_key_.assign(info.hash_key_size != 0 ? info.hash_key_size : RssSteering::kKeyBytes, 0);
   if (config_.rx_descriptors != 0) rx_descriptors_ = config_.rx_descriptors;
   if (config_.tx_descriptors != 0) tx_descriptors_ = config_.tx_descriptors;
   if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx_descriptors_, &tx_descriptors_); error != 0)
@@ -85,6 +91,37 @@ void Port::negotiate(uint32_t workers) {
   rx_offloads_ = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
   for (uint64_t bit = 1; bit != 0; bit <<= 1)
     if ((rx_offloads_ & bit) != 0) offloads_.push_back(rte_eth_dev_rx_offload_name(bit));
+}
+
+unsigned Port::rss_bits(uint32_t workers) const {
+  const bool can = (rss_ & kPortRss) == kPortRss && rx_queues_ == workers &&
+                   std::has_single_bit(redirection_entries_) && rss_key_.size() >= RssSteering::kKeyBytes;
+  if (!can) return 0;
+  const auto bits = static_cast<unsigned>(std::bit_width(redirection_entries_)) - 1;
+  return bits < RssSteering::kLeastBits ? 0 : std::min(bits, RssSteering::kMostBits);
+}
+
+void Port::align(const RssSteering& steering, ClientEnd end, uint32_t workers) {
+  // What a longer key has beyond is for inputs longer than two endpoints.
+  const RssSteering::Key key = steering.key(end);
+  std::copy(key.begin(), key.end(), rss_key_.begin());
+  rss_queues_ = steering.table(redirection_entries_, workers);
+}
+
+void Port::set_redirection() {
+  std::vector<rte_eth_rss_reta_entry64> table((redirection_entries_ + RTE_ETH_RETA_GROUP_SIZE - 1) /
+                                              RTE_ETH_RETA_GROUP_SIZE);
+  for (uint32_t entry = 0; entry < redirection_entries_; ++entry) {
+    auto& group = table[entry / RTE_ETH_RETA_GROUP_SIZE];
+    group.mask |= uint64_t{1} << entry % RTE_ETH_RETA_GROUP_SIZE;
+    group.reta[entry % RTE_ETH_RETA_GROUP_SIZE] = rss_queues_[entry];
+  }
+  rte_eth_rss_conf hash{};
+  hash.rss_key = rss_key_.data();
+  hash.rss_key_len = static_cast<uint8_t>(rss_key_.size());
+  hash.rss_hf = rss_;
+  aligned_ = rte_eth_dev_rss_hash_update(id_, &hash) == 0 &&
+             rte_eth_dev_rss_reta_update(id_, table.data(), static_cast<uint16_t>(redirection_entries_)) == 0;
 }
 
 void Port::configure(rte_mempool* buffers) {
@@ -129,6 +166,7 @@ void Port::configure(rte_mempool* buffers) {
 void Port::start() {
   if (const int error = rte_eth_dev_start(id_); error != 0) fail("does not start", error);
   started_ = true;
+  if (!rss_queues_.empty()) set_redirection();
   // Neighbour discovery asks groups (RFC 4861). A device that cannot be told so gets all of its link anyway.
   rte_eth_allmulticast_enable(id_);
   rte_ether_addr own{};

@@ -12,6 +12,8 @@
 #include "core/clock.h"
 #include "core/messages.h"
 #include "forward/tunnel.h"
+#include "net/owner.h"
+#include "net/rss.h"
 #include "service/snapshot.h"
 #include "service/threshold.h"
 
@@ -93,7 +95,8 @@ struct Shared {
   std::atomic<const Snapshot*> snapshot{nullptr};
   rte_rcu_qsbr* quiescence = nullptr;
   rte_mempool* buffers = nullptr;
-  std::vector<PortRuntime> ports;  // by port id; holes have no queues
+  const RssSteering* steering = nullptr;  // who owns a client's flows; null: owner_hash() says so
+  std::vector<PortRuntime> ports;         // by port id; holes have no queues
   AdjacencyTable* adjacencies = nullptr;
   ServerLine* servers = nullptr;         // kServerSlots, control side writes
   LoadView::Line* totals = nullptr;      // kServerSlots, workers add, relaxed
@@ -105,6 +108,12 @@ struct Shared {
   std::vector<rte_ring*> handover;
   std::vector<rte_ring*> transmit;
   std::vector<rte_ring*> mailboxes;  // Command, one producer at a time
+
+  // Of a client's flows, for owner_of().
+  template <typename AnyAddress>
+  uint32_t client_hash(const AnyAddress& client, be16 port) const {
+    return steering == nullptr ? owner_hash(client, port) : steering->hash(client, port);
+  }
 
   LoadView loads() const { return LoadView(totals, changes); }
   // After every change of a server's totals, or of its flag.

@@ -88,10 +88,11 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
   }
   transmit_.resize(shared_.ports.size());
   handover_.resize(shared_.workers);
-  for (auto& staged : handover_) staged.reserve(4 * kBurst);
   for (const PortRuntime& port : shared_.ports)
     for (uint16_t queue = 0; queue < port.rx_queues; ++queue)
       if (queue % shared_.workers == id_) owned_queues_.push_back(uint32_t{port.id} << 16 | queue);
+  // What one round over the queues may bring, each burst once more where it completes datagrams.
+  for (auto& staged : handover_) staged.reserve(2 * kBurst * std::max<size_t>(owned_queues_.size(), 1));
   return true;
 }
 

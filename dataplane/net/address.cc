@@ -56,8 +56,8 @@ bool Address::is_unicast() const {
   return bytes[0] != 0 && bytes[0] < 224;
 }
 
-uint32_t Address::fold() const {
-  if (family == Family::kIpv4) return v4().host();
+uint32_t Address::fold(Family as) const {
+  if (as == Family::kIpv4) return v4().host();
   uint32_t folded = 0;
   for (int word = 0; word < 4; ++word) folded ^= load_unaligned<uint32_t>(bytes.data() + 4 * word);
   return swap_bytes(folded);

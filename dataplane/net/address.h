@@ -67,7 +67,9 @@ struct Address {
   bool is_unicast() const;
   bool is_unspecified() const;
   // LVS's fold(): IPv4 as a number read big-endian; IPv6 the XOR of its four words read so (semantics of dh, sh, mh).
-  uint32_t fold() const;
+  uint32_t fold() const { return fold(family); }
+  // As an address of that family: of an IPv6 address IPv4 sees the first word.
+  uint32_t fold(Family as) const;
   constexpr bool operator==(const Address&) const = default;
 };
 

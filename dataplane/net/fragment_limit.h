@@ -10,35 +10,39 @@
 
 namespace fulcrum {
 
+// The fragments that a datagram came in.
+struct FragmentsSeen {
+  uint16_t longest = 0;        // in bytes, IP headers included; 0: the packet came whole
+  uint16_t part = 0;           // what all but the last carry, which carries no more; 0: they differ, or it was only one
+  uint16_t payload = 0;        // what all of them carry
+  uint16_t dont_fragment = 0;  // 1: the longest had DF set
+};
+
 namespace fragment_limit_parts {
 inline int field_offset = -1;
 inline uint64_t flag = 0;  // in ol_flags, which every allocation clears, unlike the field
-inline constexpr uint32_t kDontFragment = 1u << 16;
 }  // namespace fragment_limit_parts
 
 // Reserves the field, once a process; EAL must run. False: no room in the mbuf.
 bool register_fragment_limit();
 
-// `bytes`: of the longest IP fragment, headers included. `dont_fragment`: it had DF set.
-inline void set_fragment_limit(rte_mbuf* packet, uint16_t bytes, bool dont_fragment) {
+inline void set_fragments_seen(rte_mbuf* packet, const FragmentsSeen& seen) {
   using namespace fragment_limit_parts;
   if (field_offset < 0) return;
-  *RTE_MBUF_DYNFIELD(packet, field_offset, uint32_t*) = bytes | (dont_fragment ? kDontFragment : 0);
+  *RTE_MBUF_DYNFIELD(packet, field_offset, FragmentsSeen*) = seen;
   packet->ol_flags |= flag;
 }
 
-// 0: the packet came whole.
-inline unsigned fragment_limit(const rte_mbuf* packet) {
+inline FragmentsSeen fragments_seen(const rte_mbuf* packet) {
   using namespace fragment_limit_parts;
   if ((packet->ol_flags & flag) == 0) [[likely]]
-    return 0;
-  return static_cast<uint16_t>(*RTE_MBUF_DYNFIELD(packet, field_offset, const uint32_t*));
+    return {};
+  return *RTE_MBUF_DYNFIELD(packet, field_offset, const FragmentsSeen*);
 }
 
-inline bool fragments_had_dont_fragment(const rte_mbuf* packet) {
-  using namespace fragment_limit_parts;
-  return (packet->ol_flags & flag) != 0 &&
-         (*RTE_MBUF_DYNFIELD(packet, field_offset, const uint32_t*) & kDontFragment) != 0;
-}
+// 0: the packet came whole.
+inline unsigned fragment_limit(const rte_mbuf* packet) { return fragments_seen(packet).longest; }
+
+inline bool fragments_had_dont_fragment(const rte_mbuf* packet) { return fragments_seen(packet).dont_fragment != 0; }
 
 }  // namespace fulcrum

@@ -170,7 +170,9 @@ bool Reassembler::parse_ipv6(const uint8_t* ip, unsigned have, unsigned whole, F
   fragment.ecn = header.traffic_class() & kEcnMask;
   fragment.more = (word & kIpv6MoreFragments) != 0;
   fragment.is_fragment = true;
-  return true;
+  // All headers are in the first fragment (RFC 8200 section 4.5, RFC 7112).
+  const bool is_tcp = static_cast<IpProtocol>(cut.next_header) == IpProtocol::kTcp;
+  return !is_tcp || fragment.offset != 0 || fragment.length >= sizeof(TcpHeader);
 }
 
 bool Reassembler::parse(const rte_mbuf* packet, const uint8_t* ip, Fragment& fragment) {
@@ -312,6 +314,7 @@ Reassembler::Result Reassembler::add(rte_mbuf* packet, uint8_t* ip, uint32_t lin
     // By itself, whatever else has the same id (RFC 6946 section 4).
     const auto ip_at = static_cast<unsigned>(ip - rte_pktmbuf_mtod(packet, uint8_t*));
     remove_fragment_header(packet, ip_at, fragment.fragment_header_at, fragment.next_header_at);
+    set_fragments_seen(packet, {fragment.ip_length, 0, static_cast<uint16_t>(fragment.length), 0});
     return {Outcome::kComplete, {}, packet, rte_pktmbuf_mtod_offset(packet, uint8_t*, ip_at), 1};
   }
   const uint32_t bucket = hash(fragment.key);
@@ -395,6 +398,15 @@ Reassembler::Result Reassembler::insert(Index index, rte_mbuf* packet, const uin
   return {Outcome::kHeld, {}, nullptr, nullptr, 0};
 }
 
+// What every piece but the last carries; 0 if that differs.
+uint16_t Reassembler::common_part(const Datagram& datagram) const {
+  const uint16_t part = pieces_[datagram.first].length;
+  for (Index at = datagram.first; at != kNone; at = pieces_[at].next) {
+    if (pieces_[at].length > part || (pieces_[at].length < part && pieces_[at].next != kNone)) return 0;
+  }
+  return part;
+}
+
 // All pieces as one packet, whose headers are still the first fragment's.
 rte_mbuf* Reassembler::chain(Datagram& datagram, unsigned& ip_at) {
   rte_mbuf* whole = nullptr;
@@ -447,9 +459,10 @@ Reassembler::Result Reassembler::complete(Index index, FragmentLosses& losses) {
     return {Outcome::kDropped, FragmentDrop::kMalformed, nullptr, nullptr, 0};
   }
   unsigned ip_at = 0;
+  const FragmentsSeen seen = {datagram.longest, common_part(datagram), static_cast<uint16_t>(datagram.length),
+                              datagram.longest_dont_fragment};
+  const bool congestion = ecn_has_congestion(datagram.ecn_seen);
   rte_mbuf* packet = chain(datagram, ip_at);
-  const uint16_t longest = datagram.longest;
-  const bool dont_fragment = datagram.longest_dont_fragment, congestion = ecn_has_congestion(datagram.ecn_seen);
   remove(index);
 
   if (!is_ipv4) remove_fragment_header(packet, ip_at, headers.fragment_header_at, headers.next_header_at);
@@ -471,7 +484,7 @@ Reassembler::Result Reassembler::complete(Index index, FragmentLosses& losses) {
     header.payload_length = be16::from_host(static_cast<uint16_t>(total - kIpv6Bytes));
     if (congestion) header.version_class_flow = be32::from_host(header.version_class_flow.host() | kCe << 20);
   }
-  set_fragment_limit(packet, longest, dont_fragment);
+  set_fragments_seen(packet, seen);
   return {Outcome::kComplete, {}, packet, ip, fragments};
 }
 

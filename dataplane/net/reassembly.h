@@ -44,7 +44,7 @@ class Reassembler {
     Outcome outcome = Outcome::kDropped;
     FragmentDrop reason = FragmentDrop::kMalformed;  // of kDropped
     // Of kComplete: the datagram, with whatever stood before the first fragment's IP header. Its first buffer holds at
-    // least kContiguousBytes of the datagram, or all of it. fragment_limit() is set.
+    // least kContiguousBytes of the datagram, or all of it. fragments_seen() is set.
     rte_mbuf* packet = nullptr;
     uint8_t* ip = nullptr;
     unsigned fragments = 0;  // of kComplete: so many packets became this one
@@ -186,6 +186,7 @@ class Reassembler {
 
   Result insert(Index datagram, rte_mbuf* packet, const uint8_t* ip, const Fragment& fragment, FragmentLosses& losses);
   Result complete(Index datagram, FragmentLosses& losses);
+  uint16_t common_part(const Datagram& datagram) const;
   rte_mbuf* chain(Datagram& datagram, unsigned& ip_at);
   Result drop(rte_mbuf* packet, FragmentDrop reason, FragmentLosses& losses);
   // The datagram's fragments die, and `packet` with them.

@@ -412,6 +412,7 @@ TEST_CASE("engine: overload of a worker is told when it begins and when it ends,
   budget.kind = Operation::Kind::kSetTunables;
   budget.tunables.new_connections_per_second = 20;
   running.publish({budget});
+  running.drain();  // the VIP's announcement
   std::vector<Bytes> flood;
   for (unsigned port = 2000; port < 2200; ++port) flood.push_back(tcp(client(port), "192.0.2.1:80", "S").frame());
   running.put(Side::kClient, flood);

@@ -16,12 +16,13 @@ using namespace fulcrum::test;
 namespace {
 
 // The pieces of a datagram; `segment` bytes of it in each buffer.
-std::vector<Bytes> cut(const Bytes& packet, unsigned mtu, size_t segment = 2048, uint32_t id = 0x8765) {
+std::vector<Bytes> cut(const Bytes& packet, unsigned mtu, size_t segment = 2048, uint32_t id = 0x8765,
+                       const FragmentsSeen& seen = {}) {
   const unsigned before = rte_mempool_in_use_count(test_buffers());
   rte_mbuf* whole = buffers_of(packet, segment);
   rte_mbuf* pieces[kMaxFragments];
   const unsigned count = packet[0] >> 4 == 4 ? cut_ipv4(whole, mtu, *test_buffers(), pieces)
-                                             : cut_ipv6(whole, mtu, be32::from_host(id), *test_buffers(), pieces);
+                                             : cut_ipv6(whole, mtu, seen, be32::from_host(id), *test_buffers(), pieces);
   std::vector<Bytes> all;
   for (unsigned i = 0; i < count; ++i) {
     CHECK(pieces[i]->nb_segs == 1);
@@ -168,6 +169,25 @@ TEST_CASE("fragments: IPv6 headers that routers look at go with every piece") {
   CHECK(first_at(cut(builder.extension(60, kOptions).packet(), 1280)) == 72);
   CHECK(cut(builder.packet(), 1280, 80).empty());  // headers must be in the first buffer
   CHECK(cut(datagram6(1900).fragment(0, true).packet(), 1280).empty());
+}
+
+// As LVS: the pieces of IPv6 keep the length in which they came; a tunnel's header makes the first one longer.
+TEST_CASE("fragments: IPv6 in pieces as they came") {
+  const auto parts_of = [](const std::vector<Bytes>& pieces) {
+    std::vector<size_t> parts;
+    for (const Bytes& piece : pieces) parts.push_back(piece.size() - 48);
+    return parts;
+  };
+  const Bytes whole = datagram6(1000).packet();  // 1008 bytes of payload
+  using Sizes = std::vector<size_t>;
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 480, 1008, 0})) == Sizes{480, 480, 48});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 480, 968, 0})) == Sizes{520, 480, 8});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 480, 960, 0})) == Sizes{528, 480});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 480, 963, 0})) == Sizes{1008});  // no multiple of eight
+  CHECK(parts_of(cut(whole, 500, 2048, 1, {528, 480, 1008, 0})) == Sizes{448, 448, 112});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 0, 1008, 0})) == Sizes{1008});
+  const Bytes only = cut(whole, 1280, 2048, 1).at(0);
+  CHECK(to_hex(Bytes(only.begin() + 40, only.begin() + 48)) == "1100000000000001");
 }
 
 // By anything that is cut here, taken up in any order there.

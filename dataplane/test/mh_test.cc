@@ -136,6 +136,7 @@ TEST_CASE("mh: IPv6 clients and servers by the XOR of the address's words") {
   story.add(11).add(12).add(13);
   const std::string by_ipv4 = story.choose(100, Clients{"198.51.100.1", 0, 1});
   VirtualService service = story.service();
+  service.key.address = Address::parse("2001:db8::1").value();
   for (RealServer& server : service.servers) {
     const uint32_t fold = server.key.address.v4().host();
     server.key.address = Address::parse("2001:db8::").value();
@@ -154,6 +155,20 @@ TEST_CASE("mh: IPv6 clients and servers by the XOR of the address's words") {
     store_unaligned(request.source.bytes.data() + 4, be32::from_host(fold ^ 0x20010db8).raw);
     REQUIRE(schedulers::mh.choose(state, service, story.loads(), request) == expected);
   }
+}
+
+TEST_CASE("mh: an IPv4 service reads the first word of a server's IPv6 address") {
+  ScheduleStory story("mh");
+  story.add(11).add(12);
+  VirtualService service = story.service();
+  service.key.address = Address::parse("192.0.2.1").value();
+  RealServer& tunnel_end = service.servers.back();
+  const be32 word = tunnel_end.key.address.v4();
+  tunnel_end.key.address = Address::parse("::5").value();
+  store_unaligned(tunnel_end.key.address.bytes.data(), word.raw);
+  service.table.reset();
+  prepare_scheduler(service);
+  CHECK(*service.table == *story.service().table);
 }
 
 TEST_CASE("mh: every slot is taken, in shares as exact as whole turns can be") {

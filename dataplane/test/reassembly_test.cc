@@ -43,6 +43,7 @@ class Bench {
       ip_at = static_cast<size_t>(result.ip - rte_pktmbuf_mtod(result.packet, uint8_t*));
       fragments = result.fragments;
       limit = fragment_limit(result.packet);
+      seen = fragments_seen(result.packet);
       had_dont_fragment = fragments_had_dont_fragment(result.packet);
       contiguous = result.packet->data_len;
       CHECK(rte_mbuf_check(result.packet, 1, &why) == 0);
@@ -71,6 +72,7 @@ class Bench {
   size_t ip_at = 0, contiguous = 0;
   unsigned fragments = 0, limit = 0;
   bool had_dont_fragment = false;
+  FragmentsSeen seen;
 
  private:
   const char* why = nullptr;
@@ -215,13 +217,36 @@ TEST_CASE("reassembly: an atomic fragment passes at once, and leaves others of i
   const Bytes plain = builder.frame();
   CHECK(bench.add(builder.fragment(0, false).frame()) == Outcome::kComplete);
   CHECK(bench.whole == plain);
-  CHECK(bench.limit == 0);
+  CHECK(bench.limit == plain.size() - kEthernet + 8);  // it leaves as it came
   CHECK(bench.add(piece(true, 16, 5, false)) == Outcome::kComplete);
   CHECK(bench.whole.size() == kEthernet + 40 + 21);
   // Empty, and without any payload at all.
   CHECK(bench.add(PacketBuilder("2001:db8:aa::1", "2001:db8:ff::1", 59).fragment(0, false).frame()) ==
         Outcome::kComplete);
   CHECK(bench.whole.size() == kEthernet + 40);
+}
+
+TEST_CASE("reassembly: what fragments all but the last carry, if that is the same") {
+  const auto part_of = [](std::vector<Bytes> frames) {
+    Bench bench;
+    REQUIRE(bench.add_all(frames) == Outcome::kComplete);
+    return bench.seen.part;
+  };
+  CHECK(part_of(datagram6(1000).fragments(480)) == 480);
+  CHECK(part_of(reversed(datagram6(1000).fragments(1000))) == 1000);
+  CHECK(part_of({piece(true, 0, 16, true), piece(true, 16, 24, true), piece(true, 40, 3, false)}) == 0);
+  CHECK(part_of({piece(true, 0, 16, true), piece(true, 16, 17, false)}) == 0);
+  CHECK(part_of({piece(true, 0, 16, true), piece(true, 16, 16, false)}) == 16);
+}
+
+// RFC 8200 section 4.5: all headers are in the first fragment.
+TEST_CASE("reassembly: a first IPv6 fragment without all of its TCP header is malformed") {
+  Bench bench;
+  const PacketBuilder segment = tcp("[2001:db8:aa::1]:7", "[2001:db8:ff::1]:80", "A").payload_size(100).id(77);
+  CHECK(bench.add(segment.fragments(16)[0]) == Outcome::kDropped);
+  CHECK(bench.lost(FragmentDrop::kMalformed) == 1);
+  CHECK(bench.add_all(segment.fragments(24)) == Outcome::kComplete);
+  CHECK(bench.whole == segment.frame());
 }
 
 TEST_CASE("reassembly: what is no fragment is handed back as it is") {

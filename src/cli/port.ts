@@ -29,6 +29,7 @@ function portView(port: Port__Output): View {
     mac: port.mac,
     link_up: port.linkUp,
     speed_mbps: port.speedMbps,
+    rss_aligned: port.rssAligned,
     rx_queues: port.rxQueues,
     tx_queues: port.txQueues,
     mtu: port.mtu,

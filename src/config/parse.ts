@@ -46,6 +46,7 @@ function collecting<T>(problems: Problem[], read: () => T): T | undefined {
 }
 
 const hugepages = { auto: 'HUGEPAGES_AUTO', on: 'HUGEPAGES_ON', off: 'HUGEPAGES_OFF' } as const;
+const faces = { auto: 'FACES_UNSPECIFIED', clients: 'FACES_CLIENTS', servers: 'FACES_SERVERS' } as const;
 const idlePolicies = { sleep: 'IDLE_POLICY_SLEEP', poll: 'IDLE_POLICY_POLL' } as const;
 
 function startConfig(file: DirectorFile, machine: Machine): StartConfig {
@@ -68,6 +69,7 @@ function startConfig(file: DirectorFile, machine: Machine): StartConfig {
       rxDescriptors: port.rx_descriptors ?? 0,
       txDescriptors: port.tx_descriptors ?? 0,
       mac: port.mac ?? '',
+      faces: faces[port.faces ?? 'auto'],
     })),
     interfaces: interfacesOf(file).map(({ name, port, entry }) => ({
       name,

@@ -132,9 +132,27 @@ export class Scene {
   }
 
   async #end(): Promise<void> {
-    if (!this.#test.passed) this.#showLog();
+    if (!this.#test.passed) {
+      this.#showLog();
+      await this.#showVerdicts();
+    }
     await this.#director?.stop();
     await this.world.destroy();
+  }
+
+  /** What became of the packets, if the director still answers. */
+  async #showVerdicts(): Promise<void> {
+    if (this.#director === undefined) return;
+    const client = connectDirector(join(this.#director.runDirectory, 'manager.sock'));
+    try {
+      const { verdicts } = await client.getStatistics({});
+      const seen = verdicts.filter(({ packets }) => packets !== '0');
+      this.#test.log(`verdicts: ${seen.map(({ verdict, packets }) => `${verdict} ${packets}`).join(', ')}`);
+    } catch (error) {
+      this.#test.log(`no verdicts: ${(error as Error).message}`);
+    } finally {
+      client.close();
+    }
   }
 
   #showLog(): void {

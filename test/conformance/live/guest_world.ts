@@ -3,7 +3,7 @@
 // changes the surroundings is done with the usual tools.
 
 import type { Device, Frame } from '../frames.js';
-import { type Json, type Scenario, type ScenarioEvent, splitWords } from '../scenario.js';
+import { type Json, type ScenarioEvent, splitWords } from '../scenario.js';
 import type { CommandResult } from '../world.js';
 import { etherHeader } from '../world.js';
 import { gatewayMac, macOfServer, portMacs, routerMac, virtualAddresses } from '../world_plan.js';
@@ -120,13 +120,14 @@ export class GuestWorld {
   }
 
   /** The outcome of an event that changes the surroundings; undefined if it is not one. */
-  async change(scenario: Scenario, event: ScenarioEvent): Promise<Json | undefined> {
+  async change(event: ScenarioEvent): Promise<Json | undefined> {
     switch (event.op) {
       case 'sysctl':
         await this.#line.writeFile(settingPath(String(event.key)), String(event.value));
         return {};
       case 'fwmark': {
-        const tool = scenario.ipv6 && String(event.match).includes(':') ? 'ip6tables-legacy' : 'iptables-legacy';
+        const isIpv6 = /[0-9a-f]*:[0-9a-f]*:/.test(String(event.match)); // and not a range of ports
+        const tool = isIpv6 ? 'ip6tables-legacy' : 'iptables-legacy';
         const rule = `-t mangle -A PREROUTING ${event.match} -j MARK --set-mark ${event.mark}`;
         return { rc: (await this.#line.run([tool, '-w', ...splitWords(rule)])).rc };
       }

@@ -42,7 +42,7 @@ export async function record(script: Script, line: AgentLine): Promise<Recording
   const lateMs: number[] = [];
   for (const [index, event] of script.events.entries()) {
     lateMs.push(stage.lateMs);
-    const outcome = (await world.change(scenario, event)) ?? (await player.play(event, index));
+    const outcome = (await world.change(event)) ?? (await player.play(event, index));
     if (packetEvents.includes(event.op)) await world.advance(tickMs);
     golden.push({ i: index, op: event.op, ...masked(outcome, script.guePorts) });
   }

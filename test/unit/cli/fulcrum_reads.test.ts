@@ -252,6 +252,7 @@ test('port list', async (t) => {
           driver: 'net_af_packet',
           linkUp: true,
           speedMbps: 10_000,
+          rssAligned: true,
           rxQueues: 1,
           txQueues: 2,
           rxMissed: 5,

@@ -38,7 +38,7 @@ ports:
     interfaces:
       - { addresses: [203.0.113.1/24] }
       - { vlan: 100, mtu: 1400, addresses: [10.1.0.1/24] }
-  lan: { device: "01:00.0", mtu: 9000, mac: "02:00:00:00:00:01", rx_queues: 2, interfaces: [ { name: inside, addresses: [10.0.0.1/24] } ] }
+  lan: { device: "01:00.0", mtu: 9000, mac: "02:00:00:00:00:01", faces: servers, rx_queues: 2, interfaces: [ { name: inside, addresses: [10.0.0.1/24] } ] }
 routes:
   - { to: default, via: 203.0.113.254 }
   - { to: 192.168.0.0/16, interface: inside }
@@ -56,7 +56,7 @@ neighbors: [ { address: 10.0.0.9, interface: inside, mac: "02:00:00:00:00:09" } 
     forwarding: false,
     ports: [
       port('wan', 'net_af_packet0,iface=wan0', {}),
-      port('lan', '01:00.0', { mtu: 9000, mac: '02:00:00:00:00:01', rxQueues: 2 }),
+      port('lan', '01:00.0', { mtu: 9000, mac: '02:00:00:00:00:01', faces: 'FACES_SERVERS', rxQueues: 2 }),
     ],
     interfaces: [
       { name: 'wan', port: 'wan', vlan: 0, mtu: 0, addresses: [{ prefix: '203.0.113.1/24' }] },
@@ -72,7 +72,10 @@ neighbors: [ { address: 10.0.0.9, interface: inside, mac: "02:00:00:00:00:09" } 
 });
 
 function port(name: string, device: string, rest: object): object {
-  const unset = { mtu: 0, rxQueues: 0, txQueues: 0, rxDescriptors: 0, txDescriptors: 0, mac: '' };
+  const unset = {
+    ...{ mtu: 0, rxQueues: 0, txQueues: 0, rxDescriptors: 0, txDescriptors: 0, mac: '' },
+    faces: 'FACES_UNSPECIFIED',
+  };
   return { name, device, ...unset, ...rest };
 }
 
