@@ -15,7 +15,8 @@ constexpr uint32_t kSlots = 4093;
 SchedulerTable build(const VirtualService& service) {
   std::vector<MaglevClaimant> claimants;
   claimants.reserve(service.servers.size());
-  // In the list's order. LVS reads a server's address by the family of the service, which a tunnel's end need not share.
+  // In the list's order. LVS reads a server's address by the family of the service, which a tunnel's end need not
+  // share.
   for (size_t index = service.servers.size(); index-- > 0;) {
     const RealServer& server = service.servers[index];
     claimants.push_back({.index = static_cast<uint32_t>(index),
