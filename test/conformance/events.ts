@@ -148,7 +148,11 @@ export class Player {
     proto: 'tcp' | 'udp',
     fromClient: (flags: string) => readonly Buffer[],
   ): Promise<void> {
+    let before: Device = 'cl';
     for (const [side, flags] of finishSteps(finish, server.via === 'nat')) {
+      // What waits at different ports has no order.
+      if (side !== before) await this.#world.drain();
+      before = side;
       const src = formatEndpoint({ address: server.to ?? '', port: server.port ?? 0 });
       const packets = side === 'cl' ? fromClient(flags) : buildPackets({ proto, src, dst: client, flags });
       await this.#world.inject(side, packets);

@@ -107,7 +107,8 @@ const greChecksum = 0x8000;
 
 /** Where the IPv6 header of a piece of a datagram begins that travels in a tunnel; undefined if this is none. */
 export function innerFragment(packet: Buffer): number | undefined {
-  const { protocol, headerBytes } = readIp(packet);
+  const { protocol, headerBytes, offset } = readIp(packet);
+  if (offset !== 0 || packet.length < headerBytes + 8) return undefined;
   let at: number | undefined;
   if (protocol === 41) at = headerBytes;
   else if (protocol === 47 && packet.readUInt16BE(headerBytes + 2) === 0x86dd)
