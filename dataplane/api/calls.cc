@@ -38,6 +38,7 @@ void get_state(Engine& engine, const dataplane::GetStateRequest&, dataplane::Get
   response.set_secure_tcp_active(state.secure_tcp);
   response.set_drop_entry_active(state.drop_entry);
   response.set_drop_packet_active(state.drop_packet);
+  for (const OverloadReport& overload : state.overloads) write(overload, response.add_overloads());
   const std::string version = rte_version();  // "DPDK 22.11.11"
   response.set_dpdk_version(version.substr(version.find(' ') + 1));
 }

@@ -518,6 +518,8 @@ void write(const WorkerReport& report, v1::WorkerStatistics* message) {
   message->set_connection_capacity(report.capacity);
   message->set_busy_ns(report.busy_ns);
   message->set_total_ns(report.total_ns);
+  message->set_stateless_packets(report.counters.stateless);
+  message->set_adopted_connections(report.counters.adopted);
   for (size_t i = 0; i < kVerdicts; ++i) {
     auto* verdict = message->add_verdicts();
     verdict->set_verdict(std::string(verdict_name(static_cast<Verdict>(i))));
@@ -529,6 +531,13 @@ void write(const WorkerReport& report, v1::WorkerStatistics* message) {
   own->set_verdict("own_packet_lost");
   own->set_packets(report.counters.unnamed_lost);
   own->set_drop(true);
+}
+
+void write(const OverloadReport& overload, v1::Overload* message) {
+  message->set_worker(overload.worker);
+  message->set_reason(std::string(shortage_name(overload.shortage)));
+  if (overload.shortage == Shortage::kTableFullIpv4) message->set_family(v1::ADDRESS_FAMILY_IPV4);
+  if (overload.shortage == Shortage::kTableFullIpv6) message->set_family(v1::ADDRESS_FAMILY_IPV6);
 }
 
 void write(const ConnectionInfo& connection, v1::Connection* message) {

@@ -35,6 +35,7 @@ void write(const ServiceKey& key, v1::ServiceKey* message);
 void write(const OperationResult& result, v1::OperationResult* message);
 void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message);
 void write(const WorkerReport& report, v1::WorkerStatistics* message);
+void write(const OverloadReport& overload, v1::Overload* message);
 void write(const ConnectionInfo& connection, v1::Connection* message);
 void write(const NeighborInfo& neighbor, const Network& network, v1::Neighbor* message);
 void write(const PortStatistics& port, v1::Port* message);

@@ -306,22 +306,44 @@ void Worker::change_state(Connection<F>& entry, uint8_t next, bool active, bool 
   }
 }
 
-// May this packet be the first of a connection? UDP's always may.
+// May this packet be the first of a connection? UDP's always may. Sloppy: as sloppy_tcp and sloppy_sctp have it.
 template <Family F>
-bool Worker::may_start(const rte_mbuf* packet, const PacketView<F>& view) const {
+bool Worker::may_start(const rte_mbuf* packet, const PacketView<F>& view, bool sloppy) const {
   switch (view.key.protocol) {
     case IpProtocol::kTcp:
-      if (snapshot_->tunables.sloppy_tcp != 0) return (view.tcp_flags & kTcpRst) == 0;
+      if (sloppy) return (view.tcp_flags & kTcpRst) == 0;
       return (view.tcp_flags & (kTcpSyn | kTcpRst)) == kTcpSyn;
     case IpProtocol::kSctp:
-      return may_start_association(chunks_of(packet, view), snapshot_->tunables.sloppy_sctp != 0);
+      return may_start_association(chunks_of(packet, view), sloppy);
     default:
       return true;
   }
 }
 
+// A packet that is no beginning and meets no entry: may it belong to a flow that has none? Then that is adopted, or the
+// packet leaves here.
+template <Family F>
+bool Worker::go_on(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, uint32_t mark,
+                   Found<F>& adopted) {
+  if (!follows_spread<F>()) return false;
+  const RealServer* server = spread_target(service, view.key);
+  if (server == nullptr) return false;
+  constexpr bool kSloppy = true;
+  if (may_start(packet, view, kSloppy)) adopted = adopt_flow(view.key, service, *server, mark);
+  if (!adopted) forward_without_entry(packet, view, *server);
+  return true;
+}
+
 template <Family F>
 void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
+  Found<F> made;
+  admit(packet, view, made);
+  if (made) take_in(packet, view, made);
+}
+
+// Makes an entry for a packet that meets none. If there is none to be made the packet leaves here.
+template <Family F>
+void Worker::admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made) {
   const auto& tuple = view.key.tuple;
   if (is_martian(tuple.source) || is_martian(tuple.destination)) return drop(packet, Verdict::kMartian);
   if (snapshot_->network->interface_of(packet->port, view.vlan) == kNoInterface)
@@ -336,28 +358,33 @@ void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
   const auto not_balanced = [&] {
     return own != nullptr ? handle_local(packet, view) : drop(packet, Verdict::kLocalIgnored);
   };
-  if (service == nullptr || !may_start(packet, view)) return not_balanced();
+  if (service == nullptr) return not_balanced();
+  if (!may_start(packet, view, false)) {
+    if (go_on(packet, view, *service, mark.value, made)) return;
+    if (!snapshot_->tunables.is_sloppy(view.key.protocol) || !may_start(packet, view, true)) return not_balanced();
+  }
   if (must_drop_packet()) return drop(packet, Verdict::kDropPacket);
   // LVS never schedules what comes from FTP's data port, whatever the service.
   if (tuple.source_port.host() == kFtpDataPort) return not_balanced();
 
-  if (lane<F>().table.is_full()) return drop(packet, Verdict::kTableFull);
+  const bool is_once = service->one_packet && view.key.protocol == IpProtocol::kUdp;
+  if (!is_once)
+    if (const auto lacking = shortage<F>()) return turn_away(packet, view, *service, *lacking);
   const Choice choice = choose_server(*service, view.key, mark.value);
   if (choice.full) return drop(packet, Verdict::kTableFull);
-  Found<F> made;
   if (choice.server == nullptr) {
     // Found by its FTP control port only: not a service of this port.
     if (service->key.port == kFtpControlPort && tuple.destination_port.host() != kFtpControlPort) return not_balanced();
     if (own != nullptr) return refuse(packet, view, Refusal::kNoPort, Verdict::kNoServer);
     if (snapshot_->tunables.cache_bypass == 0) return drop(packet, Verdict::kErrorWithheld);
     made = create_bypass(*service, view.key, mark.value);
-  } else if (service->one_packet && view.key.protocol == IpProtocol::kUdp) {
+  } else if (is_once) {
     return forward_once(packet, view, choice);
   } else {
     made = create_connection(*service, choice, view.key, mark.value);
   }
-  if (!made) return drop(packet, Verdict::kTableFull);
-  take_in(packet, view, made);
+  if (!made) return turn_away(packet, view, *service);
+  new_connections_.take(connection_budget());
 }
 
 }  // namespace fulcrum

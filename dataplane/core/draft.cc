@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "service/spread.h"
+
 namespace fulcrum {
 
 namespace {
@@ -268,6 +270,7 @@ Edited Draft::finish() {
   for (auto& [key, opened] : open_) {
     opened.edits.reset();
     prepare_scheduler(opened.service);
+    prepare_spread(opened.service);
     auto service = std::make_shared<const VirtualService>(std::move(opened.service));
     edited_.services.replace(*position(key), service);
     edited_.after.push_back(std::move(service));

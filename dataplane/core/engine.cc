@@ -337,6 +337,7 @@ void Engine::launch() {
     }
     if (shared_.defence.drop_entry.load(std::memory_order_relaxed)) drop_entries();
     watch_links();
+    watch_overload();
     return expire_templates();
   });
   control_->start();
@@ -415,6 +416,24 @@ void Engine::watch_links() {
   }
 }
 
+// Workers count, so that whatever happened since the last look is told, be it over or not.
+void Engine::watch_overload() {
+  overload_seen_.resize(workers_.size());
+  for (const auto& worker : workers_) {
+    for (const Shortage shortage : kShortages) {
+      uint32_t& seen = overload_seen_[worker->id()][static_cast<size_t>(shortage)];
+      const uint32_t changes = worker->overload_changes(shortage);
+      while (seen != changes) {
+        const bool entered = Overload::is_active(++seen);
+        control_->report(entered ? "overload_entered" : "overload_left",
+                         "worker " + std::to_string(worker->id()) +
+                             (entered ? " has no room for new flows (" : " has room for new flows again (") +
+                             std::string(shortage_name(shortage)) + "): " + std::string(shortage_meaning(shortage)));
+      }
+    }
+  }
+}
+
 Engine::State Engine::state() const {
   const std::lock_guard lock(apply_mutex_);
   State state;
@@ -428,6 +447,8 @@ Engine::State Engine::state() const {
   state.drop_packet = shared_.defence.drop_packet_rate.load(std::memory_order_relaxed) != 0;
   state.workers = shared_.workers;
   for (const auto& worker : workers_) {
+    for (const Shortage shortage : kShortages)
+      if (Overload::is_active(worker->overload_changes(shortage))) state.overloads.push_back({worker->id(), shortage});
     state.connections += worker->connections();
     state.connection_capacity += worker->connection_capacity();
   }

@@ -33,6 +33,12 @@ struct WorkerReport {
   uint64_t connections = 0, capacity = 0, busy_ns = 0, total_ns = 0;
 };
 
+// A worker that turns new flows away, and for want of what.
+struct OverloadReport {
+  uint32_t worker = 0;
+  Shortage shortage{};
+};
+
 // An apply that was refused as a whole.
 enum class ApplyError : uint8_t { kNone, kWrongInstance, kWrongGeneration };
 
@@ -51,6 +57,7 @@ class Engine {
     uint64_t generation = 0, uptime_ms = 0, connections = 0, connection_capacity = 0;
     uint32_t workers = 0;
     bool secure_tcp = false, drop_entry = false, drop_packet = false;  // in force
+    std::vector<OverloadReport> overloads;
   };
   State state() const;
 
@@ -98,6 +105,7 @@ class Engine {
                           std::vector<ConnectionInfo>& page) const;
   void barrier();
   void watch_links();
+  void watch_overload();
   bool expire_templates();
   void defend();
   void drop_entries();
@@ -121,6 +129,8 @@ class Engine {
   std::string instance_id_, lineage_;
   uint64_t generation_ = 0;
   std::vector<bool> link_was_up_;
+  // By worker: Overload::changes() as of the last look.
+  std::vector<std::array<uint32_t, kShortages.size()>> overload_seen_;
   uint64_t started_ms_ = 0;
   uint64_t started_tsc_ = 0;
   bool hugepages_ = false;

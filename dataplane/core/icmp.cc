@@ -217,13 +217,24 @@ void Worker::error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<
 // LVS, schedule_icmp: as if the quoted connection began here, in state NONE. A TCP segment's flags are not quoted.
 template <Family F>
 bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote) {
-  if (snapshot_->tunables.schedule_icmp == 0) return false;
+  const bool schedules = snapshot_->tunables.schedule_icmp != 0;
+  const bool follows = quote.key.protocol == IpProtocol::kUdp ? spreads<F>() : follows_spread<F>();
+  if (!schedules && !follows) return false;
   const auto& tuple = quote.key.tuple;
   const Mark mark = mark_of(*snapshot_->marks, view.key);
   if (!mark.local && local(view.key.tuple.destination) == nullptr) return false;
   const VirtualService* service = snapshot_->find_service(Address::from(tuple.destination), quote.key.protocol,
                                                           tuple.destination_port.host(), mark.value);
   if (service == nullptr) return false;
+  // What it is about may be a flow that has no entry.
+  const RealServer* server = follows ? spread_target(*service, quote.key) : nullptr;
+  if (server != nullptr && is_sound(packet, view)) {
+    ++counters_.stateless;
+    Connection<F> entry = passing_entry(Choice{.server = server}, quote.key);
+    error_to_server(packet, view, quote, entry);
+    return true;
+  }
+  if (!schedules) return false;
   if (must_drop_packet()) {
     drop(packet, Verdict::kDropPacket);
     return true;
@@ -233,12 +244,17 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
     drop(packet, Verdict::kBadTransport);
     return true;
   }
+  if (const auto lacking = shortage<F>()) {
+    drop(packet, deny(*lacking));
+    return true;
+  }
   const Choice choice = choose_server(*service, quote.key, mark.value);
   if (choice.server == nullptr) {
     drop(packet, choice.full ? Verdict::kTableFull : Verdict::kErrorWithheld);
     return true;
   }
   if (const Found<F> made = create_connection(*service, choice, quote.key, mark.value)) {
+    new_connections_.take(connection_budget());
     error_to_server(packet, view, quote, *made.entry);
     if (service->one_packet && quote.key.protocol == IpProtocol::kUdp) end_connection<F>(made.index);
   } else {

@@ -16,7 +16,6 @@ namespace {
 constexpr uint8_t kOwnTtl = 64;
 constexpr uint8_t kInternetworkControl = 0xc0;  // TOS of ICMP errors (RFC 1812 section 4.3.2.5)
 constexpr unsigned kLongestError = 576;         // RFC 1812 section 4.3.2.3
-constexpr uint64_t kTokensPerError = 1000;
 
 struct Origin {
   uint8_t traffic_class = 0;
@@ -337,18 +336,11 @@ void Worker::count_own_error(const PacketView<F>& view, unsigned length) {
   counters.out_bytes += length;
 }
 
-// A token bucket, as Linux's icmp_msgs_per_sec and icmp_msgs_burst; every worker has its share.
+// As Linux's icmp_msgs_per_sec and icmp_msgs_burst; every worker has its share.
 bool Worker::error_allowed() {
-  const uint64_t rate = snapshot_->tunables.icmp_msgs_per_sec;
-  if (rate == 0) return true;
-  // Not the rate is divided: the share of a low one would be lost in rounding.
-  const uint64_t price = kTokensPerError * shared_.workers;
-  const uint64_t full = std::max<uint64_t>(snapshot_->tunables.icmp_msgs_burst, 1) * price;
-  const uint64_t passed_ms = now_ms_ - error_tokens_at_ms_;
-  error_tokens_at_ms_ = now_ms_;
-  error_tokens_ = std::min(full, error_tokens_ + std::min<uint64_t>(passed_ms, 1'000'000) * rate);
-  if (error_tokens_ < price) return false;
-  error_tokens_ -= price;
+  const TokenRate rate{snapshot_->tunables.icmp_msgs_per_sec, snapshot_->tunables.icmp_msgs_burst, shared_.workers};
+  if (!own_errors_.has(rate, now_ms_)) return false;
+  own_errors_.take(rate);
   return true;
 }
 

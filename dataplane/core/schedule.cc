@@ -42,6 +42,9 @@ template <Family F>
 Worker::Choice Worker::choose_server(const VirtualService& service, const FlowKey<F>& flow, uint32_t mark) {
   const be16 port = flow.tuple.destination_port;
   const bool is_service_port = port.host() == service.key.port;
+  // Where its packets go without the entry that is about to be made.
+  if (spreads<F>()) [[unlikely]]
+    if (const RealServer* server = spread_target(service, flow)) return take_place_at(*server, port);
   Choice choice;
   if (service.persistence_timeout_s == 0) {
     if (!is_service_port && service.key.fwmark == 0) return choice;
@@ -103,6 +106,15 @@ const RealServer* Worker::schedule(const VirtualService& service, const FlowKey<
     if (taken) return &server;
   }
   return nullptr;
+}
+
+// For a connection that goes to this server, whatever its scheduler would say.
+Worker::Choice Worker::take_place_at(const RealServer& server, be16 port) {
+  if (server_counters_[server.slot].in_totals) {
+    take_place_anyway(shared_.totals[server.slot], shared_.servers[server.slot].thresholds());
+    shared_.totals_changed(server.slot);
+  }
+  return {.server = &server, .port = port};
 }
 
 // The place that was taken for a connection, and its hold on a template, are given back.
@@ -188,17 +200,35 @@ Worker::Found<F> Worker::insert_connection(ConnectionIndex index, const VirtualS
   return {&entry, index, false};
 }
 
+// What stands for the entry of a packet whose flow has none.
+template <Family F>
+Connection<F> Worker::passing_entry(const Choice& choice, const FlowKey<F>& flow) const {
+  Connection<F> entry;
+  fill(entry, choice, flow);
+  return entry;
+}
+
 // One-packet scheduling: the entry exists only while the datagram is handled, so replies find none.
 template <Family F>
 void Worker::forward_once(rte_mbuf* packet, PacketView<F>& view, const Choice& choice) {
-  Connection<F> entry;
-  fill(entry, choice, view.key);
+  Connection<F> entry = passing_entry(choice, view.key);
   ServerCounters& counters = server_counters_[entry.server];
   ++counters.connections;
   ++counters.in_packets;
   counters.in_bytes += view.total_length;
   forward_to_server(packet, view, entry);
   give_back(entry.server, choice.controlling);
+}
+
+// A packet of a flow that has no entry: nobody knows how many of these there are, so they are no connections.
+template <Family F>
+void Worker::forward_without_entry(rte_mbuf* packet, PacketView<F>& view, const RealServer& server) {
+  Connection<F> entry = passing_entry(Choice{.server = &server}, view.key);
+  ServerCounters& counters = server_counters_[entry.server];
+  ++counters.in_packets;
+  counters.in_bytes += view.total_length;
+  ++counters_.stateless;
+  forward_to_server(packet, view, entry);
 }
 
 template <Family F>
@@ -235,7 +265,9 @@ void Worker::assure_template(Connection<F>& entry) {
   template Worker::Found<F> Worker::create_connection(const VirtualService&, const Choice&, const FlowKey<F>&, \
                                                       uint32_t);                                               \
   template Worker::Found<F> Worker::create_bypass(const VirtualService&, const FlowKey<F>&, uint32_t);         \
+  template Connection<F> Worker::passing_entry(const Choice&, const FlowKey<F>&) const;                        \
   template void Worker::forward_once(rte_mbuf*, PacketView<F>&, const Choice&);                                \
+  template void Worker::forward_without_entry(rte_mbuf*, PacketView<F>&, const RealServer&);                   \
   template void Worker::end_connection<F>(ConnectionIndex);                                                    \
   template void Worker::assure_template(Connection<F>&)
 INSTANTIATE(Family::kIpv4);

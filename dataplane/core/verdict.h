@@ -65,6 +65,7 @@ namespace fulcrum {
   X(kForwardingOff, "forwarding_off", true)                                                                      \
   /* Dropped for want of something. */                                                                           \
   X(kTableFull, "connection_table_full", true)                                                                   \
+  X(kNewConnectionBudget, "new_connection_budget", true) /* new_connections_per_second */                        \
   X(kHandoverFull, "handover_full", true)                                                                        \
   X(kTransmitFull, "transmit_full", true)                                                                        \
   X(kNoBuffer, "no_buffer", true)                                                                                \

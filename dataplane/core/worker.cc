@@ -64,6 +64,7 @@ bool Worker::create_lane(uint32_t connections, bool huge) {
 
 bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigned socket) {
   now_ = shared_.clock.now();
+  grace_began_ms_ = shared_.clock.now_ms();
   if (!create_lane<Family::kIpv4>(connections, huge) || !create_lane<Family::kIpv6>(connections, huge)) return false;
 
   // Touched only where servers are: the kernel backs a page when it is first written.
@@ -426,6 +427,7 @@ void Worker::run_timers() {
   const bool caught_up_6 = lane6_.wheel->advance(
       now_, kTimerBudget, [this](ConnectionIndex index) { end_connection<Family::kIpv6>(index); });
   expire_fragments();
+  tend_overload();
   if (caught_up && caught_up_6) timers_at_.store(now_, std::memory_order_release);
 }
 
@@ -445,12 +447,8 @@ template <Family F>
 bool Worker::preload(const VirtualService& service, const RealServer& server, const FlowKey<F>& key) {
   now_ = shared_.clock.now();
   if (const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire); current != snapshot_) adopt(*current);
-  if (server_counters_[server.slot].in_totals)
-    take_place_anyway(shared_.totals[server.slot], shared_.servers[server.slot].thresholds());
-  Choice choice;
-  choice.server = &server;
-  choice.port = server.key.port != 0 ? be16::from_host(server.key.port) : key.tuple.destination_port;
-  const Found<F> made = create_connection(service, choice, key, service.key.fwmark);
+  const be16 port = server.key.port != 0 ? be16::from_host(server.key.port) : key.tuple.destination_port;
+  const Found<F> made = create_connection(service, take_place_at(server, port), key, service.key.fwmark);
   if (!made) return false;
   Connection<F>& entry = *made.entry;
   if (key.protocol == IpProtocol::kTcp) change_state(entry, static_cast<uint8_t>(TcpState::kEstablished), true, true);

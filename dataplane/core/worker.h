@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "conn/connection_table.h"
 #include "conn/timer_wheel.h"
@@ -11,6 +12,8 @@
 #include "net/packet.h"
 #include "net/reassembly.h"
 #include "service/defence.h"
+#include "service/overload.h"
+#include "service/token_bucket.h"
 
 namespace fulcrum {
 
@@ -23,6 +26,9 @@ struct WorkerCounters {
   uint64_t busy_tsc = 0;
   uint64_t control_lost = 0;  // messages that found the control ring full
   uint64_t unnamed_lost = 0;  // packets without a verdict of their own that could not leave
+  // Of what left by a forwarding method: packets of flows that have no entry, and such flows that were given one.
+  uint64_t stateless = 0;
+  uint64_t adopted = 0;
 };
 
 // Why a packet goes no further; the ICMP type and code follow from it and the family.
@@ -64,6 +70,7 @@ class Worker {
   uint32_t connections() const { return __atomic_load_n(&live_connections_, __ATOMIC_RELAXED); }
   // Of either family.
   uint32_t connection_capacity() const { return lane4_.table.capacity(); }
+  uint32_t overload_changes(Shortage of) const { return overload(of).changes(); }
   uint64_t adopted_version() const { return adopted_.load(std::memory_order_acquire); }
   bool timers_caught_up(Ticks now) const { return timers_at_.load(std::memory_order_acquire) == now; }
   Ticks timers_at() const { return timers_at_.load(std::memory_order_acquire); }
@@ -161,6 +168,8 @@ class Worker {
   bool hand_over(rte_mbuf* packet, uint32_t hash);
   template <Family F>
   [[gnu::noinline]] void handle_miss(rte_mbuf* packet, PacketView<F>& view);
+  template <Family F>
+  [[gnu::noinline]] void admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made);
   template <Family F, bool kIsReply>
   void handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
   template <Family F>
@@ -170,7 +179,9 @@ class Worker {
   template <Family F>
   bool starts_anew(const Connection<F>& entry, const rte_mbuf* packet, const PacketView<F>& view) const;
   template <Family F>
-  bool may_start(const rte_mbuf* packet, const PacketView<F>& view) const;
+  bool may_start(const rte_mbuf* packet, const PacketView<F>& view, bool sloppy) const;
+  template <Family F>
+  bool go_on(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, uint32_t mark, Found<F>& adopted);
   template <Family F, bool kIsReply>
   void advance(Connection<F>& entry, ConnectionIndex index, const rte_mbuf* packet, const PacketView<F>& view);
   template <Family F>
@@ -182,7 +193,7 @@ class Worker {
   // schedule.cc: the first packet of a connection, and its end
   struct Choice {
     const RealServer* server = nullptr;  // null: none
-    be16 port;                           // the server's, for NAT
+    be16 port{};                         // the server's, for NAT
     TemplateIndex controlling = kNoTemplate;
     bool full = false;  // no room for another template
   };
@@ -199,13 +210,39 @@ class Worker {
   template <Family F>
   Found<F> insert_connection(ConnectionIndex index, const VirtualService& service, TemplateIndex controlling,
                              uint32_t mark);
+  Choice take_place_at(const RealServer& server, be16 port);
+  template <Family F>
+  Connection<F> passing_entry(const Choice& choice, const FlowKey<F>& key) const;
   template <Family F>
   void forward_once(rte_mbuf* packet, PacketView<F>& view, const Choice& choice);
+  template <Family F>
+  void forward_without_entry(rte_mbuf* packet, PacketView<F>& view, const RealServer& server);
   template <Family F>
   void end_connection(ConnectionIndex index);
   void give_back(ServerSlot slot, TemplateIndex controlling);
   template <Family F>
   void assure_template(Connection<F>& entry);
+
+  // overload.cc: no room for another connection
+  Overload& overload(Shortage of) { return overloads_[static_cast<size_t>(of)]; }
+  const Overload& overload(Shortage of) const { return overloads_[static_cast<size_t>(of)]; }
+  TokenRate connection_budget() const;
+  template <Family F>
+  std::optional<Shortage> shortage();
+  Verdict deny(Shortage of);
+  template <Family F>
+  bool spreads() const;
+  template <Family F>
+  bool follows_spread() const;
+  template <Family F>
+  const RealServer* spread_target(const VirtualService& service, const FlowKey<F>& flow) const;
+  template <Family F>
+  void turn_away(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, Shortage of);
+  template <Family F>
+  void turn_away(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service);
+  template <Family F>
+  Found<F> adopt_flow(const FlowKey<F>& flow, const VirtualService& service, const RealServer& server, uint32_t mark);
+  void tend_overload();
 
   // forward.h: what every balanced packet goes through
   template <Family F>
@@ -352,9 +389,10 @@ class Worker {
   TcpTable tcp_table_ = TcpTable::kNormal;
   EveryNth packet_dropper_;
   EntryDropper entry_dropper_;
-  // Own ICMP errors: a bucket of thousandths, filled by the clock.
-  uint64_t error_tokens_ = 0;
-  uint64_t error_tokens_at_ms_ = 0;
+  TokenBucket own_errors_;  // ICMP
+  TokenBucket new_connections_;
+  std::array<Overload, kShortages.size()> overloads_;
+  uint64_t grace_began_ms_ = 0;  // at the start, or when overload ended
   uint32_t empty_rounds_ = 0;
 
   WorkerCounters counters_;

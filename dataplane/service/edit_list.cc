@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "service/scheduler/scheduler.h"
+#include "service/spread.h"
 
 namespace fulcrum {
 
@@ -26,6 +27,7 @@ EditResult EditList::add(const RealServer& server) {
   append_links();
   weight_added(server.weight);
   forget_tables();
+  service_.spread.reset();
   record(ServerEdit::Kind::kAdd, server.slot, kNoSlot);
   return EditResult::kDone;
 }
@@ -46,6 +48,7 @@ EditResult EditList::edit(const RealServer& server) {
     weight_removed(old.weight);
   }
   if (moves_buckets(old, row)) forget_tables();
+  if (old.weight != row.weight || takes_any(old) != takes_any(row)) service_.spread.reset();
   record(ServerEdit::Kind::kEdit, row.slot, kNoSlot);
   return EditResult::kDone;
 }
@@ -62,6 +65,7 @@ EditResult EditList::remove(const ServerKey& key) {
   RealServer& server = service_.servers[row];
   weight_removed(server.weight);
   forget_tables();
+  service_.spread.reset();
   record(ServerEdit::Kind::kDelete, server.slot, newer == kNone ? kNoSlot : service_.servers[newer].slot);
   return EditResult::kDone;
 }

@@ -104,6 +104,10 @@ struct VirtualService {
   // bucket.
   std::shared_ptr<const SchedulerTable> table;
 
+  // Where flows without an entry go; made from the list by prepare_spread() where they may go anywhere. Generations
+  // share it like the table.
+  std::shared_ptr<const std::vector<uint16_t>> spread;
+
   // For schedulers that seek the least of many servers; made, and shared, like the table.
   std::shared_ptr<const LeastIndex> least;
 

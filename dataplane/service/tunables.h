@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "net/flow_key.h"
+
 namespace fulcrum {
 
 // X(name, default)
@@ -33,15 +35,23 @@ namespace fulcrum {
   X(run_estimation, 1)       /* 0: rates and ipvsadm's counters stand still */                                      \
   X(icmp_msgs_per_sec, 1000) /* ICMP errors of the director's own, all workers; 0: no limit */                      \
   X(icmp_msgs_burst, 50)                                                                                            \
-  X(ipfrag_high_thresh, 4194304) /* bytes of buffers that a worker holds for incomplete datagrams */                \
-  X(ipfrag_time, 30)             /* seconds */                                                                      \
-  X(ip6frag_time, 60)            /* seconds */
+  X(new_connections_per_second, 0) /* of all workers, each has its share, and as many at once; 0: no limit */       \
+  X(stateless_spread, 1)           /* 1: what finds no room in overload goes to a DR or TUN server without entry */ \
+  X(stateless_grace, 1)            /* 1: such flows go on for one ESTABLISHED timeout, also after a start */        \
+  X(ipfrag_high_thresh, 4194304)   /* bytes of buffers that a worker holds for incomplete datagrams */              \
+  X(ipfrag_time, 30)               /* seconds */                                                                    \
+  X(ip6frag_time, 60)              /* seconds */
 
 struct Tunables {
 #define X(name, initially) uint32_t name = initially;
   FULCRUM_TUNABLES(X)
 #undef X
   bool operator==(const Tunables&) const = default;
+
+  // Any packet of this protocol may begin a connection, but those that end one.
+  bool is_sloppy(IpProtocol protocol) const {
+    return (protocol == IpProtocol::kTcp && sloppy_tcp != 0) || (protocol == IpProtocol::kSctp && sloppy_sctp != 0);
+  }
 };
 
 struct TunablesEdit {

@@ -404,3 +404,36 @@ TEST_CASE("engine: ports as they are listed, and unknown names") {
   CHECK_FALSE(on.engine().inject("nowhere", 0, {}).has_value());
   CHECK_FALSE(on.engine().drain("nowhere").has_value());
 }
+
+TEST_CASE("engine: overload of a worker is told when it begins and when it ends, and is part of the state meanwhile") {
+  Running running;
+  running.apply({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11 -g"});
+  Operation budget;
+  budget.kind = Operation::Kind::kSetTunables;
+  budget.tunables.new_connections_per_second = 20;
+  running.publish({budget});
+  running.drain();  // the VIP's announcement
+  std::vector<Bytes> flood;
+  for (unsigned port = 2000; port < 2200; ++port) flood.push_back(tcp(client(port), "192.0.2.1:80", "S").frame());
+  running.put(Side::kClient, flood);
+  CHECK(running.take(Side::kServer).size() == 200);
+  auto state = running.engine().state();
+  CHECK(state.connections == 20);
+  REQUIRE(state.overloads.size() == 2);
+  for (uint32_t worker = 0; worker < 2; ++worker) {
+    CHECK(state.overloads[worker].worker == worker);
+    CHECK(state.overloads[worker].shortage == Shortage::kNewConnectionBudget);
+  }
+  running.pass_ms(1000);
+  CHECK(running.events() ==
+        "overload_entered: worker 0 has no room for new flows (new_connection_budget): new_connections_per_second\n"
+        "overload_entered: worker 1 has no room for new flows (new_connection_budget): new_connections_per_second");
+  running.pass_ms(1000);
+  CHECK(running.events() == "");
+  running.pass_ms(Overload::kCalmMs);
+  CHECK(running.engine().state().overloads.empty());
+  running.pass_ms(1000);  // the control thread may have looked just before
+  CHECK(running.events() ==
+        "overload_left: worker 0 has room for new flows again (new_connection_budget): new_connections_per_second\n"
+        "overload_left: worker 1 has room for new flows again (new_connection_budget): new_connections_per_second");
+}

@@ -40,6 +40,7 @@ Publisher::Wanted as_wanted(Story& story) {
       wanted.vips.back().address = Endpoint(prefix + std::to_string(i)).address;
     }
   }
+  wanted.tunables = story.publisher().current().tunables;
   return wanted;
 }
 

@@ -31,6 +31,16 @@ inline void check_accounts(Story& story) {
   CHECK(rte_mempool_in_use_count(World::buffers()) == 0);
 }
 
+// Ports of 198.51.100.1 that belong to one of two workers.
+inline std::vector<unsigned> ports_of_worker(uint32_t worker, size_t count) {
+  std::vector<unsigned> ports;
+  for (unsigned port = 1024; ports.size() < count; ++port) {
+    const auto at = be16::from_host(static_cast<uint16_t>(port));
+    if (owner_of(owner_hash(Endpoint("198.51.100.1").address.v4(), at), 2) == worker) ports.push_back(port);
+  }
+  return ports;
+}
+
 // `bytes` with those of `other` from `at` on.
 inline Bytes patched(Bytes bytes, size_t at, const Bytes& other) {
   std::copy(other.begin(), other.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at));

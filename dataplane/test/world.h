@@ -51,6 +51,8 @@ struct WorldOptions {
   uint16_t server_mtu = 1500;
   uint32_t connections = 4096;  // a worker's
   uint64_t clock_ms = 1'000'000;
+  // LVS has no such thing.
+  bool stateless = false;
 };
 
 class World {
@@ -92,6 +94,10 @@ class World {
       vips[i].kind = Operation::Kind::kSetVip;
       const std::string last = std::to_string(i % 9 + 1);
       vips[i].vip.address = Endpoint(i < 9 ? "192.0.2." + last : "2001:db8:ff::" + last).address;
+    }
+    if (!options.stateless) {
+      vips.emplace_back().kind = Operation::Kind::kSetTunables;
+      vips.back().tunables.stateless_spread = vips.back().tunables.stateless_grace = 0;
     }
     publish(vips);
   }

@@ -102,6 +102,8 @@ function workerView(worker: WorkerStatistics__Output): View {
     connection_capacity: BigInt(worker.connectionCapacity),
     busy_ns: BigInt(worker.busyNs),
     total_ns: BigInt(worker.totalNs),
+    stateless_packets: BigInt(worker.statelessPackets),
+    adopted_connections: BigInt(worker.adoptedConnections),
     verdicts: worker.verdicts.map(verdictView),
   };
 }
@@ -178,6 +180,8 @@ function workerTable(rows: readonly WorkerStatistics__Output[]): readonly string
       { title: 'TAKEN OVER', value: ({ takenOver }) => takenOver, right: true },
       { title: 'CONNECTIONS', value: ({ connections }) => connections, right: true },
       { title: 'ROOM', value: ({ connectionCapacity }) => connectionCapacity, right: true },
+      { title: 'STATELESS', value: ({ statelessPackets }) => statelessPackets, right: true },
+      { title: 'ADOPTED', value: ({ adoptedConnections }) => adoptedConnections, right: true },
     ],
     rows,
   );

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum status: is the director well, and does its dataplane run what was asked for.
 import type { Command } from 'commander';
+import { families } from '../config/mark_rules.js';
 import type { DataplaneStatus__Output } from '../generated/fulcrum/v1/DataplaneStatus.js';
 import type { GetStatusResponse__Output } from '../generated/fulcrum/v1/GetStatusResponse.js';
+import type { Overload__Output } from '../generated/fulcrum/v1/Overload.js';
 import { type Cli, print, withDirector } from './cli.js';
 import { exitCodes } from './exit_codes.js';
 import { fieldLines, type View } from './output.js';
@@ -60,6 +62,11 @@ function dataplaneView(dataplane: DataplaneStatus__Output): View {
     connections: BigInt(dataplane.connections),
     connection_capacity: BigInt(dataplane.connectionCapacity),
     dpdk_version: dataplane.dpdkVersion,
+    overloads: dataplane.overloads.map((overload) => ({
+      worker: overload.worker,
+      reason: overload.reason,
+      family: familyOf(overload),
+    })),
   };
 }
 
@@ -86,8 +93,20 @@ function dataplaneFields(dataplane: DataplaneStatus__Output): readonly (readonly
     ],
     ['in force', wanted === applied ? `yes, generation ${applied}` : `no: generation ${applied}, wanted ${wanted}`],
     ['connections', `${dataplane.connections} of ${dataplane.connectionCapacity}`],
+    ...dataplane.overloads.map((overload) => ['overload', overloadText(overload)] as const),
     ...(dataplane.lastError === '' ? [] : [['last error', dataplane.lastError] as const]),
   ];
+}
+
+/** "ipv6"; undefined where it concerns both. */
+function familyOf({ family }: Overload__Output): string | undefined {
+  return Object.keys(families).find((name) => families[name] === family);
+}
+
+/** "worker 1: table_full, ipv6" */
+function overloadText(overload: Overload__Output): string {
+  const what = [overload.reason, familyOf(overload)].filter((part) => part !== undefined);
+  return `worker ${overload.worker}: ${what.join(', ')}`;
 }
 
 /** "3d 04:05:06" */

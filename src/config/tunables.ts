@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tunables: LVS's values below net.ipv4.vs and those of the director's own small IP stack, by the names that they
-// have in Linux, with default and range.
+// have in Linux, with default and range; and a few of the director alone.
 import type { Tunables } from '../generated/fulcrum/v1/Tunables.js';
 
 /** A field of the message Tunables. */
@@ -75,6 +75,9 @@ export const tunables: readonly Tunable[] = [
   tunable('ipfrag_high_thresh', 4_194_304, count, 'bytes of fragments that each worker may hold'),
   tunable('ipfrag_time', 30, [1, longestFragmentS], 'seconds until an incomplete IPv4 datagram is given up'),
   tunable('ip6frag_time', 60, [1, longestFragmentS], 'seconds until an incomplete IPv6 datagram is given up'),
+  tunable('new_connections_per_second', 0, count, 'new entries of all workers, each has its share; 0 for no limit'),
+  tunable('stateless_spread', 1, onOff, 'in overload, DR and TUN servers get new flows without an entry'),
+  tunable('stateless_grace', 1, onOff, 'after overload or a start, unknown flows to DR and TUN servers go on'),
 ];
 
 const byName: ReadonlyMap<string, Tunable> = new Map(tunables.map((one) => [one.name, one]));

@@ -102,6 +102,7 @@ async function dataplaneStatus(
     connections: state?.connections ?? 0,
     connectionCapacity: state?.connectionCapacity ?? 0,
     dpdkVersion: state?.dpdkVersion ?? '',
+    overloads: state?.overloads ?? [],
   };
 }
 

@@ -102,10 +102,13 @@ export class World implements Surroundings {
     }
   }
 
-  /** Virtual addresses are the director's, service or not; nobody announces them; errors have no limit; the clock stands. */
+  /**
+   * Virtual addresses are the director's, service or not; nobody announces them; errors have no limit; flows without a
+   * connection are refused, as LVS does it; the clock stands.
+   */
   async #prepare(ipv6: boolean): Promise<void> {
     const vips = virtualAddresses(ipv6).map((address) => ({ setVip: { address, announce: 'ANNOUNCE_NONE' as const } }));
-    const operations = [...vips, { setTunables: { icmpMsgsPerSec: 0 } }];
+    const operations = [...vips, { setTunables: { icmpMsgsPerSec: 0, statelessSpread: 0, statelessGrace: 0 } }];
     await this.edit((director) => director.apply({ operations: { operations }, mode: 'APPLY_MODE_ATOMIC' }));
     await this.#frames.setClock({ advanceMs: 0 });
     await this.drain();

@@ -92,6 +92,18 @@ test('what config show prints makes another director the same', async (t) => {
   t.is((await run(t, second, 'mark list')).split('\n').length, 2);
 });
 
+test('overload: what limits new connections is set, and status tells which worker has no room', async (t) => {
+  const rig = await startRig(t);
+  await run(t, rig, 'tunable set new_connections_per_second=50000 stateless_grace=0');
+  t.like(rig.dataplane.applied.at(-1)?.operations?.operations[0]?.setTunables, {
+    newConnectionsPerSecond: 50_000,
+    statelessGrace: 0,
+  });
+  t.notRegex(await run(t, rig, 'status'), /^overload/m);
+  rig.dataplane.overloads = [{ worker: 1, reason: 'table_full', family: 'ADDRESS_FAMILY_IPV4' }];
+  t.regex(await run(t, rig, 'status'), /^overload: +worker 1: table_full, ipv4$/m);
+});
+
 test('a refusal of the manager points into the file', async (t) => {
   const rig = await startRig(t);
   const path = fileOf(t, 'tunables:\n  sloppy_tcp: 1\n  conntrack: 1\n');

@@ -17,6 +17,6 @@ int choose(SchedulerState&, const VirtualService& service, const LoadView& loads
 }  // namespace
 
 constexpr Scheduler schedulers::dh = {
-    .name = "dh", .start = nullptr, .edit = nullptr, .choose = choose, .counts_connections = false};
+    .name = "dh", .start = nullptr, .edit = nullptr, .choose = choose, .counts_connections = false, .is_pure = true};
 
 }  // namespace fulcrum

@@ -126,6 +126,9 @@ struct Scheduler {
   bool may_choose_overloaded = false;
   // choose() asks for the least of a service's servers: see service/least_index.h.
   bool seeks_least = false;
+  // choose() keeps nothing: it answers one list and one request alike, on every worker and after every start. Flows
+  // without an entry can follow it.
+  bool is_pure = false;
 };
 
 namespace schedulers {

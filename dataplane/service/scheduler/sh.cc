@@ -49,6 +49,7 @@ constexpr Scheduler schedulers::sh = {.name = "sh",
                                       .choose = choose,
                                       .counts_connections = false,
                                       .build = build,
-                                      .table_weight = &RealServer::weight};
+                                      .table_weight = &RealServer::weight,
+                                      .is_pure = true};
 
 }  // namespace fulcrum

@@ -198,14 +198,25 @@ class Fuzzer {
                                                                  {"cache_bypass", 1},
                                                                  {"icmp_msgs_burst", 2},
                                                                  {"icmp_msgs_per_sec", 3},
-                                                                 {"ipfrag_high_thresh", 9000}};
-    static const std::pair<const char*, uint32_t> kDefaults[] = {
-        {"expire_nodest_conn", 0}, {"expire_quiescent_template", 0},
-        {"conn_reuse_mode", 1},    {"sloppy_tcp", 0},
-        {"sloppy_sctp", 0},        {"schedule_icmp", 0},
-        {"nat_icmp_send", 0},      {"pmtu_disc", 1},
-        {"cache_bypass", 0},       {"icmp_msgs_burst", 50},
-        {"icmp_msgs_per_sec", 0},  {"ipfrag_high_thresh", 4194304}};
+                                                                 {"ipfrag_high_thresh", 9000},
+                                                                 {"new_connections_per_second", 3},
+                                                                 {"stateless_spread", 1},
+                                                                 {"stateless_grace", 1}};
+    static const std::pair<const char*, uint32_t> kDefaults[] = {{"expire_nodest_conn", 0},
+                                                                 {"expire_quiescent_template", 0},
+                                                                 {"conn_reuse_mode", 1},
+                                                                 {"sloppy_tcp", 0},
+                                                                 {"sloppy_sctp", 0},
+                                                                 {"schedule_icmp", 0},
+                                                                 {"nat_icmp_send", 0},
+                                                                 {"pmtu_disc", 1},
+                                                                 {"cache_bypass", 0},
+                                                                 {"icmp_msgs_burst", 50},
+                                                                 {"icmp_msgs_per_sec", 0},
+                                                                 {"ipfrag_high_thresh", 4194304},
+                                                                 {"stateless_spread", 0},
+                                                                 {"stateless_grace", 0},
+                                                                 {"new_connections_per_second", 0}};
     const auto& [name, value] =
         one_in(2) ? kTunables[below(std::size(kTunables))] : kDefaults[below(std::size(kDefaults))];
     world_.tune(name, value);
@@ -401,12 +412,13 @@ int main(int count, char** arguments) {
   const WorldOptions kinds[] = {{.workers = 1},
                                 {.workers = 2},
                                 {.workers = 2, .server_mtu = 1400, .connections = 40},
-                                {.workers = 1, .server_mtu = 1400}};
+                                {.workers = 1, .server_mtu = 1400},
+                                {.workers = 2, .connections = 40, .stateless = true}};
   World::Verdicts totals{};
   uint64_t done = 0;
   for (uint64_t i = 0; done < frames; ++i) {
     const uint64_t now = std::min<uint64_t>(frames - done, 10'000);
-    Fuzzer(seed + i, kinds[i % 4]).run(now, totals);
+    Fuzzer(seed + i, kinds[i % std::size(kinds)]).run(now, totals);
     done += now;
   }
   for (size_t i = 0; i < kVerdicts; ++i)

@@ -10,7 +10,7 @@ const wanted = [
   ...['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'dh', 'sh', 'mh', 'sed', 'nq', 'fo', 'ovf'].map(
     (name) => `ip_vs_${name}`,
   ),
-  ...['iptable_mangle', 'ip6table_mangle', 'xt_mark', 'xt_tcpudp', 'xt_multiport'],
+  ...['iptable_mangle', 'ip6table_mangle', 'xt_mark', 'xt_tcpudp', 'xt_sctp', 'xt_multiport'],
 ];
 
 /** Files of the modules that the test needs, each behind those that it depends on. */

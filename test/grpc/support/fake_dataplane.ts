@@ -11,6 +11,7 @@ import type { ListConnectionsRequest__Output } from '../../../src/generated/fulc
 import type { WatchEventsResponse } from '../../../src/generated/fulcrum/dataplane/v1/WatchEventsResponse.js';
 import type { Connection } from '../../../src/generated/fulcrum/v1/Connection.js';
 import type { Operation__Output } from '../../../src/generated/fulcrum/v1/Operation.js';
+import type { Overload } from '../../../src/generated/fulcrum/v1/Overload.js';
 import type { ServerKey__Output } from '../../../src/generated/fulcrum/v1/ServerKey.js';
 import type { ServiceKey__Output } from '../../../src/generated/fulcrum/v1/ServiceKey.js';
 import type { ServiceStatistics } from '../../../src/generated/fulcrum/v1/ServiceStatistics.js';
@@ -41,6 +42,7 @@ export class FakeDataplane {
   gate: Promise<void> = Promise.resolve();
   /** Defences that say they are at work. */
   active: { secureTcpActive?: boolean; dropEntryActive?: boolean; dropPacketActive?: boolean } = {};
+  overloads: Overload[] = [];
   connections: Connection[] = [];
   statistics: { services: ServiceStatistics[]; workers: WorkerStatistics[] } = { services: [], workers: [] };
   /** What it counted as of the last run of the estimator. */
@@ -114,6 +116,7 @@ export class FakeDataplane {
           memory: 'no-huge',
           dpdkVersion: 'fake',
           ...this.active,
+          overloads: this.overloads,
         };
       },
       apply: async (request) => {

@@ -26,6 +26,8 @@ const answers: Partial<DirectorHandlers> = {
         totalNs: 1000,
         connections: 7,
         connectionCapacity: 100,
+        statelessPackets: 31,
+        adoptedConnections: 4,
       },
     ],
     verdicts: [
@@ -92,6 +94,10 @@ test('stats: services with sums, workers, verdicts that happened', async (t) => 
   t.regex(output, /^tcp:192\.0\.2\.1:80 +11 +26 +0 +1040 +0 +7 +4$/m);
   t.regex(output, /^ {2}-> 10\.0\.2\.11:80 +5 +12 +0 +480 +0 +3 +2$/m);
   t.regex(output, /^ +0 +1 +25\.0% +18446744073709 /m);
+  t.regex(output, / ROOM +STATELESS +ADOPTED$/m);
+  t.regex(output, / 100 +31 +4$/m);
+  const json = JSON.parse((await run('stats -o json', fake)).output);
+  t.like(json.workers[0], { stateless_packets: 31, adopted_connections: 4 });
   t.regex(output, /^no_service +3 {2}drop$/m);
   t.notRegex(output, /handover_full/);
   t.regex((await run('stats verdicts --all', fake)).output, /^handover_full +0 {2}drop$/m);
@@ -289,6 +295,19 @@ test('status: well, behind, away', async (t) => {
     pid: 5,
     dataplane: { connected: true, workers: 2 },
   });
+  t.notRegex(outcome.output, /^overload/m);
+  const overloads = [
+    { worker: 0, reason: 'new_connection_budget' },
+    { worker: 1, reason: 'table_full', family: 'ADDRESS_FAMILY_IPV6' as const },
+  ];
+  const full = await director(t, { getStatus: async () => ({ dataplane: { ...dataplane, overloads } }) });
+  const told = await run('status', full);
+  t.is(told.exitCode, 0);
+  t.regex(told.output, /^overload: +worker 0: new_connection_budget\noverload: +worker 1: table_full, ipv6$/m);
+  t.deepEqual(JSON.parse((await run('status -o json', full)).output).dataplane.overloads, [
+    { worker: 0, reason: 'new_connection_budget' },
+    { worker: 1, reason: 'table_full', family: 'ipv6' },
+  ]);
   const behind = await director(t, { getStatus: async () => ({ dataplane: { ...dataplane, generationWanted: 5 } }) });
   t.like(await run('status', behind), { exitCode: 3 });
   const away = await director(t, {
