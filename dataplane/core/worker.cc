@@ -88,9 +88,13 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
   transmit_.resize(shared_.ports.size());
   handover_.resize(shared_.workers);
   for (auto& staged : handover_) staged.reserve(4 * kBurst);
+  // A port with a queue for every worker gives each its own; the queues of others are dealt out in turn.
+  uint32_t dealt = 0;
   for (const PortRuntime& port : shared_.ports)
-    for (uint16_t queue = 0; queue < port.rx_queues; ++queue)
-      if (queue % shared_.workers == id_) owned_queues_.push_back(uint32_t{port.id} << 16 | queue);
+    for (uint16_t queue = 0; queue < port.rx_queues; ++queue) {
+      const uint32_t turn = port.rx_queues >= shared_.workers ? queue : dealt++;
+      if (turn % shared_.workers == id_) owned_queues_.push_back(uint32_t{port.id} << 16 | queue);
+    }
   return true;
 }
 
