@@ -5,7 +5,15 @@ import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type BenchOptions, bench } from '../bench/bench.js';
 import { type Case, parseCase, standardCases } from '../bench/cases.js';
-import { type Report, readReport, table } from '../bench/report.js';
+import {
+  compareInstructions,
+  countAll,
+  type Instructions,
+  readBaseline,
+  tolerance,
+  writeBaseline,
+} from '../bench/instructions.js';
+import { notes, type Report, readReport, table } from '../bench/report.js';
 import { type Cli, wholeNumber } from './cli.js';
 import { CommandError } from './exit_codes.js';
 
@@ -15,10 +23,13 @@ interface Options {
   readonly case: readonly Case[];
   readonly rounds: number;
   readonly instructions?: boolean;
+  readonly check?: boolean;
+  readonly updateBaseline?: boolean;
   readonly windows: number;
   readonly windowMs: number;
   readonly workerCpu: number;
   readonly housekeepingCpu: number;
+  readonly secondCpu: number;
   readonly compare?: string;
 }
 
@@ -35,16 +46,22 @@ export function register(program: Command, cli: Cli): void {
     .option('--all', 'also with a million flows (3 GB of memory)')
     .option(
       '--case <name>',
-      'only this: dr, tun, nat-client or nat-server, "-", flows, e.g. dr-1k; repeatable',
+      'only this, e.g. dr-1k, tun6-1m-tcp, new-dr-2m; repeatable (docs/performance.md has the grammar)',
       addCase,
       [],
     )
     .option('--rounds <number>', 'rounds of testpmd and engine in turn', wholeNumber(1, 100), 3)
     .option('--windows <number>', 'windows of each in a round', wholeNumber(1, 1000), 3)
     .option('--window-ms <milliseconds>', 'how long each is', wholeNumber(50, 60_000), 300)
+    .option(
+      '--check',
+      'count instructions per packet and stage (valgrind); fail where the committed baseline is exceeded',
+    )
+    .option('--update-baseline', 'count them and write the baseline')
     .option('--instructions', 'also count instructions per packet (valgrind)')
     .option('--worker-cpu <number>', 'CPU that is measured', wholeNumber(0, 1023), lastCpu)
     .option('--housekeeping-cpu <number>', 'CPU for everything else', wholeNumber(0, 1023), 0)
+    .option('--second-cpu <number>', "a second worker's CPU", wholeNumber(0, 1023), lastCpu > 1 ? 1 : 0)
     .option('--compare <file>', 'beside an older run that --json wrote')
     .action((options: Options) => runBench(cli, options));
 }
@@ -53,7 +70,7 @@ function addCase(text: string, before: readonly Case[]): readonly Case[] {
   const parsed = parseCase(text);
   if (parsed === undefined)
     throw new InvalidArgumentError(
-      'dr, tun, nat-client or nat-server is needed, "-" and the flows: dr-1k, tun-1m-tcp.',
+      'a case is [new-|life-|flood-|pairs-|handover-](dr|tun|nat)[6]-[client-|server-]FLOWS[-tcp], e.g. dr-1k.',
     );
   return [...before, parsed];
 }
@@ -63,28 +80,43 @@ async function runBench(cli: Cli, options: Options): Promise<void> {
     throw new CommandError('the worker needs a CPU of its own: --worker-cpu and --housekeeping-cpu are the same');
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopping.abort());
+  const counts = options.check === true || options.updateBaseline === true;
   const settings: BenchOptions = {
-    cases: options.case.length > 0 ? options.case : standardCases(options.all === true),
+    cases: options.case.length > 0 || counts ? options.case : standardCases(options.all === true),
     rounds: options.rounds,
     instructions: options.instructions === true,
     plan: { wanted: options.windows, milliseconds: options.windowMs, tries: triesPerWindow * options.windows },
     workerCpu: options.workerCpu,
     housekeepingCpu: options.housekeepingCpu,
+    secondCpu: options.secondCpu,
     say: (text) => cli.complain(`bench: ${text}`),
     signal: stopping.signal,
   };
   try {
     const older = options.compare === undefined ? undefined : readReport(options.compare);
-    await show(cli, options, await bench(settings), older);
+    const report = await bench(settings, counts ? [countAll] : []);
+    await show(cli, options, report, older);
+    if (report.instructions !== undefined) checkInstructions(cli, options, report.instructions);
   } catch (error) {
     if (stopping.signal.aborted) process.exitCode = 130;
     else throw new CommandError(error instanceof Error ? error.message : String(error));
   }
 }
 
+/** Throws, naming what has regressed. */
+function checkInstructions(cli: Cli, options: Options, counted: Instructions): void {
+  if (options.updateBaseline) writeBaseline(counted);
+  if (!options.check) return;
+  const { regressions, remarks } = compareInstructions(readBaseline(), counted);
+  for (const remark of remarks) cli.complain(`bench: ${remark}`);
+  if (regressions.length > 0)
+    throw new Error(['more instructions than the baseline allows', ...regressions].join('\n  '));
+  cli.complain(`bench: no stage and no packet takes ${100 * tolerance} % more instructions than in the baseline`);
+}
+
 async function show(cli: Cli, options: Options, report: Report, older: Report | undefined): Promise<void> {
-  const lines = table(report.cases, older);
-  if (!options.json) return cli.write(`${lines.join('\n')}\n`);
+  const lines = [...table(report.cases, older), ...notes(report.cases)];
+  if (!options.json) return cli.write(lines.length > 1 ? `${lines.join('\n')}\n` : '');
   for (const line of lines) cli.complain(line);
   await cli.write(`${JSON.stringify(report)}\n`);
 }
