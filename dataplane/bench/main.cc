@@ -10,6 +10,7 @@
 #include "bench/churn.h"
 #include "bench/connections.h"
 #include "bench/json.h"
+#include "bench/latency.h"
 #include "bench/stages.h"
 #include "bench/table.h"
 
@@ -28,6 +29,7 @@ constexpr const char* kUsage = R"(usage: dataplane_bench write CASE CAPTURE
        dataplane_bench table [--cpu N] [--most ENTRIES] [--hugepages …]     the connection table beside rte_hash
        dataplane_bench churn CASE CAPTURE [--seconds N] [--NAME VALUE]...   the longest burst; of a life- case
        dataplane_bench memory CASE CAPTURE [--NAME VALUE]...                all of a new- case's connections at once
+       dataplane_bench latency CASE [--seconds N] [--worker-cpu N] [--sender-cpu N] [--hugepages …]
        dataplane_bench choices    what lc, wlc, sed and nq cost with 10, 100 and 1000 servers
 CASE is [new-|life-|flood-|pairs-|handover-](dr|tun|nat)[6]-[client-|server-]FLOWS[-tcp], for example dr-10k, new-tun6-2m
 or flood-nat-client-1k-tcp; CAPTURE is the file that is replayed (CAPTURE.1 as well, where there are two).
@@ -168,6 +170,12 @@ void macswap(const Scenario& scenario, const std::string& capture, Options optio
   json.add("name", scenario.name).add("plain", result.plain.ns).add("stamped", result.stamped.ns).print();
 }
 
+Scenario scenario_named(const std::string& name) {
+  const auto scenario = Scenario::parse(name);
+  if (!scenario) throw UsageError("\"" + name + "\" is no case");
+  return *scenario;
+}
+
 void table(Options options) {
   TableOptions table_options;
   unsigned most = table_options.sizes.back();
@@ -178,6 +186,17 @@ void table(Options options) {
   std::erase_if(table_options.sizes, [most](uint32_t size) { return size > most; });
   if (table_options.sizes.empty()) throw UsageError("--most is at least 1000");
   compare_tables(table_options);
+}
+
+void latency(const Scenario& scenario, Options options) {
+  LatencyOptions latency_options;
+  options.number("--worker-cpu", latency_options.worker_cpu);
+  options.number("--sender-cpu", latency_options.sender_cpu);
+  options.number("--seconds", latency_options.seconds);
+  options.hugepages("--hugepages", latency_options.hugepages);
+  options.end();
+  if (scenario.traffic != Traffic::kHit || scenario.workers() != 1) throw UsageError("latency is of one worker's hits");
+  measure_latency(scenario, latency_options);
 }
 
 void churn(const Scenario& scenario, const std::string& capture, Options options) {
@@ -208,19 +227,20 @@ void obey(int words_given, char** words) {
   if (words_given == 2 && first == "stage-names") return print_stage_names();
   if (words_given == 3 && first == "count-stage") return count_stage(words[2]);
   if (first == "table") return table(Options(words_given - 2, words + 2));
+  if (words_given > 2 && first == "latency")
+    return latency(scenario_named(words[2]), Options(words_given - 3, words + 3));
   if (words_given < 4) throw UsageError("a command, a case and a capture file are needed");
   const std::string command = words[1];
-  const auto scenario = Scenario::parse(words[2]);
-  if (!scenario) throw UsageError("\"" + std::string(words[2]) + "\" is no case");
+  const Scenario scenario = scenario_named(words[2]);
   Options options(words_given - 4, words + 4);
-  if (command == "run") return run(*scenario, words[3], std::move(options));
-  if (command == "count") return count(*scenario, words[3], std::move(options));
-  if (command == "churn") return churn(*scenario, words[3], std::move(options));
-  if (command == "memory") return memory(*scenario, words[3], std::move(options));
-  if (command == "macswap") return macswap(*scenario, words[3], std::move(options));
+  if (command == "run") return run(scenario, words[3], std::move(options));
+  if (command == "count") return count(scenario, words[3], std::move(options));
+  if (command == "churn") return churn(scenario, words[3], std::move(options));
+  if (command == "memory") return memory(scenario, words[3], std::move(options));
+  if (command == "macswap") return macswap(scenario, words[3], std::move(options));
   if (command != "write") throw UsageError("\"" + command + "\" is no command");
   options.end();
-  write_captures(*scenario, words[3]);
+  write_captures(scenario, words[3]);
 }
 
 }  // namespace

@@ -29,13 +29,14 @@ InterfaceConfig interface_on(const PortConfig& port, const Address& address, uin
 }
 
 // Both DPDK devices of a pair, as a user would write them.
-void add_pair(StartConfig& config, const Scenario& scenario, const std::string& capture, unsigned pair) {
+void add_pair(StartConfig& config, const Scenario& scenario, const RigOptions& options, unsigned pair) {
   const std::string number = std::to_string(pair);
   PortConfig source, sink;
   source.name = "source" + number;
-  source.device = "net_pcap" + number + ",rx_pcap=" + capture_of_pair(capture, pair) + ",infinite_rx=1";
+  source.device = "net_pcap" + number + ",rx_pcap=" + capture_of_pair(options.capture, pair) + ",infinite_rx=1";
   sink.name = "sink" + number;
   sink.device = "net_null" + number + ",no-rx=1";
+  if (options.memory_ports) source.device = sink.device = "memory";
   // Sources first: each worker polls one.
   config.ports.insert(config.ports.begin() + pair, source);
   config.ports.push_back(sink);
@@ -60,7 +61,7 @@ StartConfig start_config(const Scenario& scenario, const RigOptions& options) {
       scenario.traffic == Traffic::kFlood ? scenario.flows : std::max<uint64_t>(scenario.connections(), 1024);
   // net_pcap keeps whole files in buffers; the rest is for packets on their way.
   config.packet_buffers = scenario.pairs() * (scenario.frames() + kSpareBuffers);
-  for (unsigned pair = 0; pair < scenario.pairs(); ++pair) add_pair(config, scenario, options.capture, pair);
+  for (unsigned pair = 0; pair < scenario.pairs(); ++pair) add_pair(config, scenario, options, pair);
   // Replies leave by the first sink, whoever's they are.
   config.routes = {{{any_of(scenario.family), 0}, scenario.gateway(0), "sink0"}};
   return config;
@@ -72,7 +73,7 @@ Rig::Rig(const Scenario& scenario, const RigOptions& options)
     : scenario_(scenario), engine_(start_config(scenario, options)) {
   for (unsigned pair = 0; pair < scenario.pairs(); ++pair) {
     const Interface& outside = engine_.network().interface(static_cast<InterfaceId>(2 * pair));
-    if (outside.mac != capture_port_mac(pair))
+    if (!options.memory_ports && outside.mac != capture_port_mac(pair))
       throw BenchError("the frames are addressed to " + mac_text(capture_port_mac(pair)) + ", but the port has " +
                        mac_text(outside.mac));
     if (scenario.traffic == Traffic::kHit) continue;

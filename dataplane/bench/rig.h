@@ -19,6 +19,7 @@ struct RigOptions {
   uint32_t housekeeping_cpu = 0;
   uint32_t second_cpu = 0;  // the second worker's
   Hugepages hugepages = Hugepages::kAuto;
+  bool memory_ports = false;  // rings (net_ring) in place of the capture file and of the port that frees what it gets
 };
 
 class Rig {

@@ -42,7 +42,12 @@ const needsOf = (one: Case): Needs => ({
   workers: pairsOf(one),
 });
 
-export async function bench(options: BenchOptions, extras: readonly Extra[] = [], extraBytes = 0): Promise<Report> {
+/** Rejects only when nothing can be measured; what could not be is told in the report. */
+export async function bench(
+  options: BenchOptions,
+  extras: Readonly<Record<string, Extra>> = {},
+  extraBytes = 0,
+): Promise<Report> {
   checkEngine();
   if (options.cases.length > 0) await checkTestpmd();
   const pages = new HugePages(Math.max(extraBytes, ...options.cases.map((one) => bytesNeeded(needsOf(one)))));
@@ -56,15 +61,29 @@ export async function bench(options: BenchOptions, extras: readonly Extra[] = []
   try {
     const machine = await describeMachine(pages.available ? 'hugepages' : 'no-huge');
     const cases: CaseResult[] = [];
+    const failures: string[] = [];
+    // What goes wrong with one is no reason to lose the others.
+    const attempt = async (what: string, measure: () => Promise<void>): Promise<void> => {
+      try {
+        await measure();
+      } catch (error) {
+        options.signal.throwIfAborted();
+        failures.push(`${what}: ${error instanceof Error ? error.message : error}`);
+        options.say(`not measured: ${failures.at(-1)}`);
+      }
+    };
     const begun = Date.now();
     for (const [number, one] of options.cases.entries()) {
       const minutes = ((Date.now() - begun) / 60_000).toFixed(1);
       options.say(`${one.name} (${number + 1} of ${options.cases.length}, ${minutes} minutes)`);
-      cases.push(await measureCase(setup, one, options));
+      await attempt(one.name, async () => void cases.push(await measureCase(setup, one, options)));
     }
     let report: Report = { machine, cases };
-    for (const extra of extras) report = { ...report, ...(await extra(setup, options)) };
-    return report;
+    for (const [what, extra] of Object.entries(extras))
+      await attempt(what, async () => {
+        report = { ...report, ...(await extra(setup, options)) };
+      });
+    return failures.length === 0 ? report : { ...report, failures };
   } finally {
     options.signal.removeEventListener('abort', interrupt);
     rmSync(directory, { recursive: true, force: true });

@@ -48,6 +48,7 @@ const placed = (setup: Setup): readonly string[] => [
 
 const planned = (plan: WindowPlan): readonly string[] => [
   ...['--windows', String(plan.wanted), '--window-ms', String(plan.milliseconds), '--tries', String(plan.tries)],
+  ...['--cpu-percent', String(plan.cpuPercent)],
 ];
 
 const patienceMs = (plan: WindowPlan): number => 180_000 + plan.tries * plan.milliseconds;

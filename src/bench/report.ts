@@ -2,6 +2,7 @@
 // Results as a table for people and as JSON for programs, and one run beside an older one.
 
 import { readFileSync } from 'node:fs';
+import type { Churn, Latency, Memory, TableComparison } from './apart.js';
 import type { Instructions } from './instructions.js';
 import type { Machine } from './machine.js';
 
@@ -49,8 +50,15 @@ export interface CaseResult {
 export interface Report {
   readonly machine: Machine;
   readonly cases: readonly CaseResult[];
+  /** What could not be measured, and why. */
+  readonly failures?: readonly string[];
   /** With --check and --full. */
   readonly instructions?: Instructions;
+  /** With --full; latency with --latency also. */
+  readonly table?: TableComparison;
+  readonly churn?: Churn;
+  readonly memory?: Memory;
+  readonly latency?: readonly Latency[];
 }
 
 export class ReportError extends Error {}

@@ -9,9 +9,11 @@ export interface WindowPlan {
   readonly milliseconds: number;
   /** Windows that are tried before the machine is called too busy. */
   readonly tries: number;
+  /** Of a window that a thread must have had its CPU for it to count. */
+  readonly cpuPercent: number;
 }
 
-export const leastCpuShare = 0.96;
+export const usualCpuPercent = 96;
 export const leastWindows = 3;
 
 export class BusyMachine extends Error {}
@@ -41,8 +43,8 @@ export function readBorder(schedstats: readonly string[]): Border {
   return { wallNs: process.hrtime.bigint(), cpuNs };
 }
 
-function hadTheirCpus(from: Border, to: Border): boolean {
-  const least = leastCpuShare * Number(to.wallNs - from.wallNs);
+function hadTheirCpus(from: Border, to: Border, cpuPercent: number): boolean {
+  const least = (cpuPercent / 100) * Number(to.wallNs - from.wallNs);
   return to.cpuNs.every((cpuNs, thread) => Number(cpuNs - (from.cpuNs[thread] ?? 0n)) >= least);
 }
 
@@ -59,7 +61,7 @@ export async function measure(
     await pass(plan.milliseconds);
     const ns = await sample();
     const to = border();
-    if (hadTheirCpus(from, to)) windows.push(ns);
+    if (hadTheirCpus(from, to, plan.cpuPercent)) windows.push(ns);
     from = to;
   }
   if (windows.length < Math.min(leastWindows, plan.wanted))

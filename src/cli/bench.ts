@@ -3,8 +3,10 @@
 
 import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
-import { type BenchOptions, bench } from '../bench/bench.js';
+import { bytesApart, measureChurn, measureLatency, measureMemory, measureTable } from '../bench/apart.js';
+import { type BenchOptions, bench, type Extra } from '../bench/bench.js';
 import { type Case, parseCase, standardCases } from '../bench/cases.js';
+import { writeDocs } from '../bench/docs.js';
 import {
   compareInstructions,
   countAll,
@@ -14,6 +16,7 @@ import {
   writeBaseline,
 } from '../bench/instructions.js';
 import { notes, type Report, readReport, table } from '../bench/report.js';
+import { usualCpuPercent } from '../bench/windows.js';
 import { type Cli, wholeNumber } from './cli.js';
 import { CommandError } from './exit_codes.js';
 
@@ -23,10 +26,15 @@ interface Options {
   readonly case: readonly Case[];
   readonly rounds: number;
   readonly instructions?: boolean;
+  readonly full?: boolean;
+  readonly latency?: boolean;
+  readonly writeDocs?: boolean;
+  readonly from?: string;
   readonly check?: boolean;
   readonly updateBaseline?: boolean;
   readonly windows: number;
   readonly windowMs: number;
+  readonly cpuPercent: number;
   readonly workerCpu: number;
   readonly housekeepingCpu: number;
   readonly secondCpu: number;
@@ -75,17 +83,37 @@ function addCase(text: string, before: readonly Case[]): readonly Case[] {
   return [...before, parsed];
 }
 
+function extrasOf(options: Options): Readonly<Record<string, Extra>> {
+  const counts = options.full || options.check || options.updateBaseline;
+  return {
+    ...(options.full ? { table: measureTable, memory: measureMemory, churn: measureChurn } : {}),
+    ...(options.full || options.latency ? { latency: measureLatency } : {}),
+    ...(counts ? { instructions: countAll } : {}),
+  };
+}
+
+/** Named ones; else none if something else is asked for by itself. */
+function casesOf(options: Options): readonly Case[] {
+  const all = options.all === true || options.full === true;
+  if (options.case.length > 0) return options.case;
+  return all || Object.keys(extrasOf(options)).length === 0 ? standardCases(all) : [];
+}
+
 async function runBench(cli: Cli, options: Options): Promise<void> {
   if (options.workerCpu === options.housekeepingCpu)
     throw new CommandError('the worker needs a CPU of its own: --worker-cpu and --housekeeping-cpu are the same');
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopping.abort());
-  const counts = options.check === true || options.updateBaseline === true;
   const settings: BenchOptions = {
-    cases: options.case.length > 0 || counts ? options.case : standardCases(options.all === true),
+    cases: casesOf(options),
     rounds: options.rounds,
     instructions: options.instructions === true,
-    plan: { wanted: options.windows, milliseconds: options.windowMs, tries: triesPerWindow * options.windows },
+    plan: {
+      wanted: options.windows,
+      milliseconds: options.windowMs,
+      tries: triesPerWindow * options.windows,
+      cpuPercent: options.cpuPercent,
+    },
     workerCpu: options.workerCpu,
     housekeepingCpu: options.housekeepingCpu,
     secondCpu: options.secondCpu,
@@ -94,8 +122,12 @@ async function runBench(cli: Cli, options: Options): Promise<void> {
   };
   try {
     const older = options.compare === undefined ? undefined : readReport(options.compare);
-    const report = await bench(settings, counts ? [countAll] : []);
+    const extras = extrasOf(options);
+    const bytes = options.full ? bytesApart : 0;
+    const report = options.from === undefined ? await bench(settings, extras, bytes) : readReport(options.from);
     await show(cli, options, report, older);
+    if (report.failures !== undefined) throw new Error(['not measured:', ...report.failures].join('\n  '));
+    if (options.writeDocs) writeDocs(report);
     if (report.instructions !== undefined) checkInstructions(cli, options, report.instructions);
   } catch (error) {
     if (stopping.signal.aborted) process.exitCode = 130;
@@ -114,9 +146,16 @@ function checkInstructions(cli: Cli, options: Options, counted: Instructions): v
   cli.complain(`bench: no stage and no packet takes ${100 * tolerance} % more instructions than in the baseline`);
 }
 
+/** A line each; docs/performance.md has them as tables. */
+const apartLines = ({ table: compared, memory, churn, latency }: Report): readonly string[] =>
+  Object.entries({ table: compared, memory, churn, latency }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${JSON.stringify(value)}`],
+  );
+
 async function show(cli: Cli, options: Options, report: Report, older: Report | undefined): Promise<void> {
-  const lines = [...table(report.cases, older), ...notes(report.cases)];
-  if (!options.json) return cli.write(lines.length > 1 ? `${lines.join('\n')}\n` : '');
+  const cases = report.cases.length > 0 ? [...table(report.cases, older), ...notes(report.cases)] : [];
+  const lines = [...cases, ...apartLines(report)];
+  if (!options.json) return cli.write(lines.map((line) => `${line}\n`).join(''));
   for (const line of lines) cli.complain(line);
   await cli.write(`${JSON.stringify(report)}\n`);
 }
