@@ -51,7 +51,7 @@ export function register(program: Command, cli: Cli): void {
     .command('bench')
     .description('nanoseconds per packet of the engine beside dpdk-testpmd, on this machine, without a NIC')
     .option('--json', 'JSON on standard output')
-    .option('--all', 'also with a million flows (3 GB of memory)')
+    .option('--all', 'every case: IPv6, new connections, floods, two workers, a million flows (4 GB of memory)')
     .option(
       '--case <name>',
       'only this, e.g. dr-1k, tun6-1m-tcp, new-dr-2m; repeatable (docs/performance.md has the grammar)',
@@ -61,6 +61,16 @@ export function register(program: Command, cli: Cli): void {
     .option('--rounds <number>', 'rounds of testpmd and engine in turn', wholeNumber(1, 100), 3)
     .option('--windows <number>', 'windows of each in a round', wholeNumber(1, 1000), 3)
     .option('--window-ms <milliseconds>', 'how long each is', wholeNumber(50, 60_000), 300)
+    .option(
+      '--cpu-percent <number>',
+      'of a window that a worker must have had its CPU',
+      wholeNumber(1, 100),
+      usualCpuPercent,
+    )
+    .option('--full', 'every case, table, memory, churn, latency and instructions (some 25 minutes, 4 GB of memory)')
+    .option('--latency', 'how long packets are on their way')
+    .option('--write-docs', 'the report into docs/performance.md, with its plot and its JSON')
+    .option('--from <file>', 'a report that --json wrote, in place of measuring')
     .option(
       '--check',
       'count instructions per packet and stage (valgrind); fail where the committed baseline is exceeded',
