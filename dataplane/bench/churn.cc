@@ -3,6 +3,7 @@
 
 #include <rte_cycles.h>
 #include <rte_launch.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
@@ -24,33 +25,50 @@ uint64_t own_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
-struct SlowRound {
+// Faults: pages that the kernel had to give the thread, which it fills with zeros first.
+struct Round {
   uint64_t own_ns, wall_ns;
+  uint64_t faults;
   int64_t more_connections;
 };
+
+uint64_t own_faults() {
+  rusage usage;
+  getrusage(RUSAGE_THREAD, &usage);
+  return static_cast<uint64_t>(usage.ru_minflt + usage.ru_majflt);
+}
 
 // Rounds of one phase.
 struct Rounds {
   static constexpr size_t kSlowest = 8;
+  static constexpr uint64_t kPauseNs = 100'000;
   Histogram own, wall;
-  std::vector<SlowRound> slowest;
+  std::vector<Round> slowest;
+  uint64_t pauses = 0, pauses_with_faults = 0;
 
-  void add(const SlowRound& round) {
+  void add(const Round& round) {
     own.add(round.own_ns);
     wall.add(round.wall_ns);
+    if (round.own_ns > kPauseNs) ++(round.faults != 0 ? pauses_with_faults : pauses);
     if (slowest.size() == kSlowest && round.own_ns <= slowest.back().own_ns) return;
-    const auto slower = [](const SlowRound& a, const SlowRound& b) { return a.own_ns > b.own_ns; };
+    const auto slower = [](const Round& a, const Round& b) { return a.own_ns > b.own_ns; };
     slowest.insert(std::upper_bound(slowest.begin(), slowest.end(), round, slower), round);
     if (slowest.size() > kSlowest) slowest.pop_back();
   }
   JsonObject json() const {
     std::vector<JsonObject> rounds;
-    for (const SlowRound& round : slowest)
+    for (const Round& round : slowest)
       rounds.push_back(JsonObject()
                            .add("ownUs", static_cast<double>(round.own_ns) / 1000)
                            .add("wallUs", static_cast<double>(round.wall_ns) / 1000)
+                           .add("faults", round.faults)
                            .add("moreConnections", static_cast<double>(round.more_connections)));
-    return JsonObject().add("own", own.json()).add("wall", wall.json()).add("slowest", rounds);
+    return JsonObject()
+        .add("own", own.json())
+        .add("wall", wall.json())
+        .add("pauses", pauses)
+        .add("pausesWithFaults", pauses_with_faults)
+        .add("slowest", rounds);
   }
 };
 
@@ -68,12 +86,12 @@ int churn_loop(void* argument) {
   for (auto& rounds : loop.rounds) rounds.slowest.reserve(Rounds::kSlowest + 1);
   for (unsigned phase; (phase = loop.phase.load(std::memory_order_relaxed)) != kDone;) {
     const auto connections = static_cast<int64_t>(loop.rig.connections());
-    const uint64_t own = own_ns(), begun = rte_rdtsc();
+    const uint64_t faults = own_faults(), own = own_ns(), begun = rte_rdtsc();
     loop.rig.poll();
     const uint64_t ended = rte_rdtsc(), own_ended = own_ns();
     const auto wall = static_cast<uint64_t>(static_cast<double>(ended - begun) * tick_ns);
-    loop.rounds[phase].add(
-        {std::min(own_ended - own, wall), wall, static_cast<int64_t>(loop.rig.connections()) - connections});
+    const auto more = static_cast<int64_t>(loop.rig.connections()) - connections;
+    loop.rounds[phase].add({std::min(own_ended - own, wall), wall, own_faults() - faults, more});
   }
   return 0;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/table.h"
 
-#include <rte_cycles.h>
 #include <rte_hash.h>
 #include <rte_hash_crc.h>
 #include <rte_malloc.h>
+#include <rte_random.h>
 
 #include <algorithm>
 #include <chrono>
@@ -71,7 +71,7 @@ JsonObject measure_ours(uint32_t size, const std::vector<uint32_t>& order, bool 
   ConnectionTable<Family::kIpv4> table;
   const size_t bytes = ConnectionTable<Family::kIpv4>::bytes_for(size);
   if (!arena.map("fulcrum-bench-table", bytes, huge) ||
-      !table.create(arena, size, HashSecret{rte_rdtsc() | 1, rte_rdtsc() * 0x9e3779b97f4a7c15 | 1}))
+      !table.create(arena, size, HashSecret{rte_rand() | 1, rte_rand() | 1}))
     throw BenchError("no memory for " + std::to_string(size) + " connections: " + arena.error());
   std::vector<uint32_t> numbers(size);
   std::iota(numbers.begin(), numbers.end(), 0u);
@@ -135,7 +135,7 @@ JsonObject measure_rte_hash(uint32_t size, const std::vector<uint32_t>& order, b
   parameters.entries = size;
   parameters.key_len = sizeof(PlainKey);
   parameters.hash_func = rte_hash_crc;
-  parameters.hash_func_init_val = static_cast<uint32_t>(rte_rdtsc());
+  parameters.hash_func_init_val = static_cast<uint32_t>(rte_rand());
   const std::unique_ptr<rte_hash, void (*)(rte_hash*)> hash(rte_hash_create(&parameters), rte_hash_free);
   if (hash == nullptr) throw BenchError("no memory for an rte_hash of " + std::to_string(size));
   const size_t bytes = allocated_bytes() - before;

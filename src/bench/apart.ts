@@ -33,6 +33,9 @@ interface Rounds {
   /** While the worker's thread ran, and by the clock on the wall. */
   readonly own: Percentiles;
   readonly wall: Percentiles;
+  /** Rounds of more than 100 µs of the thread's own time, and those in which the kernel gave it a page meanwhile. */
+  readonly pauses: number;
+  readonly pausesWithFaults: number;
 }
 
 export interface Churn {

@@ -122,15 +122,22 @@ const microseconds = ({ p50, p99, p9999, max }: Churn['hits']['own']): readonly 
 
 function churnText(churn: Churn): string {
   const rows = (['hits', 'growth', 'steady'] as const).flatMap((phase) =>
-    (['own', 'wall'] as const).map((clock) => [phase, clock, ...microseconds(churn[phase][clock])]),
+    (['own', 'wall'] as const).map((clock) => [
+      phase,
+      clock,
+      ...microseconds(churn[phase][clock]),
+      ...(clock === 'own' ? [churn[phase].pauses, churn[phase].pausesWithFaults] : ['', '']),
+    ]),
   );
+  const heading = ['', 'time', 'p50', 'p99', 'p99.99', 'longest', 'above 100 µs', 'above it for a new page'];
   return `### The longest burst
 
 Microseconds per round of the worker's loop (a burst of 32 and the timers that are due): while only established connections'
 packets arrive, while a new table grows, and while ${Math.round(churn.begunPerSecond)} connections a second begin and as many end, ${churn.connections} alive.
-*own* is the time that the thread ran, *wall* has what other processes took of its CPU; the host took ${churn.stolenMs} ms.
+*own* is the time that the thread ran, *wall* has what other processes took of its CPU; the host took ${churn.stolenMs} ms. The last column
+is of rounds in which the kernel had to give the thread a page of memory, which it fills with zeros first.
 
-${markdown(['', 'time', 'p50', 'p99', 'p99.99', 'longest'], rows)}`;
+${markdown(heading, rows)}`;
 }
 
 function loadRow(name: string, load: string, at: Load): Row {

@@ -27,6 +27,8 @@ export const countedCases: readonly string[] = [
   ...['dr-1k', 'tun-1k', 'nat-client-1k', 'nat-server-1k'],
   ...['dr-1k-tcp', 'nat-client-1k-tcp'],
   ...['dr6-1k', 'tun6-1k', 'nat6-client-1k', 'nat6-server-1k'],
+  // With what steering takes where there are several workers.
+  ...['pairs-dr-1k', 'pairs-nat-server-1k'],
 ];
 
 export const baselinePath = join(projectRoot, 'dataplane/bench/instructions.json');
@@ -45,7 +47,7 @@ export async function countAll(setup: Setup, options: BenchOptions): Promise<Par
     const capture = join(setup.directory, `${name}.pcap`);
     await writeCapture(setup, name, capture);
     packets[name] = round1(await countInstructions(setup, name, capture));
-    rmSync(capture);
+    for (const path of [capture, `${capture}.1`]) rmSync(path, { force: true });
   }
   const compiler = `g++ ${(await run(['g++', '-dumpfullversion'])).trim()}`;
   const dpdk = (await run(['pkg-config', '--modversion', 'libdpdk'])).trim();

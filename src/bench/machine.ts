@@ -21,7 +21,8 @@ export async function describeMachine(memory: Machine['memory']): Promise<Machin
     cpu: processors[0]?.model.trim() ?? 'unknown',
     cpus: processors.length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
-    kernel: release(),
+    // Without what its builder appended.
+    kernel: release().replace(/-.*/, ''),
     dpdk: (await run(['pkg-config', '--modversion', 'libdpdk'])).trim(),
     date: new Date().toISOString(),
     memory,
