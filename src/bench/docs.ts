@@ -229,7 +229,8 @@ export function charts({ cases }: Report): readonly Chart[] {
   return [
     {
       title: 'Nanoseconds per packet, one worker',
-      unit: 'ns',
+      unit: 'ns, logarithmic',
+      logarithmic: true,
       series: [
         ...ours((result) => result.ns),
         { name: 'testpmd macswap, same run', color: '#6e7781', points: macswap },

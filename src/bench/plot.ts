@@ -13,6 +13,8 @@ export interface Series {
 export interface Chart {
   readonly title: string;
   readonly unit: string;
+  /** Where some series are many times others. */
+  readonly logarithmic?: boolean;
   readonly series: readonly Series[];
 }
 
@@ -45,9 +47,30 @@ export function stepFor(greatest: number): number {
 const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const one = (value: number): string => value.toFixed(1);
 
-function axes(chart: Chart, greatest: number, y: (value: number) => number): readonly string[] {
+interface Scale {
+  readonly levels: readonly number[];
+  readonly y: (value: number) => number;
+}
+
+export function linearScale(values: readonly number[]): Scale {
+  const greatest = Math.max(...values) * 1.05;
   const step = stepFor(greatest);
-  const levels = Array.from({ length: Math.floor(greatest / step) + 1 }, (_, level) => level * step);
+  return {
+    levels: Array.from({ length: Math.floor(greatest / step) + 1 }, (_, level) => level * step),
+    y: (value) => top + innerHeight * (1 - value / greatest),
+  };
+}
+
+export function logarithmicScale(values: readonly number[]): Scale {
+  const [least, greatest] = [Math.min(...values) / 1.2, Math.max(...values) * 1.2];
+  const powers = Array.from({ length: 12 }, (_, power) => 10 ** (power - 3));
+  return {
+    levels: powers.flatMap((power) => [power, 2 * power, 5 * power]).filter((at) => at >= least && at <= greatest),
+    y: (value) => top + innerHeight * (1 - Math.log(value / least) / Math.log(greatest / least)),
+  };
+}
+
+function axes(chart: Chart, { levels, y }: Scale): readonly string[] {
   return [
     `<text x="${left}" y="24" class="title">${escaped(chart.title)}</text>`,
     ...levels.flatMap((level) => [
@@ -87,9 +110,9 @@ function legend(series: readonly Series[]): readonly string[] {
 
 function chartBody(chart: Chart): readonly string[] {
   const drawn = chart.series.filter(({ points }) => points.length > 0);
-  const greatest = Math.max(...drawn.flatMap(({ points }) => points.map(([, value]) => value))) * 1.05;
-  const y = (value: number): number => top + innerHeight * (1 - value / greatest);
-  return [...axes(chart, greatest, y), ...drawn.flatMap((series) => line(series, y)), ...legend(drawn)];
+  const values = drawn.flatMap(({ points }) => points.map(([, value]) => value));
+  const scale = chart.logarithmic ? logarithmicScale(values) : linearScale(values);
+  return [...axes(chart, scale), ...drawn.flatMap((series) => line(series, scale.y)), ...legend(drawn)];
 }
 
 /** One below the other. */

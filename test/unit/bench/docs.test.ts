@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { bars, isMet } from '../../../src/bench/bars.js';
 import { docsDirectory, measuredSection, withMeasured, writeDocs } from '../../../src/bench/docs.js';
-import { flowsText, plot, stepFor } from '../../../src/bench/plot.js';
+import { flowsText, linearScale, logarithmicScale, plot, stepFor } from '../../../src/bench/plot.js';
 import type { CaseResult, Report } from '../../../src/bench/report.js';
 
 const result = (name: string, ns: number, more: Partial<CaseResult> = {}): CaseResult => ({
@@ -110,6 +110,14 @@ test('a plot has a line for each series that has points', (t) => {
   // To the right with more flows, upwards with more nanoseconds.
   t.true((x1 ?? 0) < (x2 ?? 0));
   t.true((y1 ?? 0) > (y2 ?? 0));
+});
+
+test('lines cover what is plotted, and factors are distances on a logarithmic scale', (t) => {
+  t.deepEqual(linearScale([10, 28]).levels, [0, 5, 10, 15, 20, 25]);
+  const { levels, y } = logarithmicScale([12, 580]);
+  t.deepEqual(levels, [10, 20, 50, 100, 200, 500]);
+  t.true(Math.abs(y(10) - y(20) - (y(100) - y(200))) < 1e-9);
+  t.true(y(200) < y(100));
 });
 
 test('steps between lines, and numbers of flows, are round', (t) => {
