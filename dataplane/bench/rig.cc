@@ -62,8 +62,10 @@ StartConfig start_config(const Scenario& scenario, const RigOptions& options) {
   // net_pcap keeps whole files in buffers; the rest is for packets on their way.
   config.packet_buffers = scenario.pairs() * (scenario.frames() + kSpareBuffers);
   for (unsigned pair = 0; pair < scenario.pairs(); ++pair) add_pair(config, scenario, options, pair);
-  // Replies leave by the first sink, whoever's they are.
-  config.routes = {{{any_of(scenario.family), 0}, scenario.gateway(0), "sink0"}};
+  // Replies leave by their worker's own sink.
+  for (unsigned pair = 0; pair < scenario.pairs(); ++pair)
+    config.routes.push_back({scenario.clients(pair), scenario.gateway(pair), "sink" + std::to_string(pair)});
+  config.routes.push_back({{any_of(scenario.family), 0}, scenario.gateway(0), "sink0"});
   return config;
 }
 

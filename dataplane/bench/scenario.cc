@@ -9,8 +9,8 @@ namespace fulcrum::bench {
 
 namespace {
 
-// Addresses for benchmarks: 198.18.0.0/15 (RFC 2544) and 2001:2::/48 (RFC 5180).
-constexpr uint32_t kFirstClient = 0xc6120001;
+// Addresses for benchmarks: 198.18.0.0/15 (RFC 2544) and 2001:2::/48 (RFC 5180), a network of them for each worker.
+constexpr uint32_t kClientNetwork4 = 0xc6120000;
 constexpr uint64_t kClientNetwork = 0x2001'0002'0000'0000;
 // Addresses for documentation: 198.51.100.0/24 (RFC 5737), another network of 198.51 for the second worker, and
 // 2001:db8::/32 (RFC 3849).
@@ -113,6 +113,11 @@ Address Scenario::server(unsigned worker, uint32_t number) const {
   return address_of(family, kInsideNetwork + (worker << 16), kInsideNetwork6 + worker, 0x101 + number);
 }
 
+Prefix Scenario::clients(unsigned worker) const {
+  const uint8_t length = family == Family::kIpv4 ? 16 : 64;
+  return {address_of(family, kClientNetwork4 + (worker << 16), kClientNetwork + worker, 0), length};
+}
+
 std::vector<uint32_t> Scenario::flows_of_pair(unsigned pair) const {
   const unsigned owner = owner_of_pair(pair);
   const auto is_owned = [&](uint32_t flow) {
@@ -131,10 +136,8 @@ std::vector<uint32_t> Scenario::flows_of_pair(unsigned pair) const {
 
 template <Family F>
 Tuple<F> Scenario::client_tuple(unsigned worker, uint32_t flow) const {
-  AddressOf<F> client;
-  if constexpr (F == Family::kIpv4) client = be32::from_host(kFirstClient + flow % kClients);
-  if constexpr (F == Family::kIpv6)
-    client = {be64::from_host(kClientNetwork).raw, be64::from_host(1 + flow % kClients).raw};
+  const auto client =
+      address_of(F, kClientNetwork4 + (worker << 16), kClientNetwork + worker, 1 + flow % kClients).as<F>();
   return {client, vip(worker).as<F>(), be16::from_host(static_cast<uint16_t>(kFirstClientPort + flow / kClients)),
           be16::from_host(kPort)};
 }

@@ -62,6 +62,7 @@ struct Scenario {
   Address inside(unsigned worker) const;   // on the link whose port frees what it gets
   Address gateway(unsigned worker) const;  // towards the clients of nat-server cases
   Address server(unsigned worker, uint32_t number) const;
+  Prefix clients(unsigned worker) const;  // all whose flows it has
   uint8_t outside_prefix() const { return family == Family::kIpv4 ? 24 : 64; }
   uint8_t inside_prefix() const { return family == Family::kIpv4 ? 16 : 64; }
   static uint32_t server_of(uint32_t flow) { return flow % kServers; }

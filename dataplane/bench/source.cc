@@ -5,6 +5,7 @@
 #include <rte_mbuf.h>
 
 #include "bench/capture.h"
+#include "conn/tcp_state.h"
 #include "net/checksum.h"
 #include "net/headers.h"
 #include "net/owner.h"
@@ -83,7 +84,20 @@ void Source::stamp_flood(rte_mbuf* packet) {
   }
   if (!is_fresh) return count(plain_);
   stamp<F>(packet, next_flow_++);
+  if (scenario_.protocol == IpProtocol::kTcp) make_syn<F>(packet);
   count(fresh_);
+}
+
+template <Family F>
+void Source::make_syn(rte_mbuf* packet) {
+  constexpr unsigned kIpBytes = F == Family::kIpv4 ? kIpv4Bytes : kIpv6Bytes;
+  auto& header = *rte_pktmbuf_mtod_offset(packet, TcpHeader*, kEthernetBytes + kIpBytes);
+  const auto word = [&header] {
+    return be16::from_host(static_cast<uint16_t>(header.data_offset << 8 | header.flags));
+  };
+  const be16 before = word();
+  header.flags = kTcpSyn;
+  header.checksum = ChecksumDelta().replace(before, word()).apply(header.checksum);
 }
 
 template <Family F>

@@ -46,6 +46,9 @@ class Source {
   bool stamp_life(rte_mbuf* packet);
   template <Family F>
   void stamp_flood(rte_mbuf* packet);
+  // What would begin a connection over TCP.
+  template <Family F>
+  static void make_syn(rte_mbuf* packet);
   template <Family F>
   void stamp(rte_mbuf* packet, uint64_t flow) const;
   void count(std::atomic<uint64_t>& counter) {
