@@ -61,6 +61,7 @@ class Bench {
         !table_.create(arena_, 2 * kFlows, HashSecret{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}))
       throw BenchError("no memory for a connection table: " + arena_.error());
     for (uint32_t flow = 0; flow < kFlows; ++flow) add(flow);
+    for (unsigned i = 0; i < kBurst; ++i) strangers_[i] = scenario.client_tuple<F>(0, kFlows + i);
     parse();
     find();
   }
@@ -122,7 +123,7 @@ class Bench {
     for (unsigned i = 0; i < kBurst; ++i) {
       const ConnectionIndex added = table_.allocate();
       auto& entry = table_.entry(added);
-      entry.forward = scenario_.client_tuple<F>(0, kFlows + i);
+      entry.forward = strangers_[i];
       entry.reply = entry.forward.reversed();
       entry.protocol = scenario_.protocol;
       keep(table_.insert(added));
@@ -149,6 +150,7 @@ class Bench {
   Arena arena_;
   ConnectionTable<F> table_;
   PacketView<F> views_[kBurst];
+  Tuple<F> strangers_[kBurst];  // of no connection
   Connection<F>* found_[kBurst] = {};
 };
 
