@@ -4,50 +4,68 @@
 #include <rte_launch.h>
 
 #include <algorithm>
-#include <numeric>
 #include <random>
 
 namespace fulcrum::bench {
 
 namespace {
 
-// Both DPDK devices of a rig, as a user would write them.
-constexpr const char* kSinkDevice = "net_null0,no-rx=1";
+constexpr uint32_t kSpareBuffers = 16383;
+// How long a connection lives in kLife after its last packet: the least there is.
+constexpr uint32_t kLifeSeconds = 1;
 
-Address address_of(uint32_t host) { return Address::from(be32::from_host(host)); }
+Address any_of(Family family) {
+  Address any;
+  any.family = family;
+  return any;
+}
+
+InterfaceConfig interface_on(const PortConfig& port, const Address& address, uint8_t prefix) {
+  InterfaceConfig interface;
+  interface.name = port.name;
+  interface.port = port.name;
+  interface.addresses = {{address, prefix}};
+  return interface;
+}
+
+// Both DPDK devices of a pair, as a user would write them.
+void add_pair(StartConfig& config, const Scenario& scenario, const RigOptions& options, unsigned pair) {
+  const std::string number = std::to_string(pair);
+  PortConfig source, sink;
+  source.name = "source" + number;
+  source.device = "net_pcap" + number + ",rx_pcap=" + capture_of_pair(options.capture, pair) + ",infinite_rx=1";
+  sink.name = "sink" + number;
+  sink.device = "net_null" + number + ",no-rx=1";
+  if (options.memory_ports) source.device = sink.device = "memory";
+  // Sources first: each worker polls one.
+  config.ports.insert(config.ports.begin() + pair, source);
+  config.ports.push_back(sink);
+  config.interfaces.push_back(interface_on(source, scenario.outside(pair), scenario.outside_prefix()));
+  config.interfaces.push_back(interface_on(sink, scenario.inside(pair), scenario.inside_prefix()));
+  const auto add_neighbor = [&](const Address& address, uint32_t last) {
+    config.neighbors.push_back({address, sink.name, {0x02, 0, 0, 0, 1, static_cast<uint8_t>(last)}});
+  };
+  add_neighbor(scenario.gateway(pair), 0xfe);
+  for (uint32_t server = 0; server < Scenario::kServers; ++server) add_neighbor(scenario.server(pair, server), server);
+}
 
 StartConfig start_config(const Scenario& scenario, const RigOptions& options) {
   StartConfig config;
   config.housekeeping_cpus = {options.housekeeping_cpu};
   config.worker_cpus = {options.worker_cpu};
+  if (scenario.workers() == 2) config.worker_cpus.push_back(options.second_cpu);
   config.hugepages = options.hugepages;
   config.idle = IdlePolicy::kPoll;
-  config.connections = std::max<uint64_t>(scenario.flows, 1024);
-  // net_pcap keeps the whole file in buffers; the rest is for packets on their way.
-  config.packet_buffers = scenario.flows + 16383;
-
-  PortConfig source, sink;
-  source.name = "source";
-  source.device = "net_pcap0,rx_pcap=" + options.capture + ",infinite_rx=1";
-  sink.name = "sink";
-  sink.device = kSinkDevice;
-  config.ports = {source, sink};
-  InterfaceConfig outside, inside;
-  outside.name = "outside";
-  outside.port = source.name;
-  outside.addresses = {{address_of(Scenario::kOutside), 24}};
-  inside.name = "inside";
-  inside.port = sink.name;
-  inside.addresses = {{address_of(Scenario::kInside), 16}};
-  config.interfaces = {outside, inside};
-  config.routes = {{{address_of(0), 0}, address_of(Scenario::kGateway), inside.name}};
-
-  const auto add_neighbor = [&](const Address& address, uint8_t number) {
-    config.neighbors.push_back({address, inside.name, {0x02, 0, 0, 0, 1, number}});
-  };
-  add_neighbor(address_of(Scenario::kGateway), 0xfe);
-  for (uint32_t server = 0; server < Scenario::kServers; ++server)
-    add_neighbor(Address::from(Scenario::server_address(server)), static_cast<uint8_t>(server));
+  // A flood meets a table that the established connections fill.
+  config.connections =
+      scenario.traffic == Traffic::kFlood ? scenario.flows : std::max<uint64_t>(scenario.connections(), 1024);
+  // net_pcap keeps whole files in buffers; the rest is for packets on their way.
+  config.packet_buffers = scenario.pairs() * (scenario.frames() + kSpareBuffers);
+  for (unsigned pair = 0; pair < scenario.pairs(); ++pair) add_pair(config, scenario, options, pair);
+  // Replies leave by their worker's own sink.
+  for (unsigned pair = 0; pair < scenario.pairs(); ++pair)
+    config.routes.push_back({scenario.clients(pair), scenario.gateway(pair), "sink" + std::to_string(pair)});
+  config.routes.push_back({{any_of(scenario.family), 0}, scenario.gateway(0), "sink0"});
   return config;
 }
 
@@ -55,55 +73,116 @@ StartConfig start_config(const Scenario& scenario, const RigOptions& options) {
 
 Rig::Rig(const Scenario& scenario, const RigOptions& options)
     : scenario_(scenario), engine_(start_config(scenario, options)) {
-  const MacAddress mac = engine_.network().interface(0).mac;
-  if (mac != kCapturePortMac)
-    throw BenchError("the frames are addressed to " + mac_text(kCapturePortMac) + ", but net_pcap0 has " +
-                     mac_text(mac));
+  for (unsigned pair = 0; pair < scenario.pairs(); ++pair) {
+    const Interface& outside = engine_.network().interface(static_cast<InterfaceId>(2 * pair));
+    if (!options.memory_ports && outside.mac != capture_port_mac(pair))
+      throw BenchError("the frames are addressed to " + mac_text(capture_port_mac(pair)) + ", but the port has " +
+                       mac_text(outside.mac));
+    if (scenario.traffic == Traffic::kHit) continue;
+    sources_.push_back(std::make_unique<Source>(scenario));
+    sources_.back()->attach(outside.port);
+  }
   configure();
-  if (options.preload) preload();
+  if (scenario.preloads()) preload();
+}
+
+void Rig::stop_workers() {
+  engine_.shared().running.store(false);
+  rte_eal_mp_wait_lcore();
 }
 
 void Rig::take_over() {
-  engine_.shared().running.store(false);
-  rte_eal_mp_wait_lcore();
+  stop_workers();
   engine_.shared().clock.set_ms(engine_.now_ms());
 }
 
+WorkerCounters Rig::counters() {
+  WorkerCounters all;
+  for (unsigned id = 0; id < scenario_.workers(); ++id) {
+    const WorkerCounters& own = engine_.worker(id).counters();
+    for (size_t verdict = 0; verdict < kVerdicts; ++verdict) all.verdicts[verdict] += own.verdicts[verdict];
+    all.rx_packets += own.rx_packets;
+    all.tx_packets += own.tx_packets;
+    all.handed_over += own.handed_over;
+    all.taken_over += own.taken_over;
+  }
+  return all;
+}
+
+uint64_t Rig::connections() {
+  uint64_t all = 0;
+  for (unsigned id = 0; id < scenario_.workers(); ++id) all += engine_.worker(id).connections();
+  return all;
+}
+
+void Rig::open(Source::Gate gate) {
+  for (const auto& source : sources_) source->open(gate);
+}
+
+uint64_t Rig::listed_packets() {
+  constexpr uint32_t kPage = 4096;
+  std::vector<ConnectionInfo> page;
+  uint64_t packets = 0, cursor = 0;
+  do {
+    page.clear();
+    cursor = engine_.list_connections({}, cursor, kPage, page);
+    for (const ConnectionInfo& connection : page) packets += connection.in_packets;
+  } while (cursor != 0);
+  return packets;
+}
+
 void Rig::configure() {
-  const ServiceKey key{address_of(Scenario::kVip), scenario_.protocol, Scenario::kPort, 0};
-  std::vector<Operation> operations(1);
-  operations[0].kind = Operation::Kind::kAddService;
-  operations[0].service = key;
-  operations[0].settings.scheduler = "rr";
-  for (uint32_t server = 0; server < Scenario::kServers; ++server) {
-    Operation add;
-    add.kind = Operation::Kind::kAddServer;
-    add.service = key;
-    add.server.key = {Address::from(Scenario::server_address(server)), Scenario::kPort};
-    add.server.method = scenario_.method;
-    operations.push_back(add);
+  std::vector<Operation> operations;
+  for (unsigned worker = 0; worker < scenario_.workers(); ++worker) add_service(worker, operations);
+  if (scenario_.traffic == Traffic::kLife) {
+    Operation& edit = operations.emplace_back();
+    edit.kind = Operation::Kind::kSetTimeouts;
+    edit.timeouts.tcp.fill(kLifeSeconds);
+    edit.timeouts.udp = kLifeSeconds;
   }
   const Engine::ApplyOutcome outcome = engine_.apply_operations("", "bench", 0, 1, operations, true);
   for (const OperationResult& result : outcome.results)
-    if (result.reason != Reason::kDone)
-      throw BenchError("the service is refused: " + result.field + ": " + result.message);
+    if (result.reason != Reason::kDone) throw BenchError("an edit is refused: " + result.field + ": " + result.message);
+}
+
+void Rig::add_service(unsigned worker, std::vector<Operation>& operations) const {
+  Operation add;
+  add.kind = Operation::Kind::kAddService;
+  add.service = {scenario_.vip(worker), scenario_.protocol, Scenario::kPort, 0};
+  add.settings.scheduler = "rr";
+  operations.push_back(add);
+  add.kind = Operation::Kind::kAddServer;
+  add.server.method = scenario_.method;
+  for (uint32_t server = 0; server < Scenario::kServers; ++server) {
+    add.server.key = {scenario_.server(worker, server), Scenario::kPort};
+    operations.push_back(add);
+  }
 }
 
 void Rig::preload() {
+  for (unsigned pair = 0; pair < scenario_.pairs(); ++pair) {
+    if (scenario_.family == Family::kIpv4) preload_pair<Family::kIpv4>(pair);
+    if (scenario_.family == Family::kIpv6) preload_pair<Family::kIpv6>(pair);
+  }
+}
+
+template <Family F>
+void Rig::preload_pair(unsigned pair) {
+  const unsigned owner = scenario_.owner_of_pair(pair);
   const Snapshot& snapshot = *engine_.shared().snapshot.load();
-  const VirtualService& service = *snapshot.services[0];
-  const auto server_named = [&](uint32_t server) -> const RealServer& {
-    const Address address = Address::from(Scenario::server_address(server));
-    return *std::find_if(service.servers.begin(), service.servers.end(),
+  const auto service = std::find_if(snapshot.services.begin(), snapshot.services.end(),
+                                    [&](const auto& at) { return at->key.address == scenario_.vip(owner); });
+  const auto server_named = [&](uint32_t number) -> const RealServer& {
+    const Address address = scenario_.server(owner, number);
+    return *std::find_if((*service)->servers.begin(), (*service)->servers.end(),
                          [&](const RealServer& at) { return at.key.address == address; });
   };
   // Connections come in any order: neighbours in the file are not to be neighbours in memory.
-  std::vector<uint32_t> order(scenario_.flows);
-  std::iota(order.begin(), order.end(), 0u);
+  std::vector<uint32_t> order = scenario_.flows_of_pair(pair);
   std::shuffle(order.begin(), order.end(), std::mt19937(1));
   for (const uint32_t flow : order) {
-    const FlowKey<Family::kIpv4> key{scenario_.client_tuple(flow), scenario_.protocol};
-    if (!engine_.worker(0).preload(service, server_named(Scenario::server_of(flow)), key))
+    const FlowKey<F> key{scenario_.client_tuple<F>(owner, flow), scenario_.protocol};
+    if (!engine_.worker(owner).preload(**service, server_named(Scenario::server_of(flow)), key))
       throw BenchError("the connection table is full after fewer than " + std::to_string(scenario_.flows) +
                        " connections");
   }

@@ -90,10 +90,14 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
   transmit_.resize(shared_.ports.size());
   handover_.resize(shared_.workers);
   scheduler_states_.reserve(Shared::kServiceSlots);  // never moved while packets wait
+  // A port with a queue for every worker gives each its own; the queues of others are dealt out in turn.
+  uint32_t dealt = 0;
   for (const PortRuntime& port : shared_.ports)
-    for (uint16_t queue = 0; queue < port.rx_queues; ++queue)
-      if (queue % shared_.workers == id_) owned_queues_.push_back(uint32_t{port.id} << 16 | queue);
-  // What one round over the queues may bring, each burst once more where it completes datagrams.
+    for (uint16_t queue = 0; queue < port.rx_queues; ++queue) {
+      const uint32_t turn = port.rx_queues >= shared_.workers ? queue : dealt++;
+      if (turn % shared_.workers == id_) owned_queues_.push_back(uint32_t{port.id} << 16 | queue);
+    }
+  // What one round over the queues may bring, each burst once more where it makes something for ourselves.
   for (auto& staged : handover_) staged.reserve(2 * kBurst * std::max<size_t>(owned_queues_.size(), 1));
   return true;
 }

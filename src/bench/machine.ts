@@ -21,7 +21,8 @@ export async function describeMachine(memory: Machine['memory']): Promise<Machin
     cpu: processors[0]?.model.trim() ?? 'unknown',
     cpus: processors.length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
-    kernel: release(),
+    // Without what its builder appended.
+    kernel: release().replace(/-.*/, ''),
     dpdk: (await run(['pkg-config', '--modversion', 'libdpdk'])).trim(),
     date: new Date().toISOString(),
     memory,
@@ -34,16 +35,28 @@ const pageBytes = 2 * 2 ** 20;
 
 const readNumber = (path: string): number => Number(readFileSync(path, 'utf8'));
 
-/** Bytes that one run needs: packet buffers, DPDK's own tables, and the connections with their index. */
-export function bytesNeeded(flows: number): number {
-  const bytesPerBuffer = 2560;
-  const bytesPerConnection = 192;
-  const fixed = 320 * 2 ** 20;
-  return (flows + spareBuffers) * bytesPerBuffer + flows * bytesPerConnection + fixed;
+/** What the rig of a case holds at once. */
+export interface Needs {
+  /** In capture files, which net_pcap keeps in packet buffers. */
+  readonly frames: number;
+  readonly connections: number;
+  readonly workers: number;
 }
 
-/** Beyond those that hold the capture file; dataplane_bench has as many. */
-export const spareBuffers = 16_383;
+/** Beyond those that hold a capture file, for each worker; dataplane_bench has as many. */
+const spareBuffers = 16_383;
+
+export const packetBuffers = ({ frames, workers }: Needs): number => frames + workers * spareBuffers;
+
+/** Packet buffers, DPDK's own tables, and the connections of both families with their index. */
+export function bytesNeeded(needs: Needs): number {
+  const bytesPerBuffer = 2560;
+  const bytesPerConnection = 320;
+  const fixed = 320 * 2 ** 20;
+  return packetBuffers(needs) * bytesPerBuffer + needs.connections * bytesPerConnection + fixed;
+}
+
+export const megabytesOf = (needs: Needs): number => Math.ceil(bytesNeeded(needs) / 2 ** 20);
 
 /** Huge pages beyond those that others have reserved; given back by release(), at the latest when this process exits. */
 export class HugePages {

@@ -7,10 +7,18 @@ import { type Command, Task } from '../lab/command.js';
 export interface Setup {
   readonly workerCpu: number;
   readonly housekeepingCpu: number;
+  /** The second worker's; on a machine of two CPUs it shares the housekeeping's. */
+  readonly secondCpu: number;
   readonly hugepages: boolean;
+  /** For capture files. */
+  readonly directory: string;
   /** Programs that run now, to be ended when the run is interrupted. */
   readonly children: Set<Task>;
 }
+
+/** The CPUs of so many workers. */
+export const placesOf = (setup: Setup, workers: number): readonly number[] =>
+  [setup.workerCpu, setup.secondCpu].slice(0, workers);
 
 const highest = -19;
 

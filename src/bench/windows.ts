@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Windows of time in which a worker thread is watched: one counts only if the thread had its CPU all the while.
+// Windows of time in which worker threads are watched: one counts only if the threads had their CPUs all the while.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pass } from 'node:timers/promises';
@@ -9,33 +9,43 @@ export interface WindowPlan {
   readonly milliseconds: number;
   /** Windows that are tried before the machine is called too busy. */
   readonly tries: number;
+  /** Of a window that a thread must have had its CPU for it to count. */
+  readonly cpuPercent: number;
 }
 
-export const leastCpuShare = 0.96;
+export const usualCpuPercent = 96;
 export const leastWindows = 3;
 
 export class BusyMachine extends Error {}
 
-/** What EAL calls the thread of its first worker lcore, in 22.11 and later. */
-const workerNames = ['rte-worker-1', 'dpdk-worker1'];
+/** What EAL calls the threads of its worker lcores, in 22.11 and later. */
+const workerNames = (lcore: number): readonly string[] => [`rte-worker-${lcore}`, `dpdk-worker${lcore}`];
 
-export function workerSchedstat(pid: number): string {
-  for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    const path = `/proc/${pid}/task/${thread}`;
-    if (workerNames.includes(readFileSync(`${path}/comm`, 'utf8').trim())) return `${path}/schedstat`;
-  }
-  throw new Error(`process ${pid} has no thread with the name that EAL gives to its first worker`);
+/** Of the first so many workers. */
+export function workerSchedstats(pid: number, workers: number): readonly string[] {
+  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => `/proc/${pid}/task/${thread}`);
+  return Array.from({ length: workers }, (_, worker) => {
+    const names = workerNames(worker + 1);
+    const found = threads.find((path) => names.includes(readFileSync(`${path}/comm`, 'utf8').trim()));
+    if (found === undefined) throw new Error(`process ${pid} has no thread named ${names.join(' or ')}`);
+    return `${found}/schedstat`;
+  });
 }
 
 export interface Border {
   readonly wallNs: bigint;
-  /** For how long the thread had a CPU. */
-  readonly cpuNs: bigint;
+  /** For how long each thread had a CPU. */
+  readonly cpuNs: readonly bigint[];
 }
 
-export function readBorder(schedstat: string): Border {
-  const cpuNs = BigInt(readFileSync(schedstat, 'utf8').split(' ')[0] ?? '0');
+export function readBorder(schedstats: readonly string[]): Border {
+  const cpuNs = schedstats.map((path) => BigInt(readFileSync(path, 'utf8').split(' ')[0] ?? '0'));
   return { wallNs: process.hrtime.bigint(), cpuNs };
+}
+
+function hadTheirCpus(from: Border, to: Border, cpuPercent: number): boolean {
+  const least = (cpuPercent / 100) * Number(to.wallNs - from.wallNs);
+  return to.cpuNs.every((cpuNs, thread) => Number(cpuNs - (from.cpuNs[thread] ?? 0n)) >= least);
 }
 
 /** Nanoseconds per packet of each window that counts; `sample` gives those since it was called before. */
@@ -51,7 +61,7 @@ export async function measure(
     await pass(plan.milliseconds);
     const ns = await sample();
     const to = border();
-    if (Number(to.cpuNs - from.cpuNs) >= leastCpuShare * Number(to.wallNs - from.wallNs)) windows.push(ns);
+    if (hadTheirCpus(from, to, plan.cpuPercent)) windows.push(ns);
     from = to;
   }
   if (windows.length < Math.min(leastWindows, plan.wanted))
@@ -65,3 +75,7 @@ export function median(values: readonly number[]): number {
   const upper = sorted[half] ?? Number.NaN;
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[half - 1] ?? Number.NaN)) / 2;
 }
+
+/** (greatest - least) / median */
+export const spread = (values: readonly number[]): number =>
+  (Math.max(...values) - Math.min(...values)) / median(values);

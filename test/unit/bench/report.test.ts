@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { type CaseResult, type Report, ReportError, readReport, table } from '../../../src/bench/report.js';
+import { type CaseResult, notes, type Report, ReportError, readReport, table } from '../../../src/bench/report.js';
 
 const result = (name: string, ns: number, macswapNs: number): CaseResult => ({
   name,
@@ -41,6 +41,24 @@ test('beside an older run: its ratio, and how much this one differs', (t) => {
   t.regex(lines[0] ?? '', /old ratio +change$/);
   t.regex(lines[1] ?? '', /2\.50 +-20\.0%$/);
   t.regex(lines[2] ?? '', /- +-$/);
+});
+
+test('what a case has besides', (t) => {
+  const flood = { ...result('flood-dr-1k', 40, 12), stampNs: 4, establishedNs: 30, refusedNs: 50, lost: 0 };
+  const pairs = {
+    ...result('pairs-dr-1k', 15, 7),
+    singleNs: 27,
+    scaling: 1.8,
+    macswapScaling: 1.9,
+    scalingRatio: 0.947,
+  };
+  t.deepEqual(notes([result('dr-1k', 24, 12), { ...result('new-dr-2m', 150, 16), stampNs: 4, firstFillNs: 300 }]), [
+    'new-dr-2m: stamping costs 4.0 ns of it; 300.0 ns in memory never used before',
+  ]);
+  t.deepEqual(notes([flood, pairs]), [
+    "flood-dr-1k: an established connection's packet 30.0 ns, a refused one 50.0 ns (stamping costs 4.0 ns a packet); 0 of established ones lost",
+    'pairs-dr-1k: 1.80 times one worker (27.0 ns), macswap 1.90 times: 0.95',
+  ]);
 });
 
 test('a file that is no report is named', (t) => {
