@@ -27,7 +27,9 @@ bool Arena::map(const std::string& name, size_t bytes, bool huge) {
     fd_ = memfd_create(name.c_str(), MFD_CLOEXEC | (want_huge ? MFD_HUGETLB : 0u));
     if (fd_ < 0) continue;
     if (ftruncate(fd_, static_cast<off_t>(size_)) == 0) {
-      void* mapped = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+      // Reserved pages are taken now: to fault one in later would stop the packets for as long as it takes to clear.
+      const int populate = want_huge ? MAP_POPULATE : 0;
+      void* mapped = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | populate, fd_, 0);
       if (mapped != MAP_FAILED) {
         base_ = static_cast<std::byte*>(mapped);
         huge_ = want_huge;

@@ -23,8 +23,8 @@ bool is_neighbor_discovery(const PacketView<Family::kIpv6>& view) {
 }
 }  // namespace
 
-void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) {
-  const bool must_steer = shared_.workers > 1 && !handed_over;
+void Worker::handle_burst(rte_mbuf** packets, unsigned count, Steering steering) {
+  const bool is_steered = steering == Steering::kDone, steer_first = steering == Steering::kBeforeLookup;
 
   for (unsigned i = 0; i < count && i < kPrefetchAhead; ++i) rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));
   for (unsigned i = 0; i < count; ++i) {
@@ -32,17 +32,17 @@ void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) 
     rte_mbuf* packet = packets[i];
     const uint64_t mac = shared_.ports[packet->port].mac;
     if (auto& flow = lane4_.flows[lane4_.flow_count]; parse_plain(packet, mac, flow.view)) [[likely]] {
-      if (must_steer && steer(packet, flow.view.key)) continue;
+      if (steer_first && steer(packet, flow.view.key)) continue;
       enqueue(packet, flow);
     } else if (auto& flow6 = lane6_.flows[lane6_.flow_count]; parse_plain(packet, mac, flow6.view)) {
-      if (must_steer && steer(packet, flow6.view.key)) continue;
+      if (steer_first && steer(packet, flow6.view.key)) continue;
       enqueue(packet, flow6);
     } else {
-      handle_unusual(packet, mac, must_steer, handed_over);
+      handle_unusual(packet, mac, steering);
     }
   }
-  if (lane4_.flow_count != 0) handle_flows<Family::kIpv4>();
-  if (lane6_.flow_count != 0) handle_flows<Family::kIpv6>();
+  if (lane4_.flow_count != 0) handle_flows<Family::kIpv4>(is_steered);
+  if (lane6_.flow_count != 0) handle_flows<Family::kIpv6>(is_steered);
   if (again_count_ == 0) [[likely]]
     return;
   // These belong to a flow now, and that may be another worker's.
@@ -50,7 +50,7 @@ void Worker::handle_burst(rte_mbuf** packets, unsigned count, bool handed_over) 
   const unsigned completed = again_count_;
   std::copy_n(again_, completed, whole);
   again_count_ = 0;
-  handle_burst(whole, completed, false);
+  handle_burst(whole, completed, shared_.workers > 1 ? Steering::kBeforeLookup : Steering::kDone);
 }
 
 template <Family F>
@@ -62,11 +62,12 @@ void Worker::enqueue(rte_mbuf* packet, Flow<F>& flow) {
 }
 
 // Tags, options, extension headers, fragments, ICMP, ARP, and what is malformed.
-void Worker::handle_unusual(rte_mbuf* packet, uint64_t mac, bool must_steer, bool handed_over) {
+void Worker::handle_unusual(rte_mbuf* packet, uint64_t mac, Steering steering) {
+  const bool must_steer = steering != Steering::kDone;
   const auto handle = [&]<Family F>(Flow<F>& flow, const PacketFacts& facts) {
     static_cast<PacketFacts&>(flow.view) = facts;
     parse_network(packet, flow.view);
-    if (flow.view.kind != PacketKind::kFlow) return handle_other(packet, flow.view, must_steer, handed_over);
+    if (flow.view.kind != PacketKind::kFlow) return handle_other(packet, flow.view, must_steer);
     if (must_steer && steer(packet, flow.view.key)) return;
     enqueue(packet, flow);
   };
@@ -103,13 +104,14 @@ bool Worker::steer(rte_mbuf* packet, const FlowKey<F>& key) {
 bool Worker::hand_over(rte_mbuf* packet, uint32_t hash) {
   const uint32_t owner = owner_of(hash, shared_.workers);
   if (owner == id_) return false;
+  ++handed_away_;
   handover_[owner].push_back(packet);
   return true;
 }
 
 // One function from lookup to transmit buffer: `flatten` spares every packet the calls.
 template <Family F>
-[[gnu::flatten]] void Worker::handle_flows() {
+[[gnu::flatten]] void Worker::handle_flows(bool is_steered) {
   Lane<F>& lane = this->lane<F>();
   const unsigned count = lane.flow_count;
   lane.flow_count = 0;
@@ -123,7 +125,8 @@ template <Family F>
     if (!found) [[unlikely]]
       found = lane.table.find(flow.view.key, flow.hash);
     if (!found) [[unlikely]] {
-      handle_miss(flow.packet, flow.view);
+      // Who has the entry owns the flow; else somebody else may.
+      if (is_steered || !steer(flow.packet, flow.view.key)) handle_miss(flow.packet, flow.view);
     } else if (found.is_reply) {
       handle_hit<F, true>(flow.packet, flow.view, found);
     } else {
@@ -133,11 +136,11 @@ template <Family F>
 }
 
 template <Family F>
-void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer, bool handed_over) {
+void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer) {
   if (view.kind == PacketKind::kRejected) return drop(packet, view.verdict);
   if (snapshot_->network->interface_of(packet->port, view.vlan) == kNoInterface)
     return drop(packet, Verdict::kUnknownVlan);
-  if (view.kind == PacketKind::kFragment) return handle_fragment(packet, view, handed_over);
+  if (view.kind == PacketKind::kFragment) return handle_fragment(packet, view, must_steer);
   if constexpr (F == Family::kIpv6) {
     if (view.kind == PacketKind::kIcmp && is_neighbor_discovery(view)) return handle_neighbor_discovery(packet, view);
     if (is_multicast(view.key.tuple.destination) || !view.to_our_mac) return drop(packet, Verdict::kMulticast);

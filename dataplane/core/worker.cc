@@ -23,7 +23,7 @@ namespace fulcrum {
 
 namespace {
 // Work between bursts is bounded, so that no packet waits long for it: about 20 microseconds each.
-constexpr uint32_t kTimerBudget = 128;
+constexpr uint32_t kTimerBudget = 64;
 constexpr uint32_t kListBudget = 512;
 constexpr uint32_t kSweepBudget = 512;
 constexpr size_t kFollowBudget = 256;  // services and servers of a new snapshot: some microseconds
@@ -92,10 +92,11 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
   scheduler_states_.reserve(Shared::kServiceSlots);  // never moved while packets wait
   // A port with a queue for every worker gives each its own; the queues of others are dealt out in turn.
   uint32_t dealt = 0;
+  const Steering first = shared_.workers > 1 ? Steering::kOnMiss : Steering::kDone;
   for (const PortRuntime& port : shared_.ports)
     for (uint16_t queue = 0; queue < port.rx_queues; ++queue) {
       const uint32_t turn = port.rx_queues >= shared_.workers ? queue : dealt++;
-      if (turn % shared_.workers == id_) owned_queues_.push_back(uint32_t{port.id} << 16 | queue);
+      if (turn % shared_.workers == id_) owned_queues_.push_back({port.id, queue, first});
     }
   // What one round over the queues may bring, each burst once more where it makes something for ourselves.
   for (auto& staged : handover_) staged.reserve(2 * kBurst * std::max<size_t>(owned_queues_.size(), 1));
@@ -144,17 +145,21 @@ bool Worker::poll() {
 
 bool Worker::receive() {
   bool any = false;
-  for (const uint32_t owned : owned_queues_) {
+  for (OwnedQueue& owned : owned_queues_) {
     rte_mbuf* packets[kBurst];
-    const auto port = static_cast<uint16_t>(owned >> 16);
-    const uint16_t count = rte_eth_rx_burst(port, static_cast<uint16_t>(owned), packets, kBurst);
+    const PortId port = owned.port;
+    const uint16_t count = rte_eth_rx_burst(port, owned.queue, packets, kBurst);
     if (count == 0) continue;
     any = true;
     counters_.rx_packets += count;
     __atomic_store_n(&activity_, activity_ + count, __ATOMIC_RELAXED);
     // A device shared by rings, or a mirrored buffer, may carry another port's number.
     for (uint16_t i = 0; i < count; ++i) packets[i]->port = port;
-    handle_burst(packets, count, false);
+    const uint64_t away = handed_away_;
+    handle_burst(packets, count, owned.steering);
+    // A queue that brings mostly others' packets need not look them up in vain.
+    if (owned.steering != Steering::kDone)
+      owned.steering = 2 * (handed_away_ - away) > count ? Steering::kBeforeLookup : Steering::kOnMiss;
   }
   send_handover();
   return any;
@@ -185,7 +190,7 @@ bool Worker::take_handed_over() {
       any = true;
       counters_.taken_over += count;
       __atomic_store_n(&activity_, activity_ + count, __ATOMIC_RELAXED);
-      handle_burst(packets, count, true);
+      handle_burst(packets, count, Steering::kDone);
       send_handover();  // datagrams that their fragments' home has put together
     }
     // Frames that another worker finished and whose port's queue is ours. Their verdict is counted there.

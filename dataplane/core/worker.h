@@ -57,7 +57,10 @@ class Worker {
   bool poll();
 
   // A burst of packets as received. Packets that other workers own are handed over unless they come from there.
-  void handle_burst(rte_mbuf** packets, unsigned count, bool handed_over);
+  // When it is asked whose a packet is: it came from its owner's ring or there is one worker only; before its flow is
+  // looked up; or when that was in vain, since who has the entry owns the flow.
+  enum class Steering : uint8_t { kDone, kBeforeLookup, kOnMiss };
+  void handle_burst(rte_mbuf** packets, unsigned count, Steering steering);
 
   // For the bench: an established connection as a client's packet would have left it.
   template <Family F>
@@ -158,11 +161,11 @@ class Worker {
   // director.cc: the packet's path
   template <Family F>
   void enqueue(rte_mbuf* packet, Flow<F>& flow);
-  void handle_unusual(rte_mbuf* packet, uint64_t mac, bool must_steer, bool handed_over);
+  void handle_unusual(rte_mbuf* packet, uint64_t mac, Steering steering);
   template <Family F>
-  void handle_flows();
+  void handle_flows(bool is_steered);
   template <Family F>
-  void handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer, bool handed_over);
+  void handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
   template <Family F>
   bool steer(rte_mbuf* packet, const FlowKey<F>& key);
   bool hand_over(rte_mbuf* packet, uint32_t hash);
@@ -314,7 +317,7 @@ class Worker {
 
   // reassembly.cc: fragments become datagrams
   template <Family F>
-  void handle_fragment(rte_mbuf* packet, PacketView<F>& view, bool handed_over);
+  void handle_fragment(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
   void expire_fragments();
   void give_up(const Reassembler::Expired& expired);
   void count(const FragmentLosses& losses);
@@ -381,7 +384,13 @@ class Worker {
 
   std::vector<TransmitBuffer> transmit_;          // by port
   std::vector<std::vector<rte_mbuf*>> handover_;  // by worker
-  std::vector<uint32_t> owned_queues_;            // port << 16 | queue, to receive from
+  struct OwnedQueue {
+    PortId port;
+    uint16_t queue;
+    Steering steering;
+  };
+  std::vector<OwnedQueue> owned_queues_;  // to receive from
+  uint64_t handed_away_ = 0;
   ListRequest* listing_ = nullptr;
   // Removal of deleted servers' connections, in slices.
   bool sweeping_ = false;

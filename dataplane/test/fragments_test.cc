@@ -112,7 +112,7 @@ TEST_CASE("fragments: pieces that arrive by different workers meet") {
     for (const Bytes& piece : datagram(client(port), kVip).id(port).fragments(1480)) {
       rte_mbuf* packet = story.make_packet(piece);
       packet->port = story.port_id(Side::kClient);
-      story.worker(next++ % 3).handle_burst(&packet, 1, false);
+      story.worker(next++ % 3).handle_burst(&packet, 1, Worker::Steering::kBeforeLookup);
     }
     for (int round = 0; round < 3; ++round) story.run();
     const Whole sent = whole(story.collect(), Side::kServer);

@@ -18,7 +18,7 @@ RealServer server(uint16_t port, uint32_t weight) {
 }  // namespace
 
 TEST_CASE("registry: by LVS's names") {
-  for (const char* name : {"rr", "wrr", "fo", "dh", "sh", "mh"}) {
+  for (const char* name : {"rr", "wrr", "fo", "dh", "sh", "mh", "none"}) {
     REQUIRE_MESSAGE(find_scheduler(name) != nullptr, name);
     CHECK(find_scheduler(name)->name == name);
     CHECK_FALSE(find_scheduler(name)->counts_connections);
@@ -28,8 +28,8 @@ TEST_CASE("registry: by LVS's names") {
     CHECK(find_scheduler(name)->name == name);
     CHECK(find_scheduler(name)->counts_connections);
   }
-  for (const char* name : {"", "r", "rrr", "RR", "none"}) CHECK(find_scheduler(name) == nullptr);
-  CHECK(all_schedulers().size() == 14);
+  for (const char* name : {"", "r", "rrr", "RR", "None"}) CHECK(find_scheduler(name) == nullptr);
+  CHECK(all_schedulers().size() == 15);
 }
 
 TEST_CASE("registry: every scheduler refuses an empty list") {

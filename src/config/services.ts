@@ -80,6 +80,7 @@ export const schedulers = [
   'fo',
   'ovf',
   'twos',
+  'none',
 ] as const;
 
 /** LVS's bound. */

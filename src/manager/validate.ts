@@ -32,7 +32,7 @@ const maxInt32 = 2_147_483_647;
 const allSchedulerFlags = 0b111;
 
 /** Every scheduler of LVS. */
-export const lvsSchedulers: readonly string[] = 'rr wrr lc wlc lblc lblcr dh sh mh sed nq fo ovf twos'.split(' ');
+export const lvsSchedulers: readonly string[] = 'rr wrr lc wlc lblc lblcr dh sh mh sed nq fo ovf twos none'.split(' ');
 /** Every persistence engine of LVS. */
 export const lvsPersistenceEngines: readonly string[] = ['sip'];
 

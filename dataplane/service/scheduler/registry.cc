@@ -9,10 +9,10 @@
 namespace fulcrum {
 namespace {
 
-constexpr std::array<const Scheduler*, 14> kSchedulers = {
+constexpr std::array<const Scheduler*, 15> kSchedulers = {
     &schedulers::rr, &schedulers::wrr, &schedulers::lc,  &schedulers::wlc,  &schedulers::sed,
     &schedulers::nq, &schedulers::fo,  &schedulers::ovf, &schedulers::lblc, &schedulers::lblcr,
-    &schedulers::dh, &schedulers::sh,  &schedulers::mh,  &schedulers::twos};
+    &schedulers::dh, &schedulers::sh,  &schedulers::mh,  &schedulers::twos, &schedulers::none};
 
 void start(SchedulerState& state, const Scheduler& scheduler, const SchedulerStart& figures, uint32_t phase) {
   state = SchedulerState{.phase = phase, .epoch = figures.epoch, .sequence = figures.sequence};

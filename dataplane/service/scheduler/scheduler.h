@@ -132,7 +132,7 @@ struct Scheduler {
 };
 
 namespace schedulers {
-extern const Scheduler rr, wrr, lc, wlc, sed, nq, fo, ovf, lblc, lblcr, dh, sh, mh, twos;
+extern const Scheduler rr, wrr, lc, wlc, sed, nq, fo, ovf, lblc, lblcr, dh, sh, mh, twos, none;
 }
 
 // All schedulers, by LVS name. Null when there is none of that name.

@@ -44,7 +44,7 @@ SERVICE
   -f, --fwmark-service MARK [-6]  all packets that carry this mark; -6: those of IPv6
 
 Options of services
-  -s, --scheduler NAME        rr wrr lc wlc lblc lblcr dh sh mh sed nq fo ovf twos; default wlc
+  -s, --scheduler NAME        rr wrr lc wlc lblc lblcr dh sh mh sed nq fo ovf twos none; default wlc
   -p, --persistent [SECONDS]  a client stays with its server; default 360 seconds
   -M, --netmask MASK          clients of one such network count as one (IPv6: a prefix length)
   --pe ENGINE                 persistence engine: sip (not available yet)

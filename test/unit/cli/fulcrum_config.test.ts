@@ -119,7 +119,7 @@ const wrong: readonly (readonly [what: string, text: string, problems: readonly 
     'an unknown scheduler',
     'services:\n  - address: tcp:203.0.113.10:80\n    scheduler: wrrr\n',
     [
-      'file.yaml:3:16: services[0].scheduler: "wrrr" is not one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, twos; did you mean "wrr"?',
+      'file.yaml:3:16: services[0].scheduler: "wrrr" is not one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, twos, none; did you mean "wrr"?',
     ],
   ],
   ['no address', 'services:\n  - scheduler: rr\n', ['file.yaml:2:5: services[0]: "address" is missing']],
