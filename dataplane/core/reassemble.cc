@@ -69,7 +69,8 @@ void Worker::give_up(const Reassembler::Expired& expired) {
   const auto complain_about = [&]<Family F>(PacketView<F> view) {
     view.ip = expired.ip;
     parse_network(expired.first, view);
-    if (local(view.key.tuple.destination) == nullptr) return drop(expired.first, Verdict::kFragmentTimeout);
+    if (local(view.key.tuple.destination) == nullptr || local(view.key.tuple.source) != nullptr)
+      return drop(expired.first, Verdict::kFragmentTimeout);
     refuse(expired.first, view, Refusal::kNotReassembled, Verdict::kFragmentTimeout);
   };
   if (expired.ip[0] >> 4 == 4) return complain_about(PacketView<Family::kIpv4>{});

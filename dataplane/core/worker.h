@@ -21,6 +21,7 @@ struct WorkerCounters {
   uint64_t verdicts[kVerdicts] = {};
   uint64_t rx_packets = 0;
   uint64_t tx_packets = 0;
+  uint64_t came_again = 0;  // errors that it told itself: they have verdicts of their own, as if received
   uint64_t handed_over = 0;
   uint64_t taken_over = 0;
   uint64_t busy_tsc = 0;

@@ -293,13 +293,17 @@ TEST_CASE("kernel: the server is told of its reply's length by the way that its 
   for (const uint32_t workers : {1u, 2u}) {
     Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -g"}, {.workers = workers});
     CHECK(story.connections(1, "198.51.100.1:1000", "192.0.2.1:80") == "11");
-    const auto reply = tcp("192.0.2.1:80", "198.51.100.1:1000", "A").payload_size(1461);
+    auto reply = tcp("192.0.2.1:80", "198.51.100.1:1000", "A").payload_size(1461);
     const Bytes error =
         icmp_error("192.0.2.1", "192.0.2.1", 3, 4, reply.packet(), 1500, 548).tos(0xc0).id(0).ttl(63).packet();
-    const uint64_t forwarded = story.verdict(Verdict::kForwardedDr);
-    story.server(reply, Verdict::kFragmentationNeededSent, {to_server(11, error)});
-    CHECK(story.verdict(Verdict::kForwardedDr) == forwarded + 1);
+    const uint64_t refused = story.verdict(Verdict::kFragmentationNeededSent);
+    const auto left = story.exchange(Side::kServer, reply.mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame());
+    REQUIRE(left.size() == 1);
+    CHECK(difference(to_server(11, error).frame.bytes, left[0].bytes) == "");
     // Nobody is told of a packet that only claims to come from the VIP.
-    story.server(tcp("192.0.2.1:80", "198.51.100.9:1000", "A").payload_size(1461), Verdict::kFragmentationNeededSent);
+    const auto stray = tcp("192.0.2.1:80", "198.51.100.9:1000", "A").payload_size(1461);
+    CHECK(story.exchange(Side::kServer, PacketBuilder(stray).mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame())
+              .empty());
+    CHECK(story.verdict(Verdict::kFragmentationNeededSent) == refused + 2);
   }
 }

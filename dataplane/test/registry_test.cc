@@ -37,7 +37,7 @@ TEST_CASE("registry: every scheduler refuses an empty list") {
     ScheduleStory story(scheduler->name);
     CHECK(story.choose(1) == "-");
     story.add(11);
-    CHECK(story.choose(1) == "11");
+    CHECK(story.choose(1) == (scheduler->name == "none" ? "-" : "11"));
     story.remove(11);
     CHECK(story.choose(1) == "-");
   }

@@ -176,9 +176,11 @@ class World {
   // Every worker in turn, until nothing moves any more and all timers are done; templates last, as the engine does it.
   void run() {
     const Ticks now = shared_.clock.now();
-    for (bool worked = true; worked;) {
-      worked = false;
+    // What a worker's timers have sent may wait for another one's queue: one quiet round is not enough.
+    for (unsigned quiet = 0; quiet < 2;) {
+      bool worked = false;
       for (const auto& worker : workers_) worked |= worker->poll() || !worker->timers_caught_up(now);
+      quiet = worked ? 0 : quiet + 1;
     }
     templates_.expire(now, [this](const Template& gone) {
       shared_.servers[gone.server].persistent.fetch_sub(1, std::memory_order_relaxed);

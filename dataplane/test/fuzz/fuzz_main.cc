@@ -331,6 +331,7 @@ class Fuzzer {
     uint64_t received = 0, parked = 0, given = 0;
     for (uint32_t id = 0; id < world_.workers(); ++id) {
       received += world_.worker(id).counters().rx_packets;
+      given -= world_.worker(id).counters().came_again;
       parked += WorkerInspector::parked(world_.worker(id));
     }
     for (const uint64_t count : world_.verdicts()) given += count;
@@ -353,6 +354,7 @@ class Fuzzer {
     account();
     uint64_t given = 0;
     for (const uint64_t count : world_.verdicts()) given += count;
+    for (uint32_t id = 0; id < world_.workers(); ++id) given -= world_.worker(id).counters().came_again;
     const bool is_empty = held_datagrams() == 0;
     if (is_empty && given != sent_) fail(std::to_string(given) + " verdicts");
     for (uint32_t id = 0; id < world_.workers(); ++id)
