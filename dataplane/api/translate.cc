@@ -48,6 +48,8 @@ Faces faces_of(dataplane::Faces faces, const std::string& path) {
       return Faces::kClients;
     case dataplane::FACES_SERVERS:
       return Faces::kServers;
+    case dataplane::FACES_BOTH:
+      return Faces::kBoth;
     default:
       throw StartError(path + ": no such value");
   }

@@ -37,6 +37,7 @@ void add_pair(StartConfig& config, const Scenario& scenario, const RigOptions& o
   sink.name = "sink" + number;
   sink.device = "net_null" + number + ",no-rx=1";
   if (options.memory_ports) source.device = sink.device = "memory";
+  source.faces = sink.faces = Faces::kBoth;  // owners are as scenarios reckon them
   // Sources first: each worker polls one.
   config.ports.insert(config.ports.begin() + pair, source);
   config.ports.push_back(sink);

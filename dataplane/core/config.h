@@ -16,7 +16,8 @@
 namespace fulcrum {
 
 // Who is reached through a port, for the receive side scaling of devices that let it be set.
-enum class Faces : uint8_t { kAuto, kClients, kServers };
+// kBoth: nothing is set.
+enum class Faces : uint8_t { kAuto, kClients, kServers, kBoth };
 
 enum class Hugepages : uint8_t { kAuto, kOn, kOff };
 

@@ -27,15 +27,16 @@ std::unique_ptr<RssSteering> align_ports(const StartConfig& config, const std::v
   const auto workers = static_cast<uint32_t>(config.worker_cpus.size());
   if (workers < 2) return nullptr;
   // One function for all: as fine as the coarsest of them can.
+  const auto bits_of = [&](const Port& port) {
+    return port.config().faces == Faces::kBoth ? 0 : port.rss_bits(workers);
+  };
   unsigned bits = 0;
-  for (const auto& port : ports) {
-    const unsigned of_port = port->rss_bits(workers);
-    if (of_port != 0) bits = bits == 0 ? of_port : std::min(bits, of_port);
-  }
+  for (const auto& port : ports)
+    if (const unsigned of_port = bits_of(*port); of_port != 0) bits = bits == 0 ? of_port : std::min(bits, of_port);
   if (bits == 0) return nullptr;
   auto steering = std::make_unique<RssSteering>(bits);
   for (const auto& port : ports)
-    if (port->rss_bits(workers) != 0) port->align(*steering, client_end(config, port->config()), workers);
+    if (bits_of(*port) != 0) port->align(*steering, client_end(config, port->config()), workers);
   return steering;
 }
 

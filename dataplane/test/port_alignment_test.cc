@@ -121,4 +121,10 @@ TEST_CASE("port alignment: nothing is set for one worker, or for a device that h
   CHECK(align_ports(config, ports) == nullptr);
   config.worker_cpus = {1, 2};
   CHECK(align_ports(config, ports) == nullptr);
+  config.ports[0].faces = Faces::kBoth;
+  ports[0] = std::make_unique<Port>(config.ports[0]);
+  ports[0]->find();
+  ports[0]->negotiate(2);
+  CHECK(ports[0]->rss_bits(2) != 0);
+  CHECK(align_ports(config, ports) == nullptr);
 }

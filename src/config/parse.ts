@@ -46,7 +46,12 @@ function collecting<T>(problems: Problem[], read: () => T): T | undefined {
 }
 
 const hugepages = { auto: 'HUGEPAGES_AUTO', on: 'HUGEPAGES_ON', off: 'HUGEPAGES_OFF' } as const;
-const faces = { auto: 'FACES_UNSPECIFIED', clients: 'FACES_CLIENTS', servers: 'FACES_SERVERS' } as const;
+const faces = {
+  auto: 'FACES_UNSPECIFIED',
+  clients: 'FACES_CLIENTS',
+  servers: 'FACES_SERVERS',
+  both: 'FACES_BOTH',
+} as const;
 const idlePolicies = { sleep: 'IDLE_POLICY_SLEEP', poll: 'IDLE_POLICY_POLL' } as const;
 
 function startConfig(file: DirectorFile, machine: Machine): StartConfig {

@@ -15,7 +15,7 @@ export interface PortEntry {
   readonly device: string;
   readonly mtu?: number;
   readonly mac?: string;
-  readonly faces?: 'auto' | 'clients' | 'servers';
+  readonly faces?: 'auto' | 'clients' | 'servers' | 'both';
   readonly rx_queues?: number;
   readonly tx_queues?: number;
   readonly rx_descriptors?: number;
@@ -100,9 +100,9 @@ const portSchema = {
     mtu,
     mac: { type: 'string', pattern: macPattern, description: macRule },
     faces: {
-      enum: ['auto', 'clients', 'servers'],
+      enum: ['auto', 'clients', 'servers', 'both'],
       description:
-        'who is reached through it: a device that can be set spreads packets by the source where clients are, by the destination where servers are; auto: clients, if a default route leaves by it or if it is the only port',
+        'who is reached through it: a device that can be set spreads packets by the source where clients are, by the destination where servers are, and is left as it is for both; auto: clients, if a default route leaves by it or if it is the only port',
     },
     rx_queues: count(1, 1024, 'receive queues; left out: what suits workers and device'),
     tx_queues: count(1, 1024, 'transmit queues; left out: what suits workers and device'),

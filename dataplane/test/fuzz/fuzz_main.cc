@@ -296,9 +296,14 @@ class Fuzzer {
     }
   }
 
-  // An ICMP error or a reset that the director itself made: nothing that came in looks like it.
+  // An ICMP error or a reset that the director itself made: what came in hardly ever looks like it.
   static bool is_own_answer(const Bytes& packet) {
-    if (packet[0] >> 4 == 6) return packet[7] == 64 && packet[6] == 58 && packet.size() > 48 && packet[40] < 128;
+    if (packet[0] >> 4 == 6) {
+      // From an address of its own: 2001:db8:1::1, 2001:db8:2::1, or one in 2001:db8:ff::/48.
+      const bool is_own = get16(packet, 8) == 0x2001 && get16(packet, 10) == 0xdb8 &&
+                          (get16(packet, 12) == 0xff || (packet[13] <= 2 && packet[23] == 1));
+      return is_own && packet[7] == 64 && packet[6] == 58 && packet.size() > 48 && packet[40] <= 4;
+    }
     if (packet[8] != 64 || get16(packet, 4) != 0 || packet[0] != 0x45) return false;
     if (packet[9] == 6) return get16(packet, 2) == 40;
     return packet[9] == 1 && packet.size() >= 28 && (packet[20] == 3 || packet[20] == 11);
