@@ -83,12 +83,22 @@ void Worker::handle_unusual(rte_mbuf* packet, uint64_t mac, Steering steering) {
   }
 }
 
+// Mostly it is the address that it was last time.
+template <Family F>
+bool Worker::is_for_us(const AddressOf<F>& destination) {
+  AddressOf<F>& known = lane<F>().known_local;
+  if (destination == known) [[likely]]
+    return true;
+  if (local(destination) == nullptr) return false;
+  known = destination;
+  return true;
+}
+
 // Hands the packet to its owner if that is another worker. By the client: design, "one owner per flow".
 template <Family F>
 bool Worker::steer(rte_mbuf* packet, const FlowKey<F>& key) {
   const auto& tuple = key.tuple;
-  if (local(tuple.destination) != nullptr)
-    return hand_over(packet, shared_.client_hash(tuple.source, tuple.source_port));
+  if (is_for_us<F>(tuple.destination)) return hand_over(packet, shared_.client_hash(tuple.source, tuple.source_port));
   if (local(tuple.source) != nullptr ||
       snapshot_->is_nat_endpoint(Address::from(tuple.source), tuple.source_port.host()))
     return hand_over(packet, shared_.client_hash(tuple.destination, tuple.destination_port));

@@ -29,21 +29,31 @@ Worker::NextHop Worker::resolve_on(InterfaceId interface, const Address& neighbo
   return hop;
 }
 
+// Remembered as a connection remembers it, for those that begin, and for flows that have no entry.
+Worker::NextHop Worker::resolve_server(ServerSlot slot) {
+  const Address& address = shared_.servers[slot].address;
+  ServerHop& known = server_hops_[slot];
+  if (known.epoch == route_epoch_ && known.address == address) [[likely]] {
+    Adjacency& adjacency = (*shared_.adjacencies)[known.adjacency];
+    return {.adjacency = &adjacency, .mtu = adjacency.mtu};
+  }
+  const NextHop hop = resolve(address);
+  if (hop.adjacency != nullptr) known = {address, route_epoch_, shared_.adjacencies->index_of(*hop.adjacency)};
+  return hop;
+}
+
 template <Family F>
 Worker::NextHop Worker::resolve_for(Connection<F>& entry, bool to_client) {
   if (entry.route_epoch != route_epoch_) {
     entry.server_adjacency = entry.client_adjacency = kNoAdjacency;
     entry.route_epoch = route_epoch_;
   }
-  Address towards;
-  if (to_client) {
-    towards = Address::from(entry.reply.destination);
-  } else if (entry.method() == ForwardingMethod::kBypass) {
-    towards = Address::from(entry.forward.destination);
-  } else {
-    towards = shared_.servers[entry.server].address;
+  if (!to_client && entry.method() != ForwardingMethod::kBypass) {
+    const NextHop hop = resolve_server(entry.server);
+    if (hop.adjacency != nullptr) entry.server_adjacency = shared_.adjacencies->index_of(*hop.adjacency);
+    return hop;
   }
-  const NextHop hop = resolve(towards);
+  const NextHop hop = resolve(Address::from(to_client ? entry.reply.destination : entry.forward.destination));
   if (hop.adjacency != nullptr)
     (to_client ? entry.client_adjacency : entry.server_adjacency) = shared_.adjacencies->index_of(*hop.adjacency);
   return hop;

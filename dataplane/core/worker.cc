@@ -381,6 +381,8 @@ void Worker::drop_some(Lane<F>& lane, uint32_t& budget) {
 // Packets meet the new snapshot at once; what else is to follow its changes does so bit by bit, between bursts.
 void Worker::adopt(const Snapshot& snapshot) {
   snapshot_ = &snapshot;
+  lane4_.known_local = {};
+  lane6_.known_local = {};
   const Tunables& tunables = snapshot.tunables;
   reassembler_.tune(tunables.ipfrag_high_thresh, seconds_to_ticks(tunables.ipfrag_time),
                     seconds_to_ticks(tunables.ip6frag_time));

@@ -101,6 +101,7 @@ class Worker {
     ConnectionTable<F> table;
     std::unique_ptr<TimerWheel<F>> wheel;
     Arena arena;
+    AddressOf<F> known_local{};  // the address of ours that a packet was for last
     // The stretch of entries that drop_entry has still to look at.
     uint32_t drop_next = 0, drop_left = 0;
   };
@@ -167,6 +168,8 @@ class Worker {
   void handle_flows(bool is_steered);
   template <Family F>
   void handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
+  template <Family F>
+  bool is_for_us(const AddressOf<F>& destination);
   template <Family F>
   bool steer(rte_mbuf* packet, const FlowKey<F>& key);
   bool hand_over(rte_mbuf* packet, uint32_t hash);
@@ -267,6 +270,7 @@ class Worker {
   bool fits_server(const rte_mbuf* packet, const PacketView<F>& view, unsigned limit) const;
 
   // forward.cc: what only some need
+  NextHop resolve_server(ServerSlot slot);
   template <Family F>
   NextHop resolve_for(Connection<F>& entry, bool to_client);
   NextHop resolve(const Address& destination);
@@ -376,6 +380,13 @@ class Worker {
   Reassembler reassembler_;
 
   NeighborCache neighbors_;
+  // The way to each server, by slot; a slot may have another server later.
+  struct ServerHop {
+    Address address;
+    uint32_t epoch = 0;
+    AdjacencyIndex adjacency = kNoAdjacency;
+  };
+  std::vector<ServerHop> server_hops_{Shared::kServerSlots};
   NeighborKey sought_;  // by the last resolve()
   ServerCounters* server_counters_ = nullptr;
   std::vector<SchedulerState> scheduler_states_;  // by service slot
