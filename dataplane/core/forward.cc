@@ -74,7 +74,7 @@ template <Family F>
 void Worker::write_other_tunnel(rte_mbuf* packet, const PacketView<F>& view, const ServerLine& server,
                                 const TunnelSettings& tunnel, const NextHop& hop) {
   TunnelPacket brings;
-  brings.id = be16{static_cast<uint16_t>(rte_rdtsc())};
+  brings.id = next_ip_id();
   brings.path_mtu_discovery = snapshot_->tunables.pmtu_disc != 0;
   // Of the inner packet's flow, so that what spreads by ports keeps it together.
   const uint32_t flow = owner_hash(view.key.tuple.source, view.key.tuple.source_port) ^

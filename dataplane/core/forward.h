@@ -108,7 +108,7 @@ inline bool Worker::encapsulate(rte_mbuf* packet, const PacketView<F>& view, con
     if (tunnel.type == TunnelType::kIpip && server.address.family == Family::kIpv4) [[likely]] {
       const be32 source = hop.adjacency != nullptr ? hop.adjacency->own_v4 : tunnel_source(hop, Family::kIpv4).v4();
       write_ipip(*reinterpret_cast<Ipv4Header*>(view.ip - kIpipBytes), view.header(), source, server.address.v4(),
-                 be16{static_cast<uint16_t>(rte_rdtsc())}, snapshot_->tunables.pmtu_disc != 0);
+                 next_ip_id(), snapshot_->tunables.pmtu_disc != 0);
       return true;
     }
   }

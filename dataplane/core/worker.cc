@@ -77,6 +77,7 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
   // The arenas are made for the most that ipfrag_high_thresh may become.
   ReassemblySettings reassembly;
   reassembly.memory_bytes = kMostFragmentBytes;
+  ip_ids_ = rte_rand();
   reassembly.secret_first = rte_rand();
   reassembly.secret_second = rte_rand();
   if (!reassembler_.create(reassembly)) {

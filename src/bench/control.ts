@@ -163,6 +163,7 @@ async function measureUnderLoad(client: DirectorClient, { say, services }: Contr
 async function measureAll(client: DirectorClient, socket: string, options: ControlOptions) {
   const { say, services, serversPerService, edits } = options;
   const servers = services * serversPerService;
+  await inForce(client, { configuration: { services: [] } });
   const empty = await memory(client);
 
   say(`${services} services with ${servers} real servers in one call`);
