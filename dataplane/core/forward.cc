@@ -136,7 +136,9 @@ void Worker::send_fragments(rte_mbuf* packet, uint8_t* ip, const NextHop& hop, u
   const bool is_ipv4 = ip[0] >> 4 == 4;
   unsigned limit = hop.mtu, longest = limit;
   const FragmentsSeen seen = fragments_seen(packet);
-  if (const unsigned came_in = seen.longest; came_in != 0) {
+  // A tunnel over the other family has lengths of its own.
+  const bool came_so = seen.family == (is_ipv4 ? Family::kIpv4 : Family::kIpv6);
+  if (const unsigned came_in = seen.longest; came_in != 0 && came_so) {
     longest = std::min(limit, came_in);
     // Every IPv6 link carries 1,280 bytes: between these two it is one piece that has a Fragment header (as LVS does,
     // though RFC 8021 would have none).

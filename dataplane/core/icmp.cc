@@ -151,19 +151,21 @@ template <Family F>
 bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote) {
   const Found<F> found = lane<F>().table.find(quote.key);
   if (!snapshot_->balances<F>()) return false;
-  if (!found || is_due(found.entry->deadline, now_)) return schedule_error(packet, view, quote);
-  // LVS passes on unseen what it need not translate for the client.
-  const bool must_hold = !found.is_reply || found.entry->method() == ForwardingMethod::kNat;
-  if (must_hold && !is_sound(packet, view)) {
-    drop(packet, Verdict::kBadTransport);
-    return true;
-  }
-  if (found.is_reply) {
-    error_to_client(packet, view, quote, *found.entry);
-  } else {
-    error_to_server(packet, view, quote, *found.entry);
-  }
+  // LVS: a client with source port 0 never meets its own connection, nor does what is said about it.
+  if (!found || is_due(found.entry->deadline, now_) || (!found.is_reply && quote.key.tuple.source_port.raw == 0))
+    return schedule_error(packet, view, quote);
+  pass_on_error(packet, view, quote, found);
   return true;
+}
+
+// LVS passes on unseen what it need not translate: for the client, and to an IPv6 server.
+template <Family F>
+void Worker::pass_on_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, const Found<F>& found) {
+  const bool may_be_damaged = found.is_reply || F == Family::kIpv6;
+  const bool must_hold = !may_be_damaged || found.entry->method() == ForwardingMethod::kNat;
+  if (must_hold && !is_sound(packet, view)) return drop(packet, Verdict::kBadTransport);
+  found.is_reply ? error_to_client(packet, view, quote, *found.entry)
+                 : error_to_server(packet, view, quote, *found.entry);
 }
 
 // Whoever sent it, it comes from the VIP, and quotes a packet to the VIP. The quoted transport checksum is left alone:
@@ -214,7 +216,8 @@ void Worker::error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<
   send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(Verdict::kForwardedNat));
 }
 
-// LVS, schedule_icmp: as if the quoted connection began here, in state NONE. A TCP segment's flags are not quoted.
+// LVS, schedule_icmp: as if the quoted connection began here, in state NONE, even if the error turns out damaged. A TCP
+// segment's flags are not quoted.
 template <Family F>
 bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote) {
   const bool schedules = snapshot_->tunables.schedule_icmp != 0;
@@ -240,10 +243,6 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
     return true;
   }
   if (tuple.source_port.host() == kFtpDataPort) return false;
-  if (!is_sound(packet, view)) {
-    drop(packet, Verdict::kBadTransport);
-    return true;
-  }
   if (const auto lacking = shortage<F>()) {
     drop(packet, deny(*lacking));
     return true;
@@ -255,7 +254,7 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
   }
   if (const Found<F> made = create_connection(*service, choice, quote.key, mark.value)) {
     new_connections_.take(connection_budget());
-    error_to_server(packet, view, quote, *made.entry);
+    pass_on_error(packet, view, quote, made);
     if (service->one_packet && quote.key.protocol == IpProtocol::kUdp) end_connection<F>(made.index);
   } else {
     drop(packet, Verdict::kTableFull);
@@ -288,7 +287,8 @@ bool Worker::pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const T
   if (have < sizeof(IpHeaderOf<kInner>) || read_flow<kInner>(inner, have, key) == nullptr) return false;
   if (must_steer && hand_over(packet, shared_.client_hash(key.tuple.source, key.tuple.source_port))) return true;
   const Found<kInner> found = lane<kInner>().table.find(key);
-  if (!found || found.is_reply || found.entry->method() != ForwardingMethod::kTun) return false;
+  if (!found || found.is_reply || key.tuple.source_port.raw == 0 || found.entry->method() != ForwardingMethod::kTun)
+    return false;
   ServerLine& server = shared_.servers[found.entry->server];
   if (!(server.address == tunnel.destination) ||
       (tunnel.type == TunnelType::kGue && tunnel.port != server.tunnel.load(std::memory_order_relaxed).port))

@@ -308,6 +308,8 @@ class Worker {
   template <Family F>
   bool handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote);
   template <Family F>
+  void pass_on_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, const Found<F>& found);
+  template <Family F>
   void error_to_client(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry);
   template <Family F>
   void error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry);

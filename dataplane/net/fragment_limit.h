@@ -6,16 +6,17 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
 
-#include "net/byte_order.h"
+#include "net/address.h"
 
 namespace fulcrum {
 
 // The fragments that a datagram came in.
 struct FragmentsSeen {
-  uint16_t longest = 0;        // in bytes, IP headers included; 0: the packet came whole
-  uint16_t part = 0;           // what all but the last carry, which carries no more; 0: they differ, or it was only one
-  uint16_t payload = 0;        // what all of them carry
-  uint16_t dont_fragment = 0;  // 1: the longest had DF set
+  uint16_t longest = 0;  // in bytes, IP headers included; 0: the packet came whole
+  uint16_t part = 0;     // what all but the last carry, which carries no more; 0: they differ, or it was only one
+  uint16_t payload = 0;  // what all of them carry
+  Family family = Family::kNone;
+  bool dont_fragment = false;  // the longest had DF set
 };
 
 namespace fragment_limit_parts {
@@ -43,6 +44,6 @@ inline FragmentsSeen fragments_seen(const rte_mbuf* packet) {
 // 0: the packet came whole.
 inline unsigned fragment_limit(const rte_mbuf* packet) { return fragments_seen(packet).longest; }
 
-inline bool fragments_had_dont_fragment(const rte_mbuf* packet) { return fragments_seen(packet).dont_fragment != 0; }
+inline bool fragments_had_dont_fragment(const rte_mbuf* packet) { return fragments_seen(packet).dont_fragment; }
 
 }  // namespace fulcrum

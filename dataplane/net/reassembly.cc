@@ -314,7 +314,9 @@ Reassembler::Result Reassembler::add(rte_mbuf* packet, uint8_t* ip, uint32_t lin
     // By itself, whatever else has the same id (RFC 6946 section 4).
     const auto ip_at = static_cast<unsigned>(ip - rte_pktmbuf_mtod(packet, uint8_t*));
     remove_fragment_header(packet, ip_at, fragment.fragment_header_at, fragment.next_header_at);
-    set_fragments_seen(packet, {fragment.ip_length, 0, static_cast<uint16_t>(fragment.length), 0});
+    set_fragments_seen(packet, {.longest = fragment.ip_length,
+                                .payload = static_cast<uint16_t>(fragment.length),
+                                .family = fragment.key.family});
     return {Outcome::kComplete, {}, packet, rte_pktmbuf_mtod_offset(packet, uint8_t*, ip_at), 1};
   }
   const uint32_t bucket = hash(fragment.key);
@@ -459,8 +461,11 @@ Reassembler::Result Reassembler::complete(Index index, FragmentLosses& losses) {
     return {Outcome::kDropped, FragmentDrop::kMalformed, nullptr, nullptr, 0};
   }
   unsigned ip_at = 0;
-  const FragmentsSeen seen = {datagram.longest, common_part(datagram), static_cast<uint16_t>(datagram.length),
-                              datagram.longest_dont_fragment};
+  const FragmentsSeen seen = {.longest = datagram.longest,
+                              .part = common_part(datagram),
+                              .payload = static_cast<uint16_t>(datagram.length),
+                              .family = datagram.key.family,
+                              .dont_fragment = datagram.longest_dont_fragment};
   const bool congestion = ecn_has_congestion(datagram.ecn_seen);
   rte_mbuf* packet = chain(datagram, ip_at);
   remove(index);

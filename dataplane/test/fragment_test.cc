@@ -180,12 +180,13 @@ TEST_CASE("fragments: IPv6 in pieces as they came") {
   };
   const Bytes whole = datagram6(1000).packet();  // 1008 bytes of payload
   using Sizes = std::vector<size_t>;
-  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 480, 1008, 0})) == Sizes{480, 480, 48});
-  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 480, 968, 0})) == Sizes{520, 480, 8});
-  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 480, 960, 0})) == Sizes{528, 480});
-  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 480, 963, 0})) == Sizes{1008});  // no multiple of eight
-  CHECK(parts_of(cut(whole, 500, 2048, 1, {528, 480, 1008, 0})) == Sizes{448, 448, 112});
-  CHECK(parts_of(cut(whole, 1280, 2048, 1, {528, 0, 1008, 0})) == Sizes{1008});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {.longest = 528, .part = 480, .payload = 1008})) == Sizes{480, 480, 48});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {.longest = 528, .part = 480, .payload = 968})) == Sizes{520, 480, 8});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {.longest = 528, .part = 480, .payload = 960})) == Sizes{528, 480});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {.longest = 528, .part = 480, .payload = 963})) ==
+        Sizes{1008});  // no multiple of eight
+  CHECK(parts_of(cut(whole, 500, 2048, 1, {.longest = 528, .part = 480, .payload = 1008})) == Sizes{448, 448, 112});
+  CHECK(parts_of(cut(whole, 1280, 2048, 1, {.longest = 528, .part = 0, .payload = 1008})) == Sizes{1008});
   const Bytes only = cut(whole, 1280, 2048, 1).at(0);
   CHECK(to_hex(Bytes(only.begin() + 40, only.begin() + 48)) == "1100000000000001");
 }

@@ -140,7 +140,7 @@ TEST_CASE("tunable schedule_icmp: an error about an unknown connection is schedu
     story.client(error, Verdict::kLocalIgnored);
     story.tune("schedule_icmp", 1);
     story.client(PacketBuilder(error).bad_checksum(), Verdict::kBadTransport);
-    CHECK(story.table() == "");
+    CHECK(story.table() == "TCP 198.51.100.1:1000 192.0.2.1:80 10.0.2.11:8080 NONE 3");
     story.client(
         error, Verdict::kForwardedNat,
         {to_server(11, icmp_error("203.0.113.1", "10.0.2.11", 3, 1, readdressed(about, "10.0.2.11:8080", true), 0, 40)

@@ -82,9 +82,10 @@ async function compare(
     late += Math.max(0, more);
     const difference = await differenceAt(player, scenario, index, world);
     if (difference === undefined) continue;
-    const reason = explanation(scenario, difference);
-    if (reason === undefined) return { difference, explained };
-    explained.push(reason);
+    const known = explanation(scenario, difference);
+    if (known === undefined) return { difference, explained };
+    explained.push(known.reason);
+    if (known.parts) break;
   }
   return { explained };
 }

@@ -8,36 +8,41 @@ import type { Script } from './record.js';
 /** Virtual time until nothing is left of a scenario: templates last longest, then the deleted servers that they had. */
 const forgetMs = [3 * 3_600_000, 200_000, 200_000];
 const longestUse = 40;
+/** Each takes some of the processor while it waits. */
+const mostIdle = 6;
 const lastingEvents: readonly string[] = ['sysctl', 'fwmark', 'ip', 'mtu'];
 
 export class Directors {
-  readonly #idle = new Map<string, World[]>();
+  /** The one that has waited longest comes first. */
+  readonly #idle: { readonly key: string; readonly world: World }[] = [];
   readonly #uses = new Map<World, number>();
 
   /** One that has never been used, if `isFresh`. */
   async take(options: PlanOptions, isFresh: boolean): Promise<World> {
-    const idle = isFresh ? undefined : this.#idle.get(keyOf(options))?.pop();
-    return idle ?? (await World.start(options));
+    const key = keyOf(options);
+    const index = isFresh ? -1 : this.#idle.findLastIndex((one) => one.key === key);
+    const [idle] = index < 0 ? [] : this.#idle.splice(index, 1);
+    return idle?.world ?? (await World.start(options));
   }
 
   /** After the scenario that it was taken for. */
   async give(world: World, options: PlanOptions, script: Script): Promise<void> {
     const uses = (this.#uses.get(world) ?? 0) + 1;
     const isReusable = uses < longestUse && !script.events.some(({ op }) => lastingEvents.includes(op));
-    if (!isReusable || !(await emptied(world))) {
-      this.#uses.delete(world);
-      await world.stop();
-      return;
-    }
+    if (!isReusable || !(await emptied(world))) return await this.#end(world);
     this.#uses.set(world, uses);
-    const key = keyOf(options);
-    this.#idle.set(key, [...(this.#idle.get(key) ?? []), world]);
+    this.#idle.push({ key: keyOf(options), world });
+    const surplus = this.#idle.length > mostIdle ? this.#idle.shift() : undefined;
+    if (surplus !== undefined) await this.#end(surplus.world);
   }
 
   async stop(): Promise<void> {
-    const worlds = [...this.#idle.values()].flat();
-    this.#idle.clear();
-    for (const world of worlds) await world.stop();
+    for (const { world } of this.#idle.splice(0)) await this.#end(world);
+  }
+
+  async #end(world: World): Promise<void> {
+    this.#uses.delete(world);
+    await world.stop();
   }
 }
 

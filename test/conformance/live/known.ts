@@ -4,8 +4,10 @@ import { addressText } from '../bytes.js';
 import type { Difference } from '../compare.js';
 import type { Json, Scenario, ScenarioEvent } from '../scenario.js';
 
-interface Explanation {
+export interface Explanation {
   readonly reason: string;
+  /** The two go separate ways from here on: what follows in the scenario says nothing. */
+  readonly parts?: true;
   readonly applies: (scenario: Scenario, difference: Difference) => boolean;
 }
 
@@ -26,6 +28,18 @@ function isCutShort(event: ScenarioEvent): boolean {
 
 function isServersErrorV6({ op, from, src }: ScenarioEvent): boolean {
   return op === 'icmp' && from === 'rs' && String(src).includes(':');
+}
+
+/** From a client, or a router on its side, to a service. */
+function isDamagedErrorV6({ op, from, src, bad_csum: damaged }: ScenarioEvent): boolean {
+  return op === 'icmp' && from !== 'rs' && damaged === true && String(src).includes(':');
+}
+
+/** What an event of that kind, or the statistics after one, may show. */
+function concerns({ events }: Scenario, { event }: Difference, isMeant: (event: ScenarioEvent) => boolean): boolean {
+  if (event === undefined) return false;
+  const first = events[event]?.op === 'stats' ? 0 : event;
+  return events.slice(first, event + 1).some(isMeant);
 }
 
 /** An error about a tunnel packet of the director: the address of the tunnel's other end. */
@@ -72,14 +86,20 @@ const commandsUpTo = ({ config, events }: Scenario, event: number): readonly str
   ...events.slice(0, event).flatMap(({ op, args }) => (op === 'ipvsadm' ? [String(args)] : [])),
 ];
 
-function hasThresholds(scenario: Scenario, event: number): boolean {
-  return commandsUpTo(scenario, event).some((command) => / -x \d/.test(command));
+/** Whether the counts of connections decide which server is chosen. */
+function goesByCounts(scenario: Scenario, event: number): boolean {
+  return commandsUpTo(scenario, event).some((command) => / -x \d| -s (lc|wlc|lblcr?|sed|nq|ovf|twos)\b/.test(command));
 }
 
 /** Connections of a client that has had some with the same ports. */
 function isReplacing({ events }: Scenario, event: number): boolean {
   const { client } = events[event] as ScenarioEvent;
-  return events.slice(0, event).some((one) => one.op === 'conns' && one.client === client);
+  return events.slice(0, event).some((one) => [one.client, one.src].includes(client));
+}
+
+/** The first piece holds less than a TCP header. */
+function isTinyPieceV6({ op, proto = 'tcp', src, frag_size: size }: ScenarioEvent): boolean {
+  return op === 'pkt' && proto === 'tcp' && String(src).includes(':') && typeof size === 'number' && size < 20;
 }
 
 const explanations: readonly Explanation[] = [
@@ -112,11 +132,12 @@ const explanations: readonly Explanation[] = [
   {
     reason:
       'Linux verifies an ICMPv6 error from the side of a NAT server without its pseudo header, unless a NIC vouches for it, and so drops it; Fulcrum translates it',
-    applies: ({ events }, { event }) =>
-      event !== undefined &&
-      (events[event]?.op === 'stats'
-        ? events.slice(0, event).some(isServersErrorV6)
-        : events.slice(event, event + 1).some(isServersErrorV6)),
+    applies: (scenario, difference) => concerns(scenario, difference, isServersErrorV6),
+  },
+  {
+    reason:
+      'Linux sends a damaged ICMPv6 error on to a NAT server with a new checksum, which hides the damage; Fulcrum drops and counts it (malformed_transport)',
+    applies: (scenario, difference) => concerns(scenario, difference, isDamagedErrorV6),
   },
   {
     reason:
@@ -125,16 +146,23 @@ const explanations: readonly Explanation[] = [
   },
   {
     reason:
-      'Linux takes a connection that another replaces out of the counts at its next timer tick, up to 10 ms later, Fulcrum at once: near a threshold one server more or less is overloaded',
+      'Linux takes a connection that another replaces out of the counts at its next timer tick, up to 10 ms later, Fulcrum at once: what goes by the counts may choose another server',
+    parts: true,
     applies: (scenario, { event, expected }) =>
       event !== undefined &&
       Object.keys(expected as Json).some((key) => key.startsWith('chosen[')) &&
-      hasThresholds(scenario, event) &&
+      goesByCounts(scenario, event) &&
       isReplacing(scenario, event),
+  },
+  {
+    reason:
+      'Linux sends on a first IPv6 piece without its whole TCP header, alone, as the others wait for it in vain; Fulcrum drops and counts it (RFC 8200 section 4.5)',
+    parts: true,
+    applies: ({ events }, { event }) => event !== undefined && events.slice(0, event + 1).some(isTinyPieceV6),
   },
 ];
 
 /** Why this difference is none; undefined if nobody knows. */
-export function explanation(scenario: Scenario, difference: Difference): string | undefined {
-  return explanations.find(({ applies }) => applies(scenario, difference))?.reason;
+export function explanation(scenario: Scenario, difference: Difference): Explanation | undefined {
+  return explanations.find(({ applies }) => applies(scenario, difference));
 }

@@ -126,7 +126,7 @@ export function randomFields(packet: Buffer, guePorts: readonly number[]): reado
   const version = (packet[0] ?? 0) >> 4;
   const [from, to, header] = version === 6 ? [8, 24, 40] : [12, 16, 4 * ((packet[0] ?? 0) & 15)];
   // A datagram that has been put together is cut again with an identification of the director's own.
-  if (version === 6 && packet[6] === ipv6FragmentHeader) return ['frag.id'];
+  if (version === 6 && packet[6] === ipv6FragmentHeader) return ['frag.id', ...fieldsOfPiece(packet, guePorts)];
   if (packet.length < header || !directorAddresses.has(addressText(packet.subarray(from, to)))) return [];
   const fields = version === 6 ? randomFieldsV6(packet, guePorts) : randomFieldsV4(packet, header, guePorts);
   // The same before a tunnel: what lies around the pieces sums up their identification.
@@ -149,6 +149,15 @@ function randomFieldsV4(packet: Buffer, header: number, guePorts: readonly numbe
 function randomFieldsV6(packet: Buffer, guePorts: readonly number[]): readonly string[] {
   if (packet[6] === protocol.udp && isGueHeader(packet, 40, guePorts)) return gueFields(packet, 40);
   return packet[7] === ownHopLimit ? ['flow'] : [];
+}
+
+/** Of the first piece of a tunnel packet that was cut. */
+function fieldsOfPiece(packet: Buffer, guePorts: readonly number[]): readonly string[] {
+  const transport = 48;
+  const isFirst = packet.length >= transport && (packet.readUInt16BE(42) & 0xfff8) === 0;
+  const isOwn = directorAddresses.has(addressText(packet.subarray(8, 24)));
+  const isGue = packet[40] === protocol.udp && isGueHeader(packet, transport, guePorts);
+  return isFirst && isOwn && isGue ? gueFields(packet, transport) : [];
 }
 
 function isGueHeader(packet: Buffer, at: number, guePorts: readonly number[]): boolean {
