@@ -11,6 +11,8 @@ export interface Explanation {
   readonly applies: (scenario: Scenario, difference: Difference) => boolean;
 }
 
+type Tunnel = NonNullable<ReturnType<typeof tunnelOfError>>;
+
 /** What Fulcrum wants to see of a transport header, in bytes, by protocol: SCTP's with the header of its first chunk. */
 const headerBytes: Readonly<Record<number, number>> = { 6: 20, 17: 8, 132: 16 };
 
@@ -42,26 +44,33 @@ function concerns({ events }: Scenario, { event }: Difference, isMeant: (event: 
   return events.slice(first, event + 1).some(isMeant);
 }
 
-/** An error about a tunnel packet of the director: the address of the tunnel's other end. */
-function tunnelOfError({ op, from, inner_hex: inner }: ScenarioEvent): string | undefined {
+/** An error about a tunnel packet of the director: the tunnel's other end, and what the packet within says of its client. */
+function tunnelOfError({ op, from, inner_hex: inner }: ScenarioEvent) {
   if (op !== 'icmp' || from !== 'rs' || typeof inner !== 'string') return undefined;
   const packet = Buffer.from(inner, 'hex');
   const isV6 = (packet[0] ?? 0) >> 4 === 6;
   const protocol = packet[isV6 ? 6 : 9] ?? 0;
   if (![4, 17, 41, 47].includes(protocol)) return undefined;
-  return addressText(isV6 ? packet.subarray(24, 40) : packet.subarray(16, 20));
+  const address = addressText(isV6 ? packet.subarray(24, 40) : packet.subarray(16, 20));
+  return { address, within: packet.subarray(isV6 ? 40 : 20) };
 }
 
-/** Whether anything went to a server before that event. */
-function hasServed({ golden }: Scenario, address: string, event: number): boolean {
-  const goesThere = (item: unknown): boolean => (item as { to?: string }).to === address;
-  return golden
-    .slice(0, event)
-    .some(({ chosen, out }) =>
-      [chosen, out].some(
-        (list) => Array.isArray(list) && list.some((item) => item === address || goesThere(item ?? {})),
-      ),
-    );
+/** An address as it lies in a packet: a client's, found in whatever tunnel. */
+function quotes(within: Buffer, client: string): boolean {
+  const text = /^\[?([^\]]*)\]?:\d+$/.exec(client)?.[1] ?? '';
+  const width = text.includes(':') ? 16 : 4;
+  return Array.from(within.subarray(0, -width), (_, at) => addressText(within.subarray(at, at + width))).includes(text);
+}
+
+/** Whether the client whose packet is quoted was sent to a server before that event. */
+function hasServed({ events, golden }: Scenario, { address, within }: Tunnel, event: number): boolean {
+  const goesThere = (item: unknown): boolean => item === address || (item as { to?: string } | null)?.to === address;
+  return golden.slice(0, event).some(({ chosen, out }, index) => {
+    const { op, client, src, vary } = events[index] as ScenarioEvent;
+    // One of many clients is taken for all of them.
+    const isClient = (op === 'conns' && vary === 'ip') || quotes(within, String(client ?? src));
+    return isClient && [chosen, out].some((list) => Array.isArray(list) && list.some(goesThere));
+  });
 }
 
 /** The client is told an MTU, and that is all that differs. */
@@ -116,8 +125,8 @@ const explanations: readonly Explanation[] = [
       'Linux passes on an error about a tunnel to any of its servers, whatever connection it quotes; Fulcrum only if the connection uses that tunnel, for else it is forged',
     applies: (scenario, { event }) => {
       if (event === undefined) return false;
-      const address = tunnelOfError(scenario.events[event] as ScenarioEvent);
-      return address !== undefined && !hasServed(scenario, address, event);
+      const tunnel = tunnelOfError(scenario.events[event] as ScenarioEvent);
+      return tunnel !== undefined && !hasServed(scenario, tunnel, event);
     },
   },
   {
