@@ -325,6 +325,12 @@ bool Worker::pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const T
   // Type and code as they came, where both families speak the same language.
   if constexpr (F == kInner) complaint = {kind.type, kind.code};
   complain(packet, quoted, complaint, static_cast<uint16_t>(limit), Verdict::kTunnelErrorTaken);
+  // LVS counts what it was told about, too, as far as it was quoted.
+  if (server.available.load(std::memory_order_relaxed)) {
+    ServerCounters& counters = server_counters_[found.entry->server];
+    ++counters.out_packets;
+    counters.out_bytes += have;
+  }
   return true;
 }
 

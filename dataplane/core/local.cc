@@ -324,12 +324,14 @@ void Worker::come_in_again(rte_mbuf* error, Family family, PortId port, uint16_t
   again_[again_count_++] = error;
 }
 
-// LVS sees the director's own errors about a client's packet leave, and counts them as what goes to that client.
+// LVS sees the director's own errors about a client's packet leave, and counts them as what goes to that client. It
+// does not recognise those about packets for a NAT server: to it, what is quoted is that server's address.
 template <Family F>
 void Worker::count_own_error(const PacketView<F>& view, unsigned length) {
   if (view.kind != PacketKind::kFlow) return;
   const Found<F> found = lane<F>().table.find(view.key);
-  if (!found || found.is_reply || is_due(found.entry->deadline, now_) ||
+  if (!found || found.is_reply || found.entry->method() == ForwardingMethod::kNat ||
+      is_due(found.entry->deadline, now_) ||
       !shared_.servers[found.entry->server].available.load(std::memory_order_relaxed))
     return;
   ServerCounters& counters = server_counters_[found.entry->server];

@@ -158,3 +158,12 @@ TEST_CASE("tunnel errors: IPv6 outside, and both inside") {
         {told(PacketBuilder(data4).ttl(63), 3, 4, 1360, 548)});
   check_accounts(story);
 }
+
+TEST_CASE("tunnel errors: both what was told and what the client is told count") {
+  Story story(tunnel(kIpip));
+  const auto data = tcp(client(1000), kVip, "S");
+  const Bytes outer = sent_by(story, data);
+  error(story, from_router(outer, 3, 1, 0, 60), Verdict::kTunnelErrorTaken,
+        {told(PacketBuilder(data).ttl(63), 3, 1, 0, 40)});
+  CHECK(story.statistics() == "TCP 192.0.2.1:80 1 1 2 40 108\n  10.0.2.13:80 1 1 2 40 108");
+}

@@ -161,7 +161,7 @@ export class Player {
   }
 }
 
-interface ConnectionsEvent {
+export interface ConnectionsEvent {
   readonly n: number;
   readonly dst?: string | null;
   readonly dsts?: readonly string[];
@@ -173,7 +173,8 @@ interface ConnectionsEvent {
   readonly gap_ms?: number;
 }
 
-function clientOf(event: ConnectionsEvent, i: number): string {
+/** Of the connection of that index, as an endpoint. */
+export function clientOf(event: ConnectionsEvent, i: number): string {
   const { address, port } = parseEndpoint(event.client);
   const by = i * (event.step ?? 1);
   switch (event.vary ?? 'port') {

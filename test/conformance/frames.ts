@@ -105,29 +105,42 @@ function readIpv6(packet: Buffer): Ip {
 
 const greChecksum = 0x8000;
 
-/** Where the IPv6 header of a piece of a datagram begins that travels in a tunnel; undefined if this is none. */
-export function innerFragment(packet: Buffer): number | undefined {
+/** Where the header of the packet begins that travels in a tunnel; undefined if this is none, or a later piece of it. */
+export function innerHeader(packet: Buffer): number | undefined {
   const { protocol, headerBytes, offset } = readIp(packet);
   if (offset !== 0 || packet.length < headerBytes + 8) return undefined;
-  let at: number | undefined;
-  if (protocol === 41) at = headerBytes;
-  else if (protocol === 47 && packet.readUInt16BE(headerBytes + 2) === 0x86dd)
-    at = headerBytes + ((packet.readUInt16BE(headerBytes) & greChecksum) !== 0 ? 8 : 4);
-  else if (protocol === 17 && packet.length > headerBytes + 12 && packet[headerBytes + 9] === 41)
-    // GUE: the length of its options, in words, are five bits of its first byte.
-    at = headerBytes + 12 + 4 * ((packet[headerBytes + 8] ?? 0) & 0x1f);
+  const gue = headerBytes + 8;
+  if (protocol === 4 || protocol === 41) return headerBytes;
+  if (protocol === 47 && [0x0800, 0x86dd].includes(packet.readUInt16BE(headerBytes + 2)))
+    return headerBytes + ((packet.readUInt16BE(headerBytes) & greChecksum) !== 0 ? 8 : 4);
+  // GUE: the length of its options, in words, are five bits of its first byte.
+  if (protocol === 17 && packet.length > gue + 4 && [4, 41].includes(packet[gue + 1] ?? 0))
+    return gue + 4 + 4 * ((packet[gue] ?? 0) & 0x1f);
+  return undefined;
+}
+
+/** The same, of a piece of an IPv6 datagram. */
+export function innerFragment(packet: Buffer): number | undefined {
+  const at = innerHeader(packet);
   return at !== undefined && packet.length >= at + 48 && (packet[at] ?? 0) >> 4 === 6 && packet[at + 6] === 44
     ? at
     : undefined;
+}
+
+function blankIpv4Id(packet: Buffer, at: number, headerBytes: number): void {
+  packet.writeUInt16BE(0, at + 4);
+  packet.writeUInt16BE(0, at + 10);
+  packet.writeUInt16BE(internetChecksum(packet.subarray(at, at + headerBytes)), at + 10);
 }
 
 /** Blanks a field that the recordings name in `masked`. */
 function blank(packet: Buffer, field: string): void {
   const { isIpv6, headerBytes, protocol } = readIp(packet);
   if (field === 'ip.id' && !isIpv6) {
-    packet.writeUInt16BE(0, 4);
-    packet.writeUInt16BE(0, 10);
-    packet.writeUInt16BE(internetChecksum(packet.subarray(0, headerBytes)), 10);
+    blankIpv4Id(packet, 0, headerBytes);
+  } else if (field === 'inner.ip.id') {
+    const inner = innerHeader(packet);
+    if (inner !== undefined && (packet[inner] ?? 0) >> 4 === 4) blankIpv4Id(packet, inner, 20);
   } else if (field === 'gue.sport') {
     packet.writeUInt16BE(0, headerBytes);
   } else if (field === 'gue.csum') {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Differences between the kernel and Fulcrum that are no mistakes, each with its reason. Everything else fails the test.
-import { addressText } from '../bytes.js';
+import { addressText, parseEndpoint } from '../bytes.js';
 import type { Difference } from '../compare.js';
+import { type ConnectionsEvent, clientOf } from '../events.js';
 import type { Json, Scenario, ScenarioEvent } from '../scenario.js';
 
 export interface Explanation {
@@ -38,10 +39,14 @@ function isDamagedErrorV6({ op, from, src, bad_csum: damaged }: ScenarioEvent): 
 }
 
 /** What an event of that kind, or the statistics after one, may show. */
-function concerns({ events }: Scenario, { event }: Difference, isMeant: (event: ScenarioEvent) => boolean): boolean {
+function concerns(
+  { events }: Scenario,
+  { event }: Difference,
+  isMeant: (event: ScenarioEvent, index: number) => boolean,
+): boolean {
   if (event === undefined) return false;
   const first = events[event]?.op === 'stats' ? 0 : event;
-  return events.slice(first, event + 1).some(isMeant);
+  return events.slice(first, event + 1).some((one, at) => isMeant(one, first + at));
 }
 
 /** An error about a tunnel packet of the director: the tunnel's other end, and what the packet within says of its client. */
@@ -55,21 +60,25 @@ function tunnelOfError({ op, from, inner_hex: inner }: ScenarioEvent) {
   return { address, within: packet.subarray(isV6 ? 40 : 20) };
 }
 
-/** An address as it lies in a packet: a client's, found in whatever tunnel. */
+/** An endpoint as it lies in a packet: address, and port somewhere behind it; a client's, in whatever tunnel. */
 function quotes(within: Buffer, client: string): boolean {
-  const text = /^\[?([^\]]*)\]?:\d+$/.exec(client)?.[1] ?? '';
-  const width = text.includes(':') ? 16 : 4;
-  return Array.from(within.subarray(0, -width), (_, at) => addressText(within.subarray(at, at + width))).includes(text);
+  const { address, port } = parseEndpoint(client);
+  const width = address.includes(':') ? 16 : 4;
+  const starts = Array.from(within.subarray(0, -width), (_, at) => at);
+  const found = starts.find((at) => addressText(within.subarray(at, at + width)) === address);
+  // Behind source and destination, in front of the destination's port.
+  return found !== undefined && within.subarray(found + 2 * width).includes(Buffer.from([port >> 8, port & 255]));
 }
 
 /** Whether the client whose packet is quoted was sent to a server before that event. */
 function hasServed({ events, golden }: Scenario, { address, within }: Tunnel, event: number): boolean {
   const goesThere = (item: unknown): boolean => item === address || (item as { to?: string } | null)?.to === address;
   return golden.slice(0, event).some(({ chosen, out }, index) => {
-    const { op, client, src, vary } = events[index] as ScenarioEvent;
-    // One of many clients is taken for all of them.
-    const isClient = (op === 'conns' && vary === 'ip') || quotes(within, String(client ?? src));
-    return isClient && [chosen, out].some((list) => Array.isArray(list) && list.some(goesThere));
+    const one = events[index] as ScenarioEvent;
+    const list = (Array.isArray(chosen) ? chosen : Array.isArray(out) ? out : []) as readonly unknown[];
+    const client = (at: number): string =>
+      one.op === 'conns' ? clientOf(one as unknown as ConnectionsEvent, at) : String(one.src);
+    return ['conns', 'pkt'].includes(one.op) && list.some((item, at) => goesThere(item) && quotes(within, client(at)));
   });
 }
 
@@ -102,8 +111,8 @@ function goesByCounts(scenario: Scenario, event: number): boolean {
 
 /** Connections of a client that has had some with the same ports. */
 function isReplacing({ events }: Scenario, event: number): boolean {
-  const { client } = events[event] as ScenarioEvent;
-  return events.slice(0, event).some((one) => [one.client, one.src].includes(client));
+  const { client, vary } = events[event] as ScenarioEvent;
+  return vary === 'none' || events.slice(0, event).some((one) => [one.client, one.src].includes(client));
 }
 
 /** The first piece holds less than a TCP header. */
@@ -123,19 +132,19 @@ const explanations: readonly Explanation[] = [
   {
     reason:
       'Linux passes on an error about a tunnel to any of its servers, whatever connection it quotes; Fulcrum only if the connection uses that tunnel, for else it is forged',
-    applies: (scenario, { event }) => {
-      if (event === undefined) return false;
-      const tunnel = tunnelOfError(scenario.events[event] as ScenarioEvent);
-      return tunnel !== undefined && !hasServed(scenario, tunnel, event);
-    },
+    applies: (scenario, difference) =>
+      concerns(scenario, difference, (event, index) => {
+        const tunnel = tunnelOfError(event);
+        return tunnel !== undefined && !hasServed(scenario, tunnel, index);
+      }),
   },
   {
     reason:
       'TCP from port 0: Linux takes every segment for unknown, resets it, and its own RST closes the entry; Fulcrum resets without touching it',
     applies: ({ events }, { event, expected, got }) =>
       (isOfPortZero(expected) && isOfPortZero(got)) ||
-      // The same in the counts of active connections.
-      (Object.keys(expected as Json).some((key) => key.startsWith('services[')) &&
+      // The same in the counts of connections, and of the RSTs.
+      (Object.keys(expected as Json).some((key) => /^(services|stats)\[/.test(key)) &&
         events.slice(0, event).some(({ client }) => String(client).endsWith(':0'))),
   },
   {

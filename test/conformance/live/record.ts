@@ -4,7 +4,7 @@
 
 import { addressText } from '../bytes.js';
 import { Player } from '../events.js';
-import { type Device, describeFrame, type Frame, innerFragment, type OutItem } from '../frames.js';
+import { type Device, describeFrame, type Frame, innerFragment, innerHeader, type OutItem } from '../frames.js';
 import type { Json, Scenario } from '../scenario.js';
 import type { CommandResult } from '../world.js';
 import { virtualAddresses } from '../world_plan.js';
@@ -130,7 +130,16 @@ export function randomFields(packet: Buffer, guePorts: readonly number[]): reado
   if (packet.length < header || !directorAddresses.has(addressText(packet.subarray(from, to)))) return [];
   const fields = version === 6 ? randomFieldsV6(packet, guePorts) : randomFieldsV4(packet, header, guePorts);
   // The same before a tunnel: what lies around the pieces sums up their identification.
-  return innerFragment(packet) === undefined ? fields : [...fields, 'inner.frag.id', 'gre.csum'];
+  if (innerFragment(packet) !== undefined) return [...fields, 'inner.frag.id', 'gre.csum'];
+  return isOwnErrorWithin(packet) ? [...fields, 'inner.ip.id'] : fields;
+}
+
+/** An error that the director told itself, on its way to the server that it is about. Its checksum hides its id. */
+function isOwnErrorWithin(packet: Buffer): boolean {
+  const inner = innerHeader(packet);
+  if (inner === undefined || packet[inner] !== 0x45 || packet[inner + 9] !== protocol.icmp) return false;
+  const [from, to] = [12, 16].map((at) => addressText(packet.subarray(inner + at, inner + at + 4)));
+  return from === to && directorAddresses.has(from ?? '');
 }
 
 function randomFieldsV4(packet: Buffer, header: number, guePorts: readonly number[]): readonly string[] {
