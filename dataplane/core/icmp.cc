@@ -298,6 +298,8 @@ bool Worker::pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const T
     return true;
   }
   const ErrorKind kind = kind_of<F>(message.data());
+  // Nothing in ICMPv6 says that.
+  if (F == Family::kIpv4 && F != kInner && message[0] == kIcmpSourceQuench) return false;
   unsigned limit = 0;
   if (kind.too_big) {
     const unsigned mtu = told_mtu<F>(message.data());

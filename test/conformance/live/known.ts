@@ -149,6 +149,16 @@ const explanations: readonly Explanation[] = [
   },
   {
     reason:
+      'the same, where the counts decide: connections that Linux has closed by its own RST count as inactive, those of Fulcrum as active',
+    parts: true,
+    applies: (scenario, { event, expected }) =>
+      event !== undefined &&
+      Object.keys(expected as Json).some((key) => key.startsWith('chosen[')) &&
+      goesByCounts(scenario, event) &&
+      scenario.events.slice(0, event + 1).some(({ client, src }) => String(client ?? src).endsWith(':0')),
+  },
+  {
+    reason:
       'Linux verifies an ICMPv6 error from the side of a NAT server without its pseudo header, unless a NIC vouches for it, and so drops it; Fulcrum translates it',
     applies: (scenario, difference) => concerns(scenario, difference, isServersErrorV6),
   },
