@@ -57,7 +57,8 @@ function tunnelOfError({ op, from, inner_hex: inner }: ScenarioEvent) {
   const protocol = packet[isV6 ? 6 : 9] ?? 0;
   if (![4, 17, 41, 47].includes(protocol)) return undefined;
   const address = addressText(isV6 ? packet.subarray(24, 40) : packet.subarray(16, 20));
-  return { address, within: packet.subarray(isV6 ? 40 : 20) };
+  const within = packet.subarray(isV6 ? 40 : 20);
+  return { address, within, isOtherFamily: protocol === (isV6 ? 4 : 41) };
 }
 
 /** An endpoint as it lies in a packet: address, and port somewhere behind it; a client's, in whatever tunnel. */
@@ -140,12 +141,19 @@ const explanations: readonly Explanation[] = [
   },
   {
     reason:
+      'Linux takes no notice of an error about an IP-in-IP tunnel over the other family; Fulcrum learns the MTU, and tells the client',
+    parts: true,
+    applies: ({ events }, { event }) =>
+      event !== undefined && tunnelOfError(events[event] as ScenarioEvent)?.isOtherFamily === true,
+  },
+  {
+    reason:
       'TCP from port 0: Linux takes every segment for unknown, resets it, and its own RST closes the entry; Fulcrum resets without touching it',
     applies: ({ events }, { event, expected, got }) =>
       (isOfPortZero(expected) && isOfPortZero(got)) ||
       // The same in the counts of connections, and of the RSTs.
       (Object.keys(expected as Json).some((key) => /^(services|stats)\[/.test(key)) &&
-        events.slice(0, event).some(({ client }) => String(client).endsWith(':0'))),
+        events.slice(0, event).some(({ client, src }) => String(client ?? src).endsWith(':0'))),
   },
   {
     reason:
