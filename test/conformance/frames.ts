@@ -150,6 +150,9 @@ function blank(packet: Buffer, field: string): void {
   } else if (field === 'inner.frag.id') {
     const inner = innerFragment(packet) ?? 0;
     if (inner > 0) packet.writeUInt32BE(0, inner + 44);
+  } else if (field === 'inner.flow') {
+    const inner = innerHeader(packet);
+    if (inner !== undefined) packet.writeUInt32BE((packet.readUInt32BE(inner) & 0xfff00000) >>> 0, inner);
   } else if (field === 'gre.csum') {
     if (protocol === 47 && (packet.readUInt16BE(headerBytes) & greChecksum) !== 0)
       packet.writeUInt16BE(0xffff, headerBytes + 4);

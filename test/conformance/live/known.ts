@@ -58,7 +58,13 @@ function tunnelOfError({ op, from, inner_hex: inner }: ScenarioEvent) {
   if (![4, 17, 41, 47].includes(protocol)) return undefined;
   const address = addressText(isV6 ? packet.subarray(24, 40) : packet.subarray(16, 20));
   const within = packet.subarray(isV6 ? 40 : 20);
-  return { address, within, isOtherFamily: protocol === (isV6 ? 4 : 41) };
+  const other = isV6 ? { protocol: 4, type: 0x0800 } : { protocol: 41, type: 0x86dd };
+  // GUE says what is in it in its second byte, GRE in its second word.
+  const isOtherFamily =
+    protocol === other.protocol ||
+    (protocol === 17 && within[9] === other.protocol) ||
+    (protocol === 47 && within.length >= 4 && within.readUInt16BE(2) === other.type);
+  return { address, within, isOtherFamily };
 }
 
 /** An endpoint as it lies in a packet: address, and port somewhere behind it; a client's, in whatever tunnel. */
@@ -141,7 +147,7 @@ const explanations: readonly Explanation[] = [
   },
   {
     reason:
-      'Linux takes no notice of an error about an IP-in-IP tunnel over the other family; Fulcrum learns the MTU, and tells the client',
+      'Linux takes no notice of an error about a tunnel over the other family; Fulcrum learns the MTU, and tells the client',
     parts: true,
     applies: ({ events }, { event }) =>
       event !== undefined && tunnelOfError(events[event] as ScenarioEvent)?.isOtherFamily === true,

@@ -131,15 +131,31 @@ export function randomFields(packet: Buffer, guePorts: readonly number[]): reado
   const fields = version === 6 ? randomFieldsV6(packet, guePorts) : randomFieldsV4(packet, header, guePorts);
   // The same before a tunnel: what lies around the pieces sums up their identification.
   if (innerFragment(packet) !== undefined) return [...fields, 'inner.frag.id', 'gre.csum'];
-  return isOwnErrorWithin(packet) ? [...fields, 'inner.ip.id'] : fields;
+  switch (ownErrorWithin(packet)) {
+    case 4:
+      return [...fields, 'inner.ip.id'];
+    case 6:
+      return [...fields, 'inner.flow', 'gre.csum'];
+    default:
+      return fields;
+  }
 }
 
-/** An error that the director told itself, on its way to the server that it is about. Its checksum hides its id. */
-function isOwnErrorWithin(packet: Buffer): boolean {
+/** Family of an error that the director told itself, on its way to the server that it is about. */
+function ownErrorWithin(packet: Buffer): 4 | 6 | undefined {
   const inner = innerHeader(packet);
-  if (inner === undefined || packet[inner] !== 0x45 || packet[inner + 9] !== protocol.icmp) return false;
-  const [from, to] = [12, 16].map((at) => addressText(packet.subarray(inner + at, inner + at + 4)));
-  return from === to && directorAddresses.has(from ?? '');
+  if (inner === undefined) return undefined;
+  // IPv4: a checksum hides the id from what sums up all.
+  const within = packet.subarray(inner);
+  if (within[0] === 0x45 && within.length >= 20 && within[9] === protocol.icmp)
+    return isToItself(within.subarray(12, 16), within.subarray(16, 20)) ? 4 : undefined;
+  if ((within[0] ?? 0) >> 4 === 6 && within.length >= 40)
+    return isToItself(within.subarray(8, 24), within.subarray(24, 40)) ? 6 : undefined;
+  return undefined;
+}
+
+function isToItself(source: Buffer, destination: Buffer): boolean {
+  return source.equals(destination) && directorAddresses.has(addressText(source));
 }
 
 function randomFieldsV4(packet: Buffer, header: number, guePorts: readonly number[]): readonly string[] {
@@ -157,7 +173,8 @@ function randomFieldsV4(packet: Buffer, header: number, guePorts: readonly numbe
 /** The flow label is a hash with a secret key. */
 function randomFieldsV6(packet: Buffer, guePorts: readonly number[]): readonly string[] {
   if (packet[6] === protocol.udp && isGueHeader(packet, 40, guePorts)) return gueFields(packet, 40);
-  return packet[7] === ownHopLimit ? ['flow'] : [];
+  const isOwn = packet[7] === ownHopLimit || isToItself(packet.subarray(8, 24), packet.subarray(24, 40));
+  return isOwn ? ['flow'] : [];
 }
 
 /** Of the first piece of a tunnel packet that was cut. */
