@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the workers leave to the kernel where a port has a kernel port, of which class, and how much of it.
+#include <thread>
+
 #include "core/kernel_class.h"
 #include "test/topic.h"
 
@@ -73,7 +75,7 @@ Bytes group_frame(const char* destination, unsigned type, const Bytes& content, 
 TEST_CASE("kernel port: what is for the director's own addresses is the kernel's, byte for byte") {
   Story story;
   story.client(echo_request(from(0), kOwn), Verdict::kEchoAnswered,
-               {to_client(icmp(kOwn, from(0), 0, 0, 0x10000).packet())});
+               {to_client(icmp(kOwn, from(0), 0, 0, 0x10000).id(0).packet())});
   {
     KernelSide kernel(story);
     const std::vector<std::pair<Bytes, KernelClass>> packets = {
@@ -83,7 +85,7 @@ TEST_CASE("kernel port: what is for the director's own addresses is the kernel's
         {tcp(from(80), "10.0.1.1:40000", "SA").frame(), KernelClass::kTcp},
         {tcp(from(1024), "10.0.1.1:179", "A").frame(), KernelClass::kControl},
         {tcp(from(179), "10.0.1.1:40000", "SA").frame(), KernelClass::kControl},
-        {tcp(from(1024), "[2001:db8:1::1]:22", "A").frame(), KernelClass::kTcp},
+        {tcp("[2001:db8:1::fe]:1024", "[2001:db8:1::1]:22", "A").frame(), KernelClass::kTcp},
         {udp(from(1024), "10.0.1.1:33434").ttl(1).frame(), KernelClass::kRest},
         {udp(from(53), "10.0.1.1:40000").frame(), KernelClass::kRest},
         {udp(from(49152), "10.0.1.1:3784").frame(), KernelClass::kControl},
@@ -117,9 +119,9 @@ TEST_CASE("kernel port: VIPs are answered by the director, and what is balanced 
   {
     KernelSide kernel(story);
     story.client(echo_request(from(0), kVip), Verdict::kEchoAnswered,
-                 {to_client(icmp(kVip, from(0), 0, 0, 0x10000).packet())});
+                 {to_client(icmp(kVip, from(0), 0, 0, 0x10000).id(0).packet())});
     story.client(tcp(from(1024), "192.0.2.1:22", "A"), Verdict::kResetSent,
-                 {to_client(tcp("192.0.2.1:22", from(1024), "R").id(0).window(0).packet())});
+                 {to_client(tcp("192.0.2.1:22", from(1024), "R").id(0).window(0).sequence(0).packet())});
     // Its own address is that of a service: what the service does not want is the kernel's.
     story.client(tcp(from(1025), "10.0.1.1:80", "S"), Verdict::kForwardedNat,
                  {to_server(11, tcp(from(1025), "10.0.2.11:80", "S").ttl(63).packet())});
@@ -141,7 +143,7 @@ TEST_CASE("kernel port: a port without one, and its VLANs, are as ever") {
   Story story;
   KernelSide kernel(story, kNoLimits, {kServerLink});
   story.client(echo_request(from(0), kOwn), Verdict::kEchoAnswered,
-               {to_client(icmp(kOwn, from(0), 0, 0, 0x10000).packet())});
+               {to_client(icmp(kOwn, from(0), 0, 0, 0x10000).id(0).packet())});
   story.frame(Side::kClient,
               group_frame("01:00:5e:00:00:12", 0x0800, PacketBuilder(kGateway, "224.0.0.18", 112).packet()),
               Verdict::kMulticast);
@@ -149,6 +151,7 @@ TEST_CASE("kernel port: a port without one, and its VLANs, are as ever") {
               echo_request("10.0.100.11", "10.0.100.1").mac("02:00:00:00:64:0b", "02:00:00:00:02:01").vlan(100).frame(),
               Verdict::kEchoAnswered,
               {{{Side::kServer, icmp("10.0.100.1", "10.0.100.11", 0, 0, 0x10000)
+                                    .id(0)
                                     .mac("02:00:00:00:02:01", "02:00:00:00:64:0b")
                                     .vlan(100)
                                     .frame()}}});
@@ -380,7 +383,9 @@ TEST_CASE("kernel port: a queue that nobody empties is full, and its packets are
     CHECK(kernel.path(kClientLink).queue(0, KernelClass::kRest).counters().queue_full == 10);
     CHECK(rte_mempool_in_use_count(World::buffers()) == KernelQueue::kSize);
     // Other classes have room.
-    story.client(tcp(from(1024), "10.0.1.1:22", "A"), Verdict::kToKernel);
+    story.put(Side::kClient, tcp(from(1024), "10.0.1.1:22", "A").frame());
+    story.run();
+    CHECK(story.verdict(Verdict::kToKernel) == KernelQueue::kSize + 1);
     CHECK(kernel.take().size() == KernelQueue::kSize + 1);
     fill(1);
     CHECK(rte_mempool_in_use_count(World::buffers()) == 2);  // this one, and the other class's, taken but not yet freed
@@ -393,6 +398,39 @@ TEST_CASE("kernel port: a queue that nobody empties is full, and its packets are
     CHECK(story.verdict(Verdict::kKernelQueueFull) == 10);
   }
   check_accounts(story);
+}
+
+TEST_CASE("kernel port: a queue between two threads loses nothing, keeps the order and every buffer") {
+  test_engine();
+  constexpr uint32_t kPackets = 100'000;
+  auto queue = std::make_unique<KernelQueue>();
+  uint32_t wrong = 0;
+  std::thread consumer([&] {
+    for (uint32_t expected = 0; expected < kPackets;) {
+      const rte_mbuf* packet = queue->front();
+      if (packet == nullptr) {
+        std::this_thread::yield();
+        continue;
+      }
+      wrong += *rte_pktmbuf_mtod(packet, const uint32_t*) != expected;
+      ++expected;
+      queue->pop();
+    }
+  });
+  uint64_t full = 0;
+  for (uint32_t number = 0; number < kPackets; ++number) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(World::buffers());
+    REQUIRE(packet != nullptr);
+    *reinterpret_cast<uint32_t*>(rte_pktmbuf_append(packet, sizeof number)) = number;
+    for (; queue->put(packet, 0, 1, 0) == KernelQueue::Outcome::kFull; ++full) std::this_thread::yield();
+  }
+  consumer.join();
+  CHECK(wrong == 0);
+  CHECK(queue->counters().passed == kPackets);
+  CHECK(queue->counters().queue_full == full);
+  CHECK(queue->is_empty());
+  queue->clear();
+  CHECK(rte_mempool_in_use_count(World::buffers()) == 0);
 }
 
 TEST_CASE("kernel port: what the kernel sends leaves as it is") {
