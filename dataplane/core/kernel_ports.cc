@@ -25,6 +25,7 @@ constexpr std::array kCarriedFirst = {KernelClass::kControl, KernelClass::kConne
 static_assert(kCarriedFirst.size() == kKernelClasses);
 constexpr unsigned kOutBudget = 32;  // frames of an interface a round
 constexpr uint32_t kRingSize = 512;
+constexpr size_t kLongestFrame = 16384;
 // Workers make no system calls, so that nobody can wake this thread: it looks, more often while there is traffic.
 constexpr long kShortSleepNs = 100'000;
 constexpr long kLongSleepNs = 1'000'000;
@@ -166,25 +167,28 @@ bool KernelPorts::has_room(const Link& link) const {
   return rte_ring_full(shared_.from_kernel[link.sender]) == 0 && rte_mempool_avail_count(buffers_) != 0;
 }
 
-// From the kernel to the worker that sends.
+// From the kernel to the worker that sends. A buffer is taken when there is something to put into it: giving it back
+// could hold up the workers that do the same.
 bool KernelPorts::carry_out(Link& link) {
   bool any = false;
   for (unsigned i = 0; i < kOutBudget && has_room(link); ++i) {
-    rte_mbuf* frame = rte_pktmbuf_alloc(buffers_);
-    if (frame == nullptr) break;
-    if (!give_on(link, frame)) {
-      rte_pktmbuf_free(frame);
-      break;
-    }
+    uint8_t bytes[kLongestFrame];
+    const uint32_t size = link.tap.read(bytes);
+    if (size < kEthernetBytes) break;
     any = true;
+    rte_mbuf* frame = rte_pktmbuf_alloc(buffers_);
+    void* room = frame == nullptr ? nullptr : rte_pktmbuf_append(frame, static_cast<uint16_t>(size));
+    if (room != nullptr) std::memcpy(room, bytes, size);
+    if (room != nullptr && give_on(link, frame)) continue;
+    // Somebody has raised the interface's MTU above its port's.
+    count(link.refused, 1);
+    rte_pktmbuf_free(frame);
   }
   return any;
 }
 
 bool KernelPorts::give_on(Link& link, rte_mbuf* frame) {
-  const uint32_t size = link.tap.read({rte_pktmbuf_mtod(frame, uint8_t*), rte_pktmbuf_tailroom(frame)});
-  if (size < kEthernetBytes) return false;
-  rte_pktmbuf_append(frame, static_cast<uint16_t>(size));
+  const uint32_t size = rte_pktmbuf_pkt_len(frame);
   if (link.vlan != 0) {
     auto* head = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(frame, kVlanBytes));
     if (head == nullptr) return false;
@@ -193,10 +197,10 @@ bool KernelPorts::give_on(Link& link, rte_mbuf* frame) {
     store_unaligned(head + 2 * kMacBytes + 2, be16::from_host(link.vlan));
   }
   frame->port = link.port;
+  // There is room, and nobody else fills it.
+  if (rte_ring_sp_enqueue(shared_.from_kernel[link.sender], frame) != 0) return false;
   count(link.from_kernel_packets, 1);
   count(link.from_kernel_bytes, size);
-  // There was room, and nobody else fills it.
-  rte_ring_sp_enqueue(shared_.from_kernel[link.sender], frame);
   return true;
 }
 
