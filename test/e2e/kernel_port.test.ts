@@ -95,9 +95,9 @@ test.serial(
     // Another interface's address, by this port; and what is longer than a frame.
     t.regex(await scene.sh('client', 'ping -c 1 -W 3 10.0.0.1'), /1 received/);
     t.regex(await scene.sh('client', `ping -c 1 -W 3 -s 4000 ${own}`), /1 received/);
-  await scene.sh('client', 'ip link set dev eth0 mtu 576');
-  t.regex(await scene.sh('client', `ping -c 1 -W 3 -s 60000 ${own}`), /1 received/);
-  await scene.sh('client', 'ip link set dev eth0 mtu 1500');
+    await scene.sh('client', `ip route add ${own}/32 dev eth0 mtu lock 576`);
+    t.regex(await scene.sh('client', `ping -c 1 -W 3 -s 60000 ${own}`), /1 received/);
+    await scene.sh('client', `ip route del ${own}/32 dev eth0`);
     t.regex(await scene.sh('client', `ping -c 1 -W 3 ${vip}`), /1 received/);
     if (families.includes(6)) t.regex(await scene.sh('client', `ping -c 1 -W 3 ${own6}`), /1 received/);
     // As traceroute does it: the last hop says that the port is not there, the one before that the TTL is over.
