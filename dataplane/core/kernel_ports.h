@@ -28,7 +28,8 @@ struct KernelInterfaceStatistics {
   InterfaceId interface = kNoInterface;
   KernelLimits limits{};
   uint64_t to_kernel_packets = 0, to_kernel_bytes = 0, from_kernel_packets = 0, from_kernel_bytes = 0;
-  uint64_t refused = 0;  // by the kernel: the interface is down
+  // By the kernel, whose interface is down; or since it is longer than the port's frames.
+  uint64_t refused = 0;
   std::array<KernelClassCounters, kKernelClasses> classes{};
 };
 
