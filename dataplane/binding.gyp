@@ -36,9 +36,7 @@
       'include_dirs': ['generated'],
       'sources': [
         '<!@(ls api/*.cc)',
-        'generated/fulcrum/v1/types.pb.cc',
-        'generated/fulcrum/v1/director.pb.cc',
-        'generated/fulcrum/dataplane/v1/dataplane.pb.cc',
+        '<!@(ls generated/fulcrum/v1/*.pb.cc generated/fulcrum/dataplane/v1/*.pb.cc)',
         '<!@(ls generated/google/protobuf/*.pb.cc 2>/dev/null || true)',
       ],
       'cflags!': ['-Wshadow', '-Wconversion'],

@@ -296,6 +296,42 @@ void write_rates(const Rates& rates, v1::Rates* message) {
   message->set_out_bytes(rates.out_bytes);
 }
 
+KernelPortConfig kernel_port(const dataplane::KernelPortConfig& message, const std::string& path) {
+  if (message.driver() != dataplane::KERNEL_DRIVER_UNSPECIFIED && message.driver() != dataplane::KERNEL_DRIVER_TAP)
+    throw StartError(path + ".driver: not one that there is");
+  KernelPortConfig made;
+  made.name = message.name();
+  const dataplane::KernelLimits& limits = message.limits();
+  const auto set = [&](KernelClass of, bool given, uint32_t value) {
+    if (given) made.limits[static_cast<size_t>(of)] = value;
+  };
+  set(KernelClass::kControl, limits.has_control(), limits.control());
+  set(KernelClass::kTcp, limits.has_tcp(), limits.tcp());
+  set(KernelClass::kConnect, limits.has_connect(), limits.connect());
+  set(KernelClass::kIcmp, limits.has_icmp(), limits.icmp());
+  set(KernelClass::kRest, limits.has_rest(), limits.rest());
+  return made;
+}
+
+void write_kernel(const KernelInterfaceStatistics& of, const PortStatistics& port, v1::KernelInterface* message) {
+  message->set_name(of.name);
+  for (const Interface& interface : port.interfaces)
+    if (interface.id == of.interface) message->set_interface(interface.name);
+  message->set_to_kernel_packets(of.to_kernel_packets);
+  message->set_to_kernel_bytes(of.to_kernel_bytes);
+  message->set_from_kernel_packets(of.from_kernel_packets);
+  message->set_from_kernel_bytes(of.from_kernel_bytes);
+  message->set_refused_packets(of.refused);
+  for (size_t i = 0; i < kKernelClasses; ++i) {
+    v1::KernelClass* at = message->add_classes();
+    at->set_name(std::string(kKernelClassNames[i]));
+    at->set_limit_per_second(of.limits[i]);
+    at->set_passed_packets(of.classes[i].passed);
+    at->set_rate_limited_packets(of.classes[i].rate_limited);
+    at->set_queue_full_packets(of.classes[i].queue_full);
+  }
+}
+
 std::string_view state_name(const ConnectionInfo& connection) {
   if (connection.is_template) return connection.state != 0 ? "ASSURED" : "NONE";
   if (connection.protocol == IpProtocol::kTcp) return tcp_state_name(static_cast<TcpState>(connection.state));
@@ -330,6 +366,7 @@ StartConfig start_config(const dataplane::StartConfig& message) {
     made.rx_descriptors = start_number(port.rx_descriptors(), 32768, path + ".rx_descriptors");
     made.tx_descriptors = start_number(port.tx_descriptors(), 32768, path + ".tx_descriptors");
     made.faces = faces_of(port.faces(), path + ".faces");
+    if (port.has_kernel()) made.kernel = kernel_port(port.kernel(), path + ".kernel");
     if (!port.mac().empty()) made.mac = start_mac(port.mac(), path + ".mac");
     config.ports.push_back(std::move(made));
   }
@@ -587,6 +624,7 @@ void write(const PortStatistics& port, v1::Port* message) {
   message->set_tx_errors(port.tx_errors);
   message->set_rx_no_buffer(port.rx_no_buffer);
   for (const std::string& offload : port.offloads) message->add_offloads(offload);
+  for (const KernelInterfaceStatistics& kernel : port.kernel) write_kernel(kernel, port, message->add_kernel());
   for (const Interface& interface : port.interfaces) {
     auto* one = message->add_interfaces();
     one->set_name(interface.name);

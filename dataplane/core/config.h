@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "conn/timeouts.h"
+#include "core/kernel_queue.h"
 #include "core/shared.h"
 #include "service/mark_rule.h"
 #include "service/service.h"
@@ -21,6 +22,12 @@ enum class Faces : uint8_t { kAuto, kClients, kServers, kBoth };
 
 enum class Hugepages : uint8_t { kAuto, kOn, kOff };
 
+// The kernel interface of a port; its VLANs' are NAME.VLAN.
+struct KernelPortConfig {
+  std::string name;
+  KernelLimits limits = kDefaultKernelLimits;
+};
+
 struct PortConfig {
   std::string name;
   std::string device;  // PCI address, vdev string as EAL takes it, or "memory"
@@ -31,6 +38,7 @@ struct PortConfig {
   uint16_t tx_descriptors = 0;
   Faces faces = Faces::kAuto;  // kAuto: clients, if a default route leaves by it, or if it is the only port
   std::optional<MacAddress> mac;
+  std::optional<KernelPortConfig> kernel;
 };
 
 struct InterfaceConfig {

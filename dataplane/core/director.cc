@@ -5,6 +5,7 @@
 #include <rte_ring.h>
 
 #include "core/forward.h"
+#include "core/kernel_class.h"
 #include "net/owner.h"
 
 namespace fulcrum {
@@ -79,6 +80,7 @@ void Worker::handle_unusual(rte_mbuf* packet, uint64_t mac, Steering steering) {
       return handle(lane6_.flows[lane6_.flow_count], facts);
     case Family::kNone:
       if (facts.kind == PacketKind::kArp) return handle_arp(packet, facts);
+      if (group_to_kernel(packet, facts)) return;
       return drop(packet, facts.verdict);
   }
 }
@@ -147,12 +149,18 @@ template <Family F>
 
 template <Family F>
 void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer) {
-  if (view.kind == PacketKind::kRejected) return drop(packet, view.verdict);
+  if (view.kind == PacketKind::kRejected) {
+    if (F == Family::kIpv6 && view.verdict == Verdict::kMulticast && is_group_frame(packet) &&
+        to_kernel(packet, view, kernel_class(view)))
+      return;
+    return drop(packet, view.verdict);
+  }
   if (snapshot_->network->interface_of(packet->port, view.vlan) == kNoInterface)
     return drop(packet, Verdict::kUnknownVlan);
   if (view.kind == PacketKind::kFragment) return handle_fragment(packet, view, must_steer);
   if constexpr (F == Family::kIpv6) {
     if (view.kind == PacketKind::kIcmp && is_neighbor_discovery(view)) return handle_neighbor_discovery(packet, view);
+    if (is_multicast(view.key.tuple.destination) && to_kernel(packet, view, kernel_class(view))) return;
     if (is_multicast(view.key.tuple.destination) || !view.to_our_mac) return drop(packet, Verdict::kMulticast);
     if (is_martian(view.key.tuple.source)) return drop(packet, Verdict::kMartian);
   }

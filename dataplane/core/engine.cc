@@ -31,6 +31,7 @@ namespace {
 constexpr uint32_t kMempoolCache = 256;
 constexpr uint32_t kControlBuffers = 1023;
 constexpr uint32_t kNeighbors = 16384;
+constexpr uint32_t kKernelBuffers = 2048;     // of a kernel port, what its port's transmit queue holds aside
 constexpr uint32_t kBuffersPerWorker = 8192;  // parked, handed over, waiting to be sent
 constexpr uint32_t kBaseMemoryMb = 288;       // routes (70 MB, IPv6 80 MB), rings, hashes
 constexpr uint32_t kMostWorkers = 128;
@@ -82,14 +83,34 @@ uint16_t data_room(const StartConfig& config) {
   return static_cast<uint16_t>(std::max<unsigned>(RTE_MBUF_DEFAULT_BUF_SIZE, frame));
 }
 
+// Of the port that the interface is on; null: it has none.
+const KernelPortConfig* kernel_port_of(const StartConfig& config, const InterfaceConfig& interface) {
+  for (const PortConfig& port : config.ports)
+    if (port.name == interface.port) return port.kernel ? &*port.kernel : nullptr;
+  return nullptr;
+}
+
 // Before EAL: an upper bound of what ports will ask for.
 uint32_t estimate_buffers(const StartConfig& config) {
   if (config.packet_buffers != 0) return config.packet_buffers;
   const auto workers = static_cast<uint32_t>(config.worker_cpus.size());
   uint32_t memory_ports = 0;
   for (const PortConfig& port : config.ports) memory_ports += port.device == "memory";
+  uint32_t kernel_interfaces = 0;
+  for (const InterfaceConfig& interface : config.interfaces)
+    kernel_interfaces += kernel_port_of(config, interface) != nullptr;
   return static_cast<uint32_t>(config.ports.size()) * workers * 2048 + workers * kBuffersPerWorker +
-         memory_ports * 16384 + 4096;
+         memory_ports * 16384 +
+         kernel_interfaces * workers * static_cast<uint32_t>(kKernelClasses) * KernelQueue::kSize + 4096;
+}
+
+// For what the kernel sends. 0: no port has a kernel port.
+uint32_t estimate_kernel_buffers(const StartConfig& config) {
+  constexpr uint32_t kUsualDescriptors = 1024;
+  uint32_t sum = 0;
+  for (const PortConfig& port : config.ports)
+    if (port.kernel) sum += kKernelBuffers + std::max<uint32_t>(port.tx_descriptors, kUsualDescriptors);
+  return sum;
 }
 
 bool is_link_local(const Prefix& prefix) {
@@ -140,9 +161,10 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
       interfaces.push_back({"ports." + port.name + ".device", name});
   silence_.impose(interfaces);
 
-  const uint32_t buffers = estimate_buffers(config_);
+  const uint32_t buffers = estimate_buffers(config_), kernel_buffers = estimate_kernel_buffers(config_);
   const uint32_t pool_mb =
-      static_cast<uint32_t>(uint64_t{buffers} * (data_room(config_) + kBufferOverhead) / (1 << 20)) + 1;
+      static_cast<uint32_t>(uint64_t{buffers + kernel_buffers} * (data_room(config_) + kBufferOverhead) / (1 << 20)) +
+      1;
   const EalOptions options =
       plan_memory(config_, pool_mb + kBaseMemoryMb + 8 * static_cast<uint32_t>(config_.worker_cpus.size()));
   hugepages_ = options.hugepages;
@@ -164,6 +186,13 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
     if (shared_.buffers == nullptr || control_buffers_ == nullptr)
       throw StartError("memory: no room for " + std::to_string(buffers) + " packet buffers" +
                        LogTap::instance().recent("mempool"));
+    if (kernel_buffers != 0) {
+      kernel_buffers_ =
+          rte_pktmbuf_pool_create("fulcrum_kernel", kernel_buffers, 0, 0, data_room(config_), SOCKET_ID_ANY);
+      if (kernel_buffers_ == nullptr)
+        throw StartError("memory: no room for " + std::to_string(kernel_buffers) + " packet buffers of kernel ports" +
+                         LogTap::instance().recent("mempool"));
+    }
 
     for (const PortConfig& port_config : config_.ports) {
       ports_.push_back(std::make_unique<Port>(port_config));
@@ -185,6 +214,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
     }
     build_network();
     make_rings();
+    make_kernel_ports();
     shared_.servers = map_array<ServerLine>(Shared::kServerSlots);
     shared_.totals = map_array<LoadView::Line>(Shared::kServerSlots);
     shared_.changes = map_array<LoadView::Changes>(Shared::kServerBlocks);
@@ -246,6 +276,26 @@ void Engine::check() const {
     if (!places.insert({interface.port, interface.vlan}).second)
       throw StartError("interfaces." + interface.name + ".vlan: its port has an interface with that VLAN already");
   }
+  check_kernel_ports();
+}
+
+void Engine::check_kernel_ports() const {
+  constexpr size_t kLongestName = 15;
+  std::set<std::string> taken;
+  for (const PortConfig& port : config_.ports) taken.insert(kernel_interface(port.device));
+  for (const PortConfig& port : config_.ports) {
+    if (!port.kernel) continue;
+    const std::string field = "ports." + port.name + ".kernel.name";
+    if (port.kernel->name.empty() || port.kernel->name.find('/') != std::string::npos)
+      throw StartError(field + ": \"" + port.kernel->name + "\" is no name of a network interface");
+    for (const InterfaceConfig& interface : config_.interfaces) {
+      if (interface.port != port.name) continue;
+      const std::string name = KernelPorts::name_of(*port.kernel, interface.vlan);
+      if (name.size() > kLongestName)
+        throw StartError(field + ": \"" + name + "\" is longer than " + std::to_string(kLongestName) + " characters");
+      if (!taken.insert(name).second) throw StartError(field + ": \"" + name + "\" is another interface's name");
+    }
+  }
 }
 
 void Engine::build_network() {
@@ -291,6 +341,7 @@ void Engine::build_network() {
     if (route.via.family != Family::kNone && route.via.family != route.prefix.address.family)
       throw StartError(where + ": via " + route.via.text() + " is of another address family");
     if (!network_->add_route(route.prefix, made)) throw StartError(where + ": no room in the routing table");
+    routes_.emplace_back(route.prefix, made);
   }
   for (const StaticNeighbor& neighbor : config_.neighbors)
     if (id_of(neighbor.interface) == kNoInterface)
@@ -319,6 +370,21 @@ void Engine::make_rings() {
       make_message_ring("fulcrum_control", Shared::kControlRingSize, sizeof(ControlMessage), RING_F_SC_DEQ);
 }
 
+void Engine::make_kernel_ports() {
+  if (kernel_buffers_ == nullptr) return;
+  kernel_ports_ = std::make_unique<KernelPorts>(shared_, kernel_buffers_);
+  for (const Interface& interface : network_->interfaces()) {
+    const auto port =
+        std::find_if(ports_.begin(), ports_.end(), [&](const auto& at) { return at->id() == interface.port; });
+    const PortConfig& config = (*port)->config();
+    if (!config.kernel) continue;
+    std::vector<KernelRoute> routes;
+    for (const auto& [prefix, route] : routes_)
+      if (route.interface == interface.id) routes.push_back({prefix, route.gateway});
+    kernel_ports_->add("ports." + config.name + ".kernel", *config.kernel, interface, routes);
+  }
+}
+
 void Engine::launch() {
   shared_.running.store(true);
   launched_ = true;
@@ -341,6 +407,7 @@ void Engine::launch() {
     return expire_templates();
   });
   control_->start();
+  if (kernel_ports_ != nullptr) kernel_ports_->start();
 }
 
 void Engine::stop() {
@@ -349,6 +416,7 @@ void Engine::stop() {
   launched_ = false;
   if (control_ != nullptr) control_->stop();
   control_.reset();
+  kernel_ports_.reset();
   publisher_.reset();
   for (const auto& port : ports_) port->stop();
   ports_.clear();
@@ -412,6 +480,7 @@ void Engine::watch_links() {
     if (up != link_was_up_[i])
       control_->report(up ? "port_up" : "port_down",
                        "port " + ports_[i]->config().name + (up ? " has a link" : " has lost its link"));
+    if (up != link_was_up_[i] && kernel_ports_ != nullptr) kernel_ports_->set_carrier(ports_[i]->id(), up);
     link_was_up_[i] = up;
   }
 }
@@ -530,6 +599,7 @@ std::vector<WorkerReport> Engine::workers() const {
 
 std::vector<PortStatistics> Engine::ports() const {
   std::vector<PortStatistics> all;
+  const auto kernel = kernel_ports_ != nullptr ? kernel_ports_->statistics() : std::vector<KernelInterfaceStatistics>{};
   for (const auto& port : ports_) {
     PortStatistics of;
     of.name = port->config().name;
@@ -559,6 +629,8 @@ std::vector<PortStatistics> Engine::ports() const {
     }
     for (const Interface& interface : network_->interfaces())
       if (interface.port == port->id()) of.interfaces.push_back(interface);
+    for (const KernelInterfaceStatistics& at : kernel)
+      if (network_->interface(at.interface).port == port->id()) of.kernel.push_back(at);
     all.push_back(std::move(of));
   }
   return all;
@@ -651,13 +723,14 @@ void Engine::barrier() {
 // Packets beget packets (hand-over, ARP, released ones): settled is when a whole round changed nothing.
 void Engine::settle() {
   const auto activity = [this] {
-    uint64_t sum = control_->activity();
+    uint64_t sum = control_->activity() + (kernel_ports_ != nullptr ? kernel_ports_->activity() : 0);
     for (const auto& worker : workers_) sum += worker->activity();
     return sum;
   };
   for (uint64_t before = ~uint64_t{0}; shared_.running.load();) {
     const bool pending =
-        std::any_of(ports_.begin(), ports_.end(), [](const auto& port) { return port->has_pending(); });
+        std::any_of(ports_.begin(), ports_.end(), [](const auto& port) { return port->has_pending(); }) ||
+        (kernel_ports_ != nullptr && kernel_ports_->has_pending());
     const uint64_t now = activity();
     if (!pending && now == before) return;
     control_->await_round();

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "core/control.h"
+#include "core/kernel_ports.h"
 #include "core/kernel_silence.h"
 #include "core/port.h"
 #include "core/publisher.h"
@@ -25,6 +26,7 @@ struct PortStatistics {
            rx_no_buffer = 0;
   std::vector<std::string> offloads;
   std::vector<Interface> interfaces;
+  std::vector<KernelInterfaceStatistics> kernel;
 };
 
 struct WorkerReport {
@@ -99,7 +101,9 @@ class Engine {
 
  private:
   void check() const;
+  void check_kernel_ports() const;
   void build_network();
+  void make_kernel_ports();
   void make_rings();
   uint64_t list_templates(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
                           std::vector<ConnectionInfo>& page) const;
@@ -123,6 +127,9 @@ class Engine {
   EntryDropper template_dropper_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Control> control_;
+  rte_mempool* kernel_buffers_ = nullptr;
+  std::vector<std::pair<Prefix, Route>> routes_;  // as configured
+  std::unique_ptr<KernelPorts> kernel_ports_;     // null: there are none
   mutable std::mutex apply_mutex_;
   std::mutex list_mutex_;
   std::unique_ptr<Publisher> publisher_;

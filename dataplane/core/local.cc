@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The director's own small stack: echo, and what a host says about packets that nobody wants. LVS calls it the local
-// stack; for an appliance that owns the VIP it is all there is. ARP and neighbour discovery: neighbor_answers.cc.
+// stack; for an appliance that owns the VIP it is all there is, unless a kernel port takes what is for its own
+// addresses. ARP and neighbour discovery: neighbor_answers.cc.
 #include <rte_mbuf.h>
 
 #include <algorithm>
@@ -161,6 +162,7 @@ Complaint complaint_of<Family::kIpv6>(Refusal refusal) {
 template <Family F>
 void Worker::handle_local(rte_mbuf* packet, PacketView<F>& view) {
   constexpr uint8_t kEchoRequest = F == Family::kIpv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest;
+  if (local_to_kernel(packet, view)) return;
   if (!arrived_whole(packet, view)) return drop(packet, Verdict::kBadTransport);
   switch (view.key.protocol) {
     case own_icmp<F>():

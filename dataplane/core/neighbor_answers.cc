@@ -75,7 +75,13 @@ void Worker::handle_arp(rte_mbuf* packet, PacketFacts& facts) {
     // Whoever asks us will soon be sent to; others only update what is known.
     if ((asks_us && on_link) || neighbors_.knows(seen.key)) learnt = tell_control(seen);
   }
-  if (!asks_us) return drop(packet, learnt ? Verdict::kArpTaken : Verdict::kArpIgnored);
+  if (!asks_us) {
+    // The kernel asks for its neighbours itself, and may have been told of this one before.
+    const bool tells = operation == kArpReply || sender == arp.target_address;
+    if (tells && to_kernel(packet, facts, KernelClass::kControl, learnt ? Verdict::kArpTaken : Verdict::kToKernel))
+      return;
+    return drop(packet, learnt ? Verdict::kArpTaken : Verdict::kArpIgnored);
+  }
 
   arp.operation = be16::from_host(kArpReply);
   arp.target_mac = arp.sender_mac;
@@ -90,8 +96,10 @@ void Worker::handle_arp(rte_mbuf* packet, PacketFacts& facts) {
 // RFC 4861 section 7.2. Routers are configured here, so what they advertise is ignored, and so is what they redirect.
 void Worker::handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv6>& view) {
   const uint8_t type = view.transport()[0];
-  if (type != kIcmpv6NeighborSolicitation && type != kIcmpv6NeighborAdvertisement)
+  if (type != kIcmpv6NeighborSolicitation && type != kIcmpv6NeighborAdvertisement) {
+    if (to_kernel(packet, view, KernelClass::kControl)) return;
     return drop(packet, Verdict::kNeighborIgnored);
+  }
   NeighborDiscovery heard;
   const auto whole = bytes_from(packet, view, 0);
   if (view.transport_offset != kIpv6Bytes || !parse_neighbor_message(whole.data(), whole.size(), heard))
@@ -125,7 +133,11 @@ void Worker::handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv
     // Whoever asks us will soon be sent to; others only update what is known.
     if ((asks_us && on_link) || neighbors_.knows(told.key)) learnt = tell_control(told);
   }
-  if (!asks_us) return drop(packet, learnt ? Verdict::kNeighborTaken : Verdict::kNeighborIgnored);
+  if (!asks_us) {
+    const Verdict verdict = learnt ? Verdict::kNeighborTaken : Verdict::kToKernel;
+    if (!heard.is_solicitation && to_kernel(packet, view, KernelClass::kControl, verdict)) return;
+    return drop(packet, learnt ? Verdict::kNeighborTaken : Verdict::kNeighborIgnored);
+  }
 
   rte_mbuf* answer = rte_pktmbuf_alloc(shared_.buffers);
   if (answer == nullptr) return drop(packet, Verdict::kNoBuffer);

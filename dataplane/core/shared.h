@@ -10,6 +10,7 @@
 
 #include "conn/template_table.h"
 #include "core/clock.h"
+#include "core/kernel_queue.h"
 #include "core/messages.h"
 #include "forward/tunnel.h"
 #include "net/owner.h"
@@ -108,6 +109,10 @@ struct Shared {
   std::vector<rte_ring*> handover;
   std::vector<rte_ring*> transmit;
   std::vector<rte_ring*> mailboxes;  // Command, one producer at a time
+  // The kernel ports, if there are any. By interface, null where it has none; and by worker, what the kernel sends:
+  // whole frames for the port that each names.
+  std::vector<KernelPath*> to_kernel;
+  std::vector<rte_ring*> from_kernel;
 
   // Of a client's flows, for owner_of().
   template <typename AnyAddress>

@@ -39,6 +39,7 @@ namespace fulcrum {
   X(kNetUnreachableSent, "net_unreachable_sent", false)                                                          \
   X(kProtocolUnreachableSent, "protocol_unreachable_sent", false)                                                \
   X(kLocalIgnored, "local_ignored", false) /* addressed to us, and nothing is to be said to it */                \
+  X(kToKernel, "to_kernel", false)         /* the kernel's, by the kernel port */                                \
   /* Not for us: what a port sees of its segment's other traffic. */                                             \
   X(kOtherHost, "other_host", false)                                                                             \
   X(kUnknownVlan, "unknown_vlan", false)                                                                         \
@@ -74,6 +75,8 @@ namespace fulcrum {
   X(kNeighborFailed, "neighbor_failed", true)                                                                    \
   X(kNeighborTableFull, "neighbor_table_full", true)                                                             \
   X(kNoHeadroom, "no_headroom", true)                                                                            \
+  X(kKernelRateLimited, "kernel_rate_limited", true) /* more of its class than the kernel port lets pass */      \
+  X(kKernelQueueFull, "kernel_queue_full", true)     /* the kernel port does not come after */                   \
   X(kStopped, "stopped", true)
 
 enum class Verdict : uint8_t {

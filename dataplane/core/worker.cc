@@ -132,6 +132,7 @@ bool Worker::poll() {
 
   bool worked = receive();
   worked |= take_handed_over();
+  worked |= take_from_kernel();
   worked |= follow_slice();
   worked |= serve_mailbox();
   if (listing_ != nullptr) worked |= list_slice();

@@ -139,6 +139,7 @@ class Worker {
   bool receive();
   void send_handover();
   bool take_handed_over();
+  bool take_from_kernel();
   bool serve_mailbox();
   void obey(const Command& command);
   bool list_slice();
@@ -355,6 +356,13 @@ class Worker {
   // neighbor.cc: ARP and neighbour discovery
   void handle_arp(rte_mbuf* packet, PacketFacts& facts);
   void handle_neighbor_discovery(rte_mbuf* packet, PacketView<Family::kIpv6>& view);
+
+  // to_kernel.cc: what is the kernel's. False: there is no kernel port, and the packet is still the caller's.
+  KernelPath* kernel_path(const rte_mbuf* packet, uint16_t vlan) const;
+  bool to_kernel(rte_mbuf* packet, const PacketFacts& facts, KernelClass of, Verdict verdict = Verdict::kToKernel);
+  bool group_to_kernel(rte_mbuf* packet, const PacketFacts& facts);
+  template <Family F>
+  bool local_to_kernel(rte_mbuf* packet, const PacketView<F>& view);
 
   void count(Verdict verdict) { ++counters_.verdicts[static_cast<size_t>(verdict)]; }
   void drop(rte_mbuf* packet, Verdict verdict);

@@ -96,12 +96,14 @@ function keyText(key: ServiceKey__Output | null | undefined): string {
 
 function serviceSettings(change: ServiceChange__Output | null | undefined): Fields {
   if (!change) return {};
-  const { address, servers, ...settings } = serviceEntry({ key: change.key, spec: change.spec, servers: [], etag: '' });
+  const { key, spec } = change;
+  const { address, servers, ...settings } = serviceEntry({ key, spec, servers: [], etag: '', health: null });
   return { service: address, ...settings };
 }
 
 function serverSettings(change: ServerChange__Output | null | undefined): Fields {
   if (!change) return {};
-  const { address, ...settings } = serverEntry({ key: change.key, spec: change.spec, etag: '' });
+  const { key, spec } = change;
+  const { address, ...settings } = serverEntry({ key, spec, etag: '', health: null, condition: null });
   return { service: keyText(change.service), server: address, ...settings };
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum port: the DPDK devices and the interfaces on them.
 import type { Command } from 'commander';
+import type { KernelInterface__Output } from '../generated/fulcrum/v1/KernelInterface.js';
 import type { Port__Output } from '../generated/fulcrum/v1/Port.js';
 import { type Cli, print, withDirector } from './cli.js';
 import { tableLines, type View } from './output.js';
@@ -9,11 +10,12 @@ export function register(program: Command, cli: Cli): void {
   const port = program.command('port').description('DPDK devices and the interfaces on them');
   port
     .command('list')
-    .description('list ports with their counters, then their interfaces')
+    .description('list ports with their counters, their interfaces, and those of the kernel')
     .addHelpText(
       'after',
       `
 MISSED: dropped by the device for want of a descriptor. NO BUFFER: no packet buffer was left to receive into.
+LIMITED: packets for the kernel beyond the rate of their class. FULL: the kernel did not come after them.
 
 Example:
   fulcrum port list -o json | jq '.ports[] | {name, rx_missed}'`,
@@ -43,6 +45,26 @@ function portView(port: Port__Output): View {
     rx_no_buffer: BigInt(port.rxNoBuffer),
     offloads: port.offloads,
     interfaces: port.interfaces.map(({ name, vlan, mac, mtu, addresses }) => ({ name, vlan, mac, mtu, addresses })),
+    kernel: port.kernel.map(kernelView),
+  };
+}
+
+function kernelView(kernel: KernelInterface__Output): View {
+  return {
+    name: kernel.name,
+    interface: kernel.interface,
+    to_kernel_packets: BigInt(kernel.toKernelPackets),
+    to_kernel_bytes: BigInt(kernel.toKernelBytes),
+    from_kernel_packets: BigInt(kernel.fromKernelPackets),
+    from_kernel_bytes: BigInt(kernel.fromKernelBytes),
+    refused_packets: BigInt(kernel.refusedPackets),
+    classes: kernel.classes.map((of) => ({
+      name: of.name,
+      limit_per_second: of.limitPerSecond,
+      passed_packets: BigInt(of.passedPackets),
+      rate_limited_packets: BigInt(of.rateLimitedPackets),
+      queue_full_packets: BigInt(of.queueFullPackets),
+    })),
   };
 }
 
@@ -53,6 +75,7 @@ async function list(cli: Cli, command: Command): Promise<void> {
       ...portTable(ports),
       '',
       ...interfaceTable(ports),
+      ...kernelTable(ports),
     ]);
   });
 }
@@ -90,4 +113,32 @@ function interfaceTable(ports: readonly Port__Output[]): readonly string[] {
     ],
     ports.flatMap(({ interfaces }) => interfaces),
   );
+}
+
+/** Nothing, if no port has a kernel port. */
+function kernelTable(ports: readonly Port__Output[]): readonly string[] {
+  const all = ports.flatMap(({ kernel }) => kernel);
+  if (all.length === 0) return [];
+  const sum = (numbers: readonly string[]): string => String(numbers.reduce((total, of) => total + BigInt(of), 0n));
+  const lines = tableLines(
+    [
+      { title: 'KERNEL', value: ({ name }) => name },
+      { title: 'INTERFACE', value: (kernel) => kernel.interface },
+      { title: 'TO', value: ({ toKernelPackets }) => toKernelPackets, right: true },
+      { title: 'FROM', value: ({ fromKernelPackets }) => fromKernelPackets, right: true },
+      {
+        title: 'LIMITED',
+        value: ({ classes }) => sum(classes.map(({ rateLimitedPackets }) => rateLimitedPackets)),
+        right: true,
+      },
+      {
+        title: 'FULL',
+        value: ({ classes }) => sum(classes.map(({ queueFullPackets }) => queueFullPackets)),
+        right: true,
+      },
+      { title: 'REFUSED', value: ({ refusedPackets }) => refusedPackets, right: true },
+    ],
+    all,
+  );
+  return ['', ...lines];
 }

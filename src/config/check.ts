@@ -50,6 +50,7 @@ export function checkFile(file: DirectorFile, machine: Machine, complain: Compla
   checkCpus(file, machine, complain);
   checkDevices(file, machine, complain);
   checkInterfaces(file, interfaces, complain);
+  checkKernelPorts(file, interfaces, complain);
   const links = checkAddresses(interfaces, complain);
   checkRoutes(file, interfaces, links, complain);
   checkNeighbors(file, interfaces, complain);
@@ -114,6 +115,31 @@ function checkInterfaces(file: DirectorFile, interfaces: readonly NamedInterface
     const largest = file.ports[port]?.mtu ?? 1500;
     if (entry.mtu !== undefined && entry.mtu > largest)
       complain([...path, 'mtu'], `${entry.mtu} is more than the port's MTU of ${largest}`);
+  }
+}
+
+/** The kernel's limit (IFNAMSIZ). */
+const longestKernelName = 15;
+
+/** The kernel interface of an interface of a port with a kernel port. */
+const kernelName = (name: string, vlan: number | undefined): string => (vlan === undefined ? name : `${name}.${vlan}`);
+
+function checkKernelPorts(file: DirectorFile, interfaces: readonly NamedInterface[], complain: Complain): void {
+  const usedBy = new Map<string, string>([['lo', 'the loopback interface']]);
+  for (const [port, { device }] of Object.entries(file.ports)) {
+    const kernel = kernelInterfaceOf(device);
+    if (kernel !== undefined) usedBy.set(kernel, `the device of port ${port}`);
+  }
+  for (const { name, port, entry } of interfaces) {
+    const kernel = file.ports[port]?.kernel;
+    if (kernel === undefined) continue;
+    const at = ['ports', port, 'kernel', 'name'];
+    const wanted = kernelName(kernel.name, entry.vlan);
+    const other = usedBy.get(wanted);
+    if (wanted.length > longestKernelName)
+      complain(at, `"${wanted}", for interface ${name}, is longer than ${longestKernelName} characters`);
+    if (other !== undefined) complain(at, `"${wanted}" is ${other} already`);
+    usedBy.set(wanted, `the kernel port of interface ${name}`);
   }
 }
 

@@ -2,12 +2,13 @@
 // From the text of a configuration file to what the dataplane starts with, and to what the API is asked for.
 
 import { readFileSync } from 'node:fs';
+import type { KernelPortConfig } from '../generated/fulcrum/dataplane/v1/KernelPortConfig.js';
 import type { StartConfig } from '../generated/fulcrum/dataplane/v1/StartConfig.js';
 import type { Configuration } from '../generated/fulcrum/v1/Configuration.js';
 import { checkFile, destinationOf, interfacesOf } from './check.js';
 import { ConfigurationError, type Document, inOrder, type Problem, readDocument } from './document.js';
 import { type Machine, thisMachine } from './machine.js';
-import { type DirectorFile, directorSchema } from './schema.js';
+import { type DirectorFile, directorSchema, type KernelPortEntry } from './schema.js';
 import { servicesProperties, toConfiguration } from './services.js';
 
 export interface DirectorConfig {
@@ -75,6 +76,7 @@ function startConfig(file: DirectorFile, machine: Machine): StartConfig {
       txDescriptors: port.tx_descriptors ?? 0,
       mac: port.mac ?? '',
       faces: faces[port.faces ?? 'auto'],
+      ...(port.kernel === undefined ? {} : { kernel: kernelPort(port.kernel) }),
     })),
     interfaces: interfacesOf(file).map(({ name, port, entry }) => ({
       name,
@@ -91,6 +93,12 @@ function startConfig(file: DirectorFile, machine: Machine): StartConfig {
     neighbors: (file.neighbors ?? []).map((neighbor) => ({ ...neighbor })),
   };
 }
+
+const kernelPort = ({ name, limits = {} }: KernelPortEntry): KernelPortConfig => ({
+  name,
+  driver: 'KERNEL_DRIVER_TAP',
+  limits: { ...limits },
+});
 
 const defaultPrefix = (route: { readonly to: string; readonly via?: string }): string =>
   destinationOf(route)?.family === 6 ? '::/0' : '0.0.0.0/0';

@@ -11,6 +11,15 @@ export interface InterfaceEntry {
   readonly addresses?: readonly string[];
 }
 
+export interface KernelPortEntry {
+  readonly name: string;
+  readonly driver?: 'tap';
+  readonly limits?: Readonly<Partial<Record<KernelClassName, number>>>;
+}
+
+/** What is counted together on its way to the kernel. */
+export type KernelClassName = 'control' | 'tcp' | 'connect' | 'icmp' | 'rest';
+
 export interface PortEntry {
   readonly device: string;
   readonly mtu?: number;
@@ -20,6 +29,7 @@ export interface PortEntry {
   readonly tx_queues?: number;
   readonly rx_descriptors?: number;
   readonly tx_descriptors?: number;
+  readonly kernel?: KernelPortEntry;
   readonly interfaces?: readonly InterfaceEntry[];
 }
 
@@ -87,6 +97,29 @@ const interfaceSchema = {
   },
 };
 
+const kernelLimit = (packets: string, usual: string) =>
+  count(0, 4_294_967_295, `packets a second towards the kernel: ${packets}; 0: no limit; default ${usual}`);
+
+const kernelLimits: Record<KernelClassName, object> = {
+  control: kernelLimit('ARP and neighbour discovery, BGP, BFD, VRRP, OSPF, PIM, IGMP, MLD', '50,000'),
+  tcp: kernelLimit('TCP but for first packets', '100,000'),
+  connect: kernelLimit('first packets of TCP connections', '5,000'),
+  icmp: kernelLimit('ICMP', '10,000'),
+  rest: kernelLimit('everything else', '20,000'),
+};
+
+const kernelSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['name'],
+  description: 'an interface of the kernel for what the director does not forward itself; left out: none',
+  properties: {
+    name: { type: 'string', pattern: namePattern, description: nameRule },
+    driver: { enum: ['tap'], default: 'tap', description: 'how the kernel is reached' },
+    limits: { type: 'object', additionalProperties: false, properties: kernelLimits },
+  },
+};
+
 const portSchema = {
   type: 'object',
   additionalProperties: false,
@@ -108,6 +141,7 @@ const portSchema = {
     tx_queues: count(1, 1024, 'transmit queues; left out: what suits workers and device'),
     rx_descriptors: count(32, 32768, 'descriptors of a receive queue'),
     tx_descriptors: count(32, 32768, 'descriptors of a transmit queue'),
+    kernel: kernelSchema,
     interfaces: {
       type: 'array',
       minItems: 1,

@@ -259,6 +259,18 @@ test('port list', async (t) => {
           interfaces: [
             { name: 'wan.7', port: 'wan', vlan: 7, mac: '02:00:00:00:00:01', mtu: 1500, addresses: ['10.0.1.1/24'] },
           ],
+          kernel: [
+            {
+              name: 'fk0.7',
+              interface: 'wan.7',
+              toKernelPackets: 12,
+              fromKernelPackets: 9,
+              classes: [
+                { name: 'control', limitPerSecond: 50_000, passedPackets: 5, rateLimitedPackets: 1 },
+                { name: 'rest', passedPackets: 7, rateLimitedPackets: 2, queueFullPackets: 4 },
+              ],
+            },
+          ],
         },
       ],
     }),
@@ -266,7 +278,11 @@ test('port list', async (t) => {
   const { output } = await run('port list', fake);
   t.regex(output, /^wan {3}net_af_packet {2}10000 Mbit\/s +1\/2 /m);
   t.regex(output, /^wan\.7 +wan +7 {2}02:00:00:00:00:01 {2}1500 {2}10\.0\.1\.1\/24$/m);
-  t.like(JSON.parse((await run('port list -o json', fake)).output).ports[0], {
+  t.regex(output, /^KERNEL +INTERFACE +TO +FROM +LIMITED +FULL +REFUSED\nfk0\.7 +wan\.7 +12 +9 +3 +4 +0$/m);
+  const { ports } = JSON.parse((await run('port list -o json', fake)).output);
+  t.is(ports[0].kernel[0].name, 'fk0.7');
+  t.like(ports[0].kernel[0].classes[0], { name: 'control', limit_per_second: 50_000, rate_limited_packets: 1 });
+  t.like(ports[0], {
     name: 'wan',
     link_up: true,
     rx_missed: 5,

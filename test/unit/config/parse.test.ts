@@ -310,6 +310,41 @@ test('IPv6 neighbours, two families on an interface, and a default route of each
   );
 });
 
+test('a kernel port: its name, and the limits that are given', (t) => {
+  const { start } = parse(
+    'ports: {wan: {device: net_null0, kernel: {name: fk0, driver: tap, limits: {connect: 0, rest: 500}}}, lan: {device: net_null1}}\n',
+  );
+  t.deepEqual(start.ports?.[0]?.kernel, {
+    name: 'fk0',
+    driver: 'KERNEL_DRIVER_TAP',
+    limits: { connect: 0, rest: 500 },
+  });
+  t.false('kernel' in (start.ports?.[1] ?? {}));
+  const { start: plain } = parse('ports: {wan: {device: net_null0, kernel: {name: fk0}}}\n');
+  t.deepEqual(plain.ports?.[0]?.kernel, { name: 'fk0', driver: 'KERNEL_DRIVER_TAP', limits: {} });
+});
+
+test('a kernel port that cannot be is refused at its place', (t) => {
+  const port = (kernel: string, rest = '') => `ports: {wan: {device: net_null0, kernel: {${kernel}}${rest}}}\n`;
+  t.deepEqual(complaints(port('limits: {}')), ['f.yaml:1:42: ports.wan.kernel: "name" is missing']);
+  t.regex(complaints(port('name: fk0, driver: virtio-user')).join(), /ports\.wan\.kernel\.driver: .*"?tap"?/);
+  t.regex(complaints(port('name: fk0, limits: {bgp: 1}')).join(), /ports\.wan\.kernel\.limits\.bgp: /);
+  t.regex(complaints(port('name: fk0, limits: {icmp: -1}')).join(), /ports\.wan\.kernel\.limits\.icmp: /);
+  t.deepEqual(complaints(port('name: kernel-of-wan', ', interfaces: [{vlan: 4001}]')), [
+    'f.yaml:1:49: ports.wan.kernel.name: "kernel-of-wan.4001", for interface wan.4001, is longer than 15 characters',
+  ]);
+  t.deepEqual(
+    complaints(
+      'ports:\n  wan: {device: "net_af_packet0,iface=wan0", kernel: {name: wan0}}\n  lan: {device: net_null0, kernel: {name: lo}}\n  dmz: {device: net_null1, kernel: {name: fk0.7}}\n  two: {device: net_null2, kernel: {name: fk0}, interfaces: [{vlan: 7}]}\n',
+    ),
+    [
+      'f.yaml:2:61: ports.wan.kernel.name: "wan0" is the device of port wan already',
+      'f.yaml:3:43: ports.lan.kernel.name: "lo" is the loopback interface already',
+      'f.yaml:5:43: ports.two.kernel.name: "fk0.7" is the kernel port of interface dmz already',
+    ],
+  );
+});
+
 test('CPU lists as the kernel writes them', (t) => {
   t.deepEqual(parseCpuList('0-2,5\n'), [0, 1, 2, 5]);
   t.deepEqual(parseCpuList('0\n'), [0]);

@@ -36,6 +36,15 @@ test('every kind of field arrives', (t) => {
   });
 });
 
+test('a kernel port arrives with the limits that are given, 0 among them', (t) => {
+  const kernel = { name: 'fk0', driver: 'KERNEL_DRIVER_TAP', limits: { connect: 0, rest: 7 } };
+  const { bytes } = parse({ ports: [{ name: 'wan', kernel }, { name: 'lan' }] });
+  const { ports } = startConfig.deserialize(bytes) as { ports: readonly { kernel?: { limits?: object } }[] };
+  t.like(ports[0]?.kernel, { name: 'fk0', driver: 'KERNEL_DRIVER_TAP', limits: { connect: 0, rest: 7 } });
+  t.false('_control' in (ports[0]?.kernel?.limits ?? {}));
+  t.is(ports[1]?.kernel ?? undefined, undefined);
+});
+
 test('the host learns only whether it is a test', (t) => {
   t.true(parse({ testing: true }).testing);
   t.false(parse({}).testing);
@@ -54,6 +63,7 @@ const wrong: readonly (readonly [string, object | string, string])[] = [
   ['a number too large', { memoryMb: 4_294_967_296 }, 'REASON_OUT_OF_RANGE memoryMb'],
   ['a number for text', { ports: [{ name: 1 }] }, 'REASON_INVALID ports[0].name'],
   ['text for true', { testing: 'true' }, 'REASON_INVALID testing'],
+  ['an unknown limit', { ports: [{ kernel: { limits: { bgp: 1 } } }] }, 'REASON_INVALID ports[0].kernel.limits.bgp'],
   ['an unknown enum value', { idle: 'IDLE_POLICY_NAP' }, 'REASON_INVALID idle'],
 ];
 

@@ -35,9 +35,10 @@ function configuration(services: readonly Wanted[], rest: Partial<Configuration_
       key: service(key),
       spec: serviceSpec(spec),
       etag: '',
+      health: null,
       servers: servers.map((entry) => {
         const [address, given] = typeof entry === 'string' ? [entry, {}] : entry;
-        return { key: server(address), spec: serverSpec(given), etag: '' };
+        return { key: server(address), spec: serverSpec(given), etag: '', health: null, condition: null };
       }),
     })),
     vips: [],

@@ -222,7 +222,14 @@ export const services: readonly VirtualService__Output[] = sample.map(({ address
   key: parseServiceKey(address),
   spec: { ...noSpec, ...spec },
   etag: '',
-  servers: servers.map((server) => ({ key: serverKey(server.address), spec: serverSpec(server), etag: '' })),
+  health: null,
+  servers: servers.map((server) => ({
+    key: serverKey(server.address),
+    spec: serverSpec(server),
+    etag: '',
+    health: null,
+    condition: null,
+  })),
 }));
 
 type Numbers = readonly [number, number, number, number, number];

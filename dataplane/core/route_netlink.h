@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// As much of rtnetlink(7) as a kernel interface of ours needs at its start: MAC, MTU, up, addresses, routes.
+#pragma once
+
+#include <cstdint>
+
+#include "net/address.h"
+
+struct nlmsghdr;
+
+namespace fulcrum {
+
+class RouteNetlink {
+ public:
+  RouteNetlink();
+  ~RouteNetlink();
+  RouteNetlink(const RouteNetlink&) = delete;
+  RouteNetlink& operator=(const RouteNetlink&) = delete;
+
+  // All of these: 0, or the errno that the kernel answers with.
+  int set_link(unsigned index, const MacAddress& mac, uint16_t mtu);
+  int set_up(unsigned index);
+  // IPv6: without duplicate address detection. One that is there already is no error.
+  int add_address(unsigned index, const Prefix& address);
+  // By a gateway, or on link where its family is kNone. One that is there already is no error.
+  int add_route(unsigned index, const Prefix& destination, const Address& gateway, uint32_t metric);
+
+ private:
+  int ask(nlmsghdr& request);
+
+  int socket_;
+  uint32_t sequence_ = 0;
+};
+
+}  // namespace fulcrum
