@@ -57,13 +57,13 @@ function problemsOf(section: ServicesSection): readonly Problem[] {
   }
 }
 
-/** A problem of a server costs the server; any other one the service. */
+/** A problem of a server costs the server, one of the sorry server that, and any other one the service. */
 function without(
   services: readonly PlacedService[],
   problems: readonly Problem[],
   warn: Warn,
 ): readonly PlacedService[] {
-  const dropped = new Set<PlacedService | PlacedServer>();
+  const dropped = new Set<unknown>();
   for (const { field, reason } of problems) {
     const [, serviceIndex, serverIndex, rest = ''] =
       /^services\[(\d+)\](?:\.servers\[(\d+)\])?\.?(.*)$/.exec(field) ?? [];
@@ -71,11 +71,22 @@ function without(
     // Nothing else is made of the file's own words.
     if (service === undefined) throw new Error(`${field}: ${reason}`);
     const server = serverIndex === undefined ? undefined : service.servers[Number(serverIndex)];
-    const what = server === undefined ? service.entry.address : `real server ${server.entry.address}`;
-    dropped.add(server ?? service);
-    warn((server ?? service).place, `${what} is left out: ${rest === '' ? '' : `${rest}: `}${reason}`);
+    const sorryServer = rest.startsWith('health.sorry_server') ? service.entry.health?.sorry_server : undefined;
+    dropped.add(server ?? sorryServer ?? service);
+    const what = server ? `real server ${server.entry.address}` : sorryServer && `sorry server ${sorryServer.address}`;
+    const where = rest === '' ? '' : `${rest}: `;
+    warn((server ?? service).place, `${what ?? service.entry.address} is left out: ${where}${reason}`);
   }
   return services
     .filter((service) => !dropped.has(service))
-    .map((service) => ({ ...service, servers: service.servers.filter((server) => !dropped.has(server)) }));
+    .map((service) => ({
+      ...service,
+      entry: dropped.has(service.entry.health?.sorry_server) ? withoutSorryServer(service.entry) : service.entry,
+      servers: service.servers.filter((server) => !dropped.has(server)),
+    }));
+}
+
+function withoutSorryServer({ health = {}, ...entry }: PlacedService['entry']): PlacedService['entry'] {
+  const { sorry_server: _, sorry_server_inhibit: __, ...rest } = health;
+  return { ...entry, ...(Object.keys(rest).length > 0 && { health: rest }) };
 }

@@ -298,8 +298,10 @@ function dns(context: Context): Checker {
   const query: Writable<Pick<CheckEntry, 'query_name' | 'query_type'>> = {};
   const { settings, connection, alpha } = readChecker(context, {
     type: (one) => {
-      const type = wordOf(one)?.toUpperCase();
-      if (type !== undefined && type !== 'SOA') query.query_type = type;
+      const type = wordOf(one)?.toUpperCase() ?? '';
+      if (!/^[A-Z][A-Z0-9]*$/.test(type))
+        context.warn(one.place, `type "${type}" is not a type of DNS records; ignored`);
+      else if (type !== 'SOA') query.query_type = type;
     },
     name: (one) => {
       const name = wordOf(one);

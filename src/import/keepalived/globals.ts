@@ -17,7 +17,7 @@ const globalAdvice: Readonly<Record<string, string>> = {
     'notification_email notification_email_from smtp_server smtp_helo_name smtp_connect_timeout smtp_alert smtp_alert_checker smtp_alert_vrrp no_email_faults email_faults no_checker_emails',
     'no mail is sent; notify_up, notify_down, quorum_up and quorum_down can, and "fulcrum watch" tells every change',
   ),
-  ...every('router_id', "names keepalived's mail; not needed"),
+  ...every('router_id lvs_id', "names keepalived's mail; not needed"),
   ...every('lvs_sync_daemon lvs_sync_daemon_interface', 'connection synchronisation is not available yet'),
   ...every('lvs_flush', '"fulcrum config apply --prune" removes what the file does not name'),
   ...every(

@@ -12,7 +12,7 @@ import type { PlacedServer, PlacedService } from '../finish.js';
 import type { Place, Warn } from '../source.js';
 import type { Member } from './groups.js';
 import { defaultMethod, type Method } from './method.js';
-import { inherit } from './settings.js';
+import { inherit, type Settings } from './settings.js';
 import type { Target } from './values.js';
 import { defaultPersistence, type RealServer, thresholdsOf, type VirtualServer } from './virtual_server.js';
 
@@ -117,6 +117,7 @@ function serviceOf(
   const checks = unique.map(({ one, target }) => checksFor(one, target));
   const health = { ...policy, ...sorryOf(virtual, member, warn) };
   const { service, servers } = shared(
+    virtual.settings,
     unique.map(({ one }) => one),
     checks,
   );
@@ -208,46 +209,45 @@ function checksFor({ checks }: Pooled, { port, writtenPort }: Placed): readonly 
   const withoutPort = ['ping', 'command'];
   return checks.map((check) =>
     isElsewhere && check.port === undefined && !withoutPort.includes(check.type)
-      ? { port: writtenPort, ...check }
+      ? { ...check, port: writtenPort }
       : check,
   );
 }
 
-/** What all servers have alike is said once, for the service. */
+/** What all servers have alike is said once, for the service; what one has of its own, for the server. */
 function shared(
+  settings: Settings,
   pool: readonly Pooled[],
   checks: readonly (readonly CheckEntry[])[],
 ): { readonly service: HealthEntry; readonly servers: readonly ServerHealthEntry[] } {
-  const own = pool.map(
-    ({ server, alpha, inhibit }, index): ServerHealthEntry => ({
-      ...((checks[index]?.length ?? 0) > 0 && { checks: checks[index] ?? [] }),
-      ...(server.notifyUp && { notify_up: server.notifyUp }),
-      ...(server.notifyDown && { notify_down: server.notifyDown }),
-      alpha,
-      inhibit_on_failure: inhibit,
-    }),
-  );
-  const common = <Name extends keyof ServerHealthEntry>(name: Name): Pick<ServerHealthEntry, Name> => {
-    const value = own[0]?.[name];
-    const isCommon = value !== undefined && own.every((one) => isDeepStrictEqual(one[name], value));
-    return (isCommon && value !== false ? { [name]: value } : {}) as Pick<ServerHealthEntry, Name>;
+  const isChecked = checks.some((one) => one.length > 0);
+  const own = pool.map(({ server, alpha, inhibit }, index) => ({
+    checks: checks[index] ?? [],
+    notify_up: server.notifyUp ?? [],
+    notify_down: server.notifyDown ?? [],
+    alpha: isChecked && alpha,
+    inhibit_on_failure: inhibit,
+  }));
+  const common = <T>(value: (one: (typeof own)[number]) => T, otherwise: T): T => {
+    const [first] = own;
+    return first !== undefined && own.every((one) => isDeepStrictEqual(value(one), value(first)))
+      ? value(first)
+      : otherwise;
   };
-  const service: HealthEntry = {
-    ...common('checks'),
-    ...common('notify_up'),
-    ...common('notify_down'),
-    ...common('alpha'),
-    ...common('inhibit_on_failure'),
+  const service = {
+    checks: common((one) => one.checks, []),
+    notify_up: common((one) => one.notify_up, []),
+    notify_down: common((one) => one.notify_down, []),
+    alpha: common((one) => one.alpha, isChecked && settings.alpha === true),
+    inhibit_on_failure: common((one) => one.inhibit_on_failure, settings.inhibit === true),
   };
-  const servers = own.map((one) =>
-    Object.fromEntries(
-      Object.entries(one).filter(([name, value]) => {
-        const served = service[name as keyof ServerHealthEntry];
-        return served === undefined ? value !== false : !isDeepStrictEqual(served, value);
-      }),
-    ),
-  );
-  return { service, servers };
+  const isEmpty = (value: unknown): boolean => value === false || (Array.isArray(value) && value.length === 0);
+  const isOwn = ([name, value]: readonly [string, unknown]): boolean =>
+    !isDeepStrictEqual(value, service[name as keyof typeof service]);
+  return {
+    service: Object.fromEntries(Object.entries(service).filter(([, value]) => !isEmpty(value))),
+    servers: own.map((one) => Object.fromEntries(Object.entries(one).filter(isOwn))),
+  };
 }
 
 function sorryOf(virtual: VirtualServer, member: Member, warn: Warn): HealthEntry {

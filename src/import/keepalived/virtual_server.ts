@@ -4,6 +4,7 @@ import { allFlagNames, flagOf } from '../../config/scheduler_flags.js';
 import { largestWeight, type ServerSpecEntry } from '../../config/servers.js';
 import { schedulers } from '../../config/services.js';
 import { largestTimeout } from '../../config/timeouts.js';
+import { prefixLengthOf } from '../mask.js';
 import type { Place, Warn } from '../source.js';
 import type { Statement } from './blocks.js';
 import type { Checker, CheckerReader } from './checkers.js';
@@ -155,17 +156,6 @@ function persistenceHandlers(read: Writable<VirtualServer>, warn: Warn): Handler
       );
     },
   };
-}
-
-/** "255.255.255.0" or "24"; 1 … 128. */
-export function prefixLengthOf(text: string): number | undefined {
-  if (/^\d{1,3}$/.test(text)) return Number(text) >= 1 && Number(text) <= 128 ? Number(text) : undefined;
-  if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) return undefined;
-  const bits = text
-    .split('.')
-    .map((part) => Number(part).toString(2).padStart(8, '0'))
-    .join('');
-  return /^1+0*$/.test(bits) && bits.length === 32 ? bits.lastIndexOf('1') + 1 : undefined;
 }
 
 function quorumHandlers(read: Writable<VirtualServer>, warn: Warn): Handlers {

@@ -52,6 +52,8 @@ export interface CheckedServer {
   readonly address: string;
   /** As written, 0 for none. */
   readonly port: number;
+  /** Where the service sends to, and a check that names no port. */
+  readonly servicePort: number;
   readonly request: string | undefined;
   readonly receive: string | undefined;
 }
@@ -103,9 +105,9 @@ function timesOf({ interval, failures }: CheckOptions, timeout: number): Omit<Ch
 }
 
 /** Which port, if it is not the server's. */
-function portOf({ checkPort, virtualPort }: CheckOptions, { port }: CheckedServer): Pick<CheckEntry, 'port'> {
+function portOf({ checkPort }: CheckOptions, { port, servicePort }: CheckedServer): Pick<CheckEntry, 'port'> {
   if (checkPort !== undefined) return { port: checkPort };
-  return virtualPort === 0 && port !== 0 ? { port } : {};
+  return port !== 0 && port !== servicePort ? { port } : {};
 }
 
 function hasPort({ checkPort }: CheckOptions, { port, place }: CheckedServer, warn: Warn): boolean {

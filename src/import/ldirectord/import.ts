@@ -6,7 +6,7 @@ import { formatEndpoint, largestMark, largestPort, parseDecimal } from '../../co
 import { type ServiceEntry, schedulers } from '../../config/services.js';
 import { largestTimeout } from '../../config/timeouts.js';
 import { acceptable, type Import, type PlacedServer, type PlacedService } from '../finish.js';
-import { prefixLengthOf } from '../keepalived/virtual_server.js';
+import { prefixLengthOf } from '../mask.js';
 import { type Warn, warningList } from '../source.js';
 import { programOf } from '../words.js';
 import { type CheckOptions, checkOf, servicePorts } from './checks.js';
@@ -99,8 +99,9 @@ function serviceOf(virtual: Virtual, globals: readonly Directive[], warn: Warn):
     return undefined;
   }
   const options = checkOptions(virtual, key, find, warn);
-  const servers = reals.map(({ place, entry, address, port, request, receive }): PlacedServer => {
-    const check = checkOf(options, { place, address, port, request, receive }, warn);
+  const servers = reals.map(({ entry, ...real }): PlacedServer => {
+    const { place } = real;
+    const check = checkOf(options, real, warn);
     const weight = options.checktype === 'off' ? { weight: 0 } : {};
     return { place, entry: { ...entry, ...weight, ...(check && { health: { checks: [check] } }) } };
   });
@@ -223,10 +224,17 @@ function commonChecks(servers: readonly PlacedServer[]): {
   const texts = servers.map(({ entry }) => JSON.stringify(entry.health));
   const [first] = texts;
   const isChecked = texts.some((text) => text !== undefined);
-  if (first === undefined || texts.some((text) => text !== first)) return { health: {}, servers, isChecked };
+  if (first === undefined || texts.some((text) => text !== first)) {
+    return { health: {}, servers: isChecked ? servers.map(assumedUp) : servers, isChecked };
+  }
   const checks: readonly CheckEntry[] = servers[0]?.entry.health?.checks ?? [];
   const bare = servers.map(({ place, entry: { health: _, ...entry } }) => ({ place, entry }));
   return { health: { checks }, servers: bare, isChecked };
+}
+
+/** A server that nothing checks cannot wait for its first success. */
+function assumedUp({ place, entry }: PlacedServer): PlacedServer {
+  return { place, entry: entry.health === undefined ? { ...entry, health: { alpha: false } } : entry };
 }
 
 function healthOf(key: Key, find: Lookup, isChecked: boolean, warn: Warn): HealthEntry {
@@ -251,5 +259,6 @@ function fallbackOf(key: Key, directive: Directive | undefined, warn: Warn): Hea
   if (/^127\.|^::1$/.test(host)) {
     warn(place, `fallback ${host} is the director itself, which serves nothing there; name a host`);
   }
-  return { sorry_server: entry };
+  const { weight: _, ...sorryServer } = entry;
+  return { sorry_server: sorryServer };
 }

@@ -16,6 +16,8 @@ export interface Real {
   readonly address: string;
   /** As it was written, else the service's; 0 for none. */
   readonly port: number;
+  /** Where the service sends to: only masq has ports of its own. */
+  readonly servicePort: number;
   readonly request: string | undefined;
   readonly receive: string | undefined;
 }
@@ -58,6 +60,7 @@ export function readReal(
     place,
     address,
     port: writtenPort,
+    servicePort: port,
     request: words[0],
     receive: words[1],
     entry: { address: formatEndpoint(address, port), method, weight, ...limits },
