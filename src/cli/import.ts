@@ -34,8 +34,8 @@ export function register(program: Command, cli: Cli): void {
 
 const help = `
 The file is only read: nothing is sent to a director. Standard output has the services part of a configuration, as
-"fulcrum config apply" and "fulcrum up" read it; with -o json {"configuration": …, "warnings": […]}. Standard error has a
-line "FILE:LINE: …" for all that has no equivalent here, and for all that the other program would have corrected.
+"fulcrum config apply" and "fulcrum up" read it; with -o json {"configuration": …, "warnings": […]}. Standard error
+has a line "FILE:LINE: …" for all that has no equivalent here, and for all that the other program would have corrected.
 
 Exit status 0, also with warnings; 2 if the file cannot be read or parsed (FILE:LINE:COLUMN: reason).
 
@@ -68,8 +68,8 @@ Not taken over: VRRP, BFD, mail, SNMP, connection synchronisation, checks of fil
 
 const ldirectordHelp = `
 What is read: virtual services with real (ranges, weights, thresholds, request and receive), fallback, scheduler,
-persistent, netmask, protocol, service, checktype, checkport, request, receive, virtualhost, httpmethod, checkcommand and the
-times; also when they are written for all.
+persistent, netmask, protocol, service, checktype, checkport, request, receive, virtualhost, httpmethod, checkcommand
+and the times; also when they are written for all.
 
   ldirectord                      here
   checkinterval                   interval (10 s if not written)

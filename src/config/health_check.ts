@@ -96,7 +96,7 @@ export const checkTimes = {
 } as const;
 
 /** Tries in a row, for rise and fall. */
-export const mostTries = 1_000;
+const mostTries = 1_000;
 
 const mostReplyBytes = 65_535;
 

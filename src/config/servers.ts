@@ -70,7 +70,7 @@ export function addressWidth(key: ServiceKey__Output): number {
 }
 
 /** A real server as the API has it, as far as LVS knows it. */
-export interface KeyAndSpec {
+interface KeyAndSpec {
   readonly key: ServerKey__Output;
   readonly spec: ServerSpec__Output;
 }

@@ -16,7 +16,7 @@ export interface Checker {
   readonly alpha: boolean;
 }
 
-export interface Context {
+interface Context {
   readonly statement: Statement;
   readonly outer: Settings;
   readonly ssl: TlsEntry;

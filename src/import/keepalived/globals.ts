@@ -5,6 +5,7 @@ import type { TlsEntry } from '../../config/health_check.js';
 import { parseDecimal } from '../../config/keys.js';
 import { largestTimeout, type TimeoutsEntry } from '../../config/timeouts.js';
 import type { Warn } from '../source.js';
+import { mailAdvice, snmpAdvice } from './advice.js';
 import type { Statement } from './blocks.js';
 import type { Writable } from './settings.js';
 import { readBlock, wordOf } from './values.js';
@@ -15,7 +16,7 @@ const every = (keywords: string, advice: string): Readonly<Record<string, string
 const globalAdvice: Readonly<Record<string, string>> = {
   ...every(
     'notification_email notification_email_from smtp_server smtp_helo_name smtp_connect_timeout smtp_alert smtp_alert_checker smtp_alert_vrrp no_email_faults email_faults no_checker_emails',
-    'no mail is sent; notify_up, notify_down, quorum_up and quorum_down can, and "fulcrum watch" tells every change',
+    mailAdvice,
   ),
   ...every('router_id lvs_id', "names keepalived's mail; not needed"),
   ...every('lvs_sync_daemon lvs_sync_daemon_interface', 'connection synchronisation is not available yet'),
@@ -36,7 +37,7 @@ const globalAdvice: Readonly<Record<string, string>> = {
   ),
   ...every(
     'enable_snmp_keepalived enable_snmp_checker enable_snmp_vrrp enable_snmp_rfc enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps snmp_socket',
-    'there is no SNMP agent; "fulcrum stats -o json" and the API have the counters',
+    snmpAdvice,
   ),
   ...every(
     'vrrp_garp_master_delay vrrp_garp_master_repeat vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat vrrp_garp_lower_prio_delay vrrp_garp_lower_prio_repeat vrrp_garp_interval vrrp_gna_interval vrrp_strict vrrp_version vrrp_iptables vrrp_ipsets vrrp_check_unicast_src vrrp_skip_check_adv_addr vrrp_mcast_group4 vrrp_mcast_group6 vrrp_notify_fifo vrrp_notify_fifo_script vrrp_higher_prio_send_advert vrrp_min_garp default_interface dynamic_interfaces disable_local_igmp',

@@ -6,9 +6,9 @@ import { schedulers } from '../../config/services.js';
 import { largestTimeout } from '../../config/timeouts.js';
 import { prefixLengthOf } from '../mask.js';
 import type { Place, Warn } from '../source.js';
+import { mailAdvice, snmpAdvice } from './advice.js';
 import type { Statement } from './blocks.js';
-import type { Checker, CheckerReader } from './checkers.js';
-import { checkerAdvice, checkerHandlers } from './checkers.js';
+import { type Checker, type CheckerReader, checkerAdvice, checkerHandlers } from './checkers.js';
 import { type Method, methodOf } from './method.js';
 import { type Settings, serverSettings, type Writable } from './settings.js';
 import { booleanOf, type Handlers, numberOf, readBlock, scriptOf, type Target, targetOf, wordOf } from './values.js';
@@ -53,10 +53,6 @@ export interface VirtualServer {
   readonly sorryInhibit: boolean;
   readonly servers: readonly RealServer[];
 }
-
-const mailAdvice =
-  'no mail is sent; notify_up, notify_down, quorum_up and quorum_down can, and "fulcrum watch" tells every change';
-const snmpAdvice = 'there is no SNMP agent; "fulcrum stats -o json" and the API have the counters';
 
 const virtualServerAdvice: Readonly<Record<string, string>> = {
   ha_suspend: 'checks go on whether or not the director has the address',

@@ -230,10 +230,8 @@ test('a service takes the ports that its method leaves', (t) => {
 
 test('persistence: bare, by granularity, by port 0', (t) => {
   const persistence = (inside: string, key?: string) => {
-    const [{ persistence_timeout: timeout, persistence_prefix: prefix } = { address: '' }] = services(
-      read(t, service(`${inside}\n${quiet}`, key)),
-    );
-    return [timeout, prefix];
+    const [first] = services(read(t, service(`${inside}\n${quiet}`, key)));
+    return [first?.persistence_timeout, first?.persistence_prefix];
   };
   t.deepEqual(persistence(''), [undefined, undefined]);
   t.deepEqual(persistence('persistence_timeout'), [360, undefined]);
@@ -296,10 +294,10 @@ test('alpha is that of the checkers; a server that nothing checks is up', (t) =>
       'alpha\nreal_server 10.0.0.1 80 {\n TCP_CHECK\n}\nreal_server 10.0.0.2 80 {\n alpha no\n TCP_CHECK\n PING_CHECK {\n alpha\n}\n}\nreal_server 10.0.0.3 80 {\n TCP_CHECK {\n alpha off\n}\n}\nreal_server 10.0.0.4 80 {\n}',
     ),
   );
-  const [{ health, servers } = { address: '' }] = services(outcome);
-  t.true(health?.alpha);
+  const [first] = services(outcome);
+  t.true(first?.health?.alpha);
   t.deepEqual(
-    servers?.map((server) => server.health?.alpha),
+    first?.servers?.map((server) => server.health?.alpha),
     [undefined, undefined, false, false],
   );
   t.deepEqual(read(t, service(`alpha\n${quiet}`)).lines, ['k.conf:1: alpha has no effect without checkers; left out']);
