@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { largestMark, largestPort, parseDecimal } from '../../config/keys.js';
 import { hostPart, parseAddress, parsePrefix, widthOf } from '../../config/prefix.js';
+import { usableAddress } from '../address.js';
 import { addressesBetween } from '../range.js';
 import type { Place, Warn } from '../source.js';
 import type { Statement } from './blocks.js';
@@ -34,7 +35,12 @@ function membersOf(statement: Statement, warn: Warn): readonly Member[] {
     warn(place, `${keyword}: ${addresses}; skipped`);
     return [];
   }
-  return addresses.map((address) => ({ place, address, port }));
+  return addresses.flatMap((text) => {
+    const usable = usableAddress(text);
+    if ('address' in usable) return [{ place, address: usable.address, port }];
+    warn(place, `${usable.reason}; skipped`);
+    return [];
+  });
 }
 
 /** "N [inet | inet6]". */

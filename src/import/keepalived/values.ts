@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading the words of keepalived's statements. What cannot be read is told and counts as not written, as keepalived has it.
-import { isIP } from 'node:net';
 import { largestPort, parseDecimal } from '../../config/keys.js';
+import { usableAddress } from '../address.js';
 import type { Warn } from '../source.js';
 import { programOf } from '../words.js';
 import type { Statement } from './blocks.js';
@@ -63,18 +63,18 @@ export interface Target {
 
 /** "IP [PORT]". */
 export function targetOf(statement: Statement, warn: Warn, index = 0): Target | undefined {
-  const address = wordOf(statement, index) ?? '';
+  const usable = usableAddress(wordOf(statement, index) ?? '');
   const portText = wordOf(statement, index + 1);
   const port = portText === undefined ? undefined : parseDecimal(portText, 0, largestPort);
-  if (isIP(address) === 0) {
-    warn(statement.place, `${statement.keyword}: "${address}" is not an IPv4 or IPv6 address; skipped`);
+  if ('reason' in usable) {
+    warn(statement.place, `${statement.keyword}: ${usable.reason}; skipped`);
     return undefined;
   }
   if (portText !== undefined && port === undefined) {
     warn(statement.place, `${statement.keyword}: "${portText}" is not a port; skipped`);
     return undefined;
   }
-  return { address, port };
+  return { address: usable.address, port };
 }
 
 /** An address alone. */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // "real = HOST[->HOST][:PORT] gate|masq|ipip [weight] ["request", "receive"] ["<l:N>"] ["<u:N>"]": one line, or one for
 // a range of hosts, as real servers.
-import { isIP } from 'node:net';
 import { formatEndpoint, largestPort, parseDecimal } from '../../config/keys.js';
 import { parseAddress } from '../../config/prefix.js';
 import { largestWeight, type ServerSpecEntry } from '../../config/servers.js';
+import { usableAddress } from '../address.js';
 import { addressesBetween } from '../range.js';
 import type { Place, Warn } from '../source.js';
 import { servicePorts } from './checks.js';
@@ -29,10 +29,12 @@ export function hostAndPort(text: string): { readonly address: string; readonly 
   const [, bracketed, plain, portText] =
     /^(?:\[([^\]]*)\]|([^:]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*))(?::([^:]+))?$/.exec(text) ?? [];
   const address = bracketed ?? plain ?? '';
-  if (isIP(address) === 0) return `"${address === '' ? text : address}" is not an address, and names are not looked up`;
-  if (portText === undefined) return { address, port: undefined };
+  if (address === '') return `"${text}" is not a host`;
+  const usable = usableAddress(address);
+  if ('reason' in usable) return `${usable.reason} (names are not looked up)`;
+  if (portText === undefined) return { address: usable.address, port: undefined };
   const port = parseDecimal(portText, 0, largestPort) ?? servicePorts[portText];
-  return port === undefined ? `"${portText}" is not a port` : { address, port };
+  return port === undefined ? `"${portText}" is not a port` : { address: usable.address, port };
 }
 
 export function readReal(

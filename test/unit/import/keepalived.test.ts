@@ -312,6 +312,25 @@ test('a sorry server has the method of its service, or its own', (t) => {
   });
 });
 
+test('addresses have one form, and must be those of hosts', (t) => {
+  const outcome = read(
+    t,
+    service(
+      'real_server 2001:0DB8::1 80 {\n}\nreal_server 2001:db8:0::1 80 {\n}\nreal_server 0.0.0.0 80 {\n}',
+      '2001:DB8:0::9 80',
+    ),
+  );
+  t.deepEqual(addresses(outcome), ['tcp:[2001:db8::9]:80']);
+  t.deepEqual(
+    services(outcome)[0]?.servers?.map(({ address }) => address),
+    ['[2001:db8::1]:80'],
+  );
+  t.deepEqual(outcome.lines, [
+    'k.conf:7: real_server [2001:db8::1]:80 is there already; the second one is dropped, as keepalived does',
+    'k.conf:9: real_server: 0.0.0.0 names no host; skipped',
+  ]);
+});
+
 test('timeouts are taken over, also one of them alone', (t) => {
   t.deepEqual(read(t, 'global_defs {\n lvs_timeouts udp 30\n}\n').configuration.timeouts, { udp: 30 });
   const wrong = read(t, 'global_defs {\n lvs_timeouts tcp 0 icmp 3\n}\n');

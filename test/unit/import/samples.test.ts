@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole configurations of different styles: what they become, and every line that has no equivalent. What is printed is
-// what config apply reads.
+// what config apply reads, and what a manager takes.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { readDocument } from '../../../src/config/document.js';
 import { type ServicesSection, servicesSchema, toConfiguration } from '../../../src/config/services.js';
 import { fileText } from '../../../src/config/text.js';
-import { projectRoot } from '../../../src/grpc/loader.js';
+import type { ApplyRequest__Output } from '../../../src/generated/fulcrum/v1/ApplyRequest.js';
+import type { Configuration } from '../../../src/generated/fulcrum/v1/Configuration.js';
+import { loadDirectorService, projectRoot } from '../../../src/grpc/loader.js';
 import type { Import } from '../../../src/import/finish.js';
 import { importKeepalived } from '../../../src/import/keepalived/import.js';
 import { importLdirectord } from '../../../src/import/ldirectord/import.js';
 import { formatWarning } from '../../../src/import/source.js';
+import { lvsCapabilities } from '../../../src/manager/capabilities.js';
+import { diff } from '../../../src/manager/diff.js';
+import { applyOperations, emptyModel } from '../../../src/manager/model.js';
 
 const samples = join(projectRoot, 'test/unit/import/samples');
 const expected = (name: string): string => readFileSync(join(samples, 'expected', name), 'utf8');
@@ -35,14 +40,24 @@ function keepalived(file: string): Import {
   return importKeepalived(join(samples, file), 'lb1');
 }
 
+/** How many services an empty manager has when it has taken the configuration. */
+function appliedServices(sent: Configuration): number {
+  const { Apply } = loadDirectorService();
+  const request = Apply.requestDeserialize(Apply.requestSerialize({ configuration: sent })) as ApplyRequest__Output;
+  if (request.configuration === null || request.configuration === undefined) throw new Error('nothing was sent');
+  const operations = diff(emptyModel, request.configuration, true, lvsCapabilities);
+  return applyOperations(emptyModel, operations, 'APPLY_MODE_ATOMIC', lvsCapabilities).model.services.size;
+}
+
 for (const [name, title, read] of cases) {
   test(title, (t) => {
     const { configuration, warnings } = read();
     const text = fileText(configuration);
     t.is(portable(text), expected(`${name}.yaml.txt`));
     t.is(portable(warnings.map((one) => `${formatWarning(one)}\n`).join('')), expected(`${name}.warnings.txt`));
-    const { services } = toConfiguration(readDocument<ServicesSection>(text, 'printed.yaml', servicesSchema));
-    t.is(services?.length, configuration.services?.length);
+    const sent = toConfiguration(readDocument<ServicesSection>(text, 'printed.yaml', servicesSchema));
+    t.is(sent.services?.length, configuration.services?.length);
+    t.is(appliedServices(sent), configuration.services?.length ?? 0);
   });
 }
 
