@@ -4,17 +4,17 @@
 import { checkRegex } from '../config/health_check.js';
 import { KeyError } from '../config/keys.js';
 
-const classes: Readonly<Record<string, string>> = {
-  alpha: 'a-zA-Z',
-  digit: '0-9',
-  alnum: 'a-zA-Z0-9',
-  upper: 'A-Z',
-  lower: 'a-z',
-  xdigit: '0-9a-fA-F',
-  space: '\\s',
-  word: '\\w',
-  blank: ' \\t',
-};
+const classes: ReadonlyMap<string, string> = new Map([
+  ['alpha', 'a-zA-Z'],
+  ['digit', '0-9'],
+  ['alnum', 'a-zA-Z0-9'],
+  ['upper', 'A-Z'],
+  ['lower', 'a-z'],
+  ['xdigit', '0-9a-fA-F'],
+  ['space', '\\s'],
+  ['word', '\\w'],
+  ['blank', ' \\t'],
+]);
 
 /** Read by JavaScript without complaint, as something else: \Q…\E, \K, \R, \G, \h, \H, \X, \e, \a. */
 const misread = /(?:^|[^\\])(?:\\\\)*(\\[QEKRGhHXNea])/;
@@ -22,7 +22,10 @@ const misread = /(?:^|[^\\])(?:\\\\)*(\\[QEKRGhHXNea])/;
 /** The source of a JavaScript expression with the same meaning. Throws KeyError if there is none. */
 export function javascriptRegex(source: string): string {
   const rewritten = source
-    .replace(/\[:(\^?)(\w+):\]/g, (whole, negated: string, name: string) => (negated === '' && classes[name]) || whole)
+    .replace(
+      /\[:(\^?)(\w+):\]/g,
+      (whole, negated: string, name: string) => (negated === '' && classes.get(name)) || whole,
+    )
     .replace(/^\\A/, '^')
     .replace(/\\[zZ]$/, '$');
   const [, unknown] = misread.exec(rewritten) ?? [];

@@ -79,13 +79,17 @@ export function readGlobals(statement: Statement, warn: Warn): TimeoutsEntry | u
   return timeouts;
 }
 
-const timeoutNames: Readonly<Record<string, string>> = { tcp: 'tcp', tcpfin: 'tcp_fin', udp: 'udp' };
+const timeoutNames: ReadonlyMap<string, string> = new Map([
+  ['tcp', 'tcp'],
+  ['tcpfin', 'tcp_fin'],
+  ['udp', 'udp'],
+]);
 
 /** "tcp N tcpfin N udp N", each of them optional. */
 function timeoutsOf({ words, place }: Statement, warn: Warn): TimeoutsEntry {
   const timeouts: Record<string, number> = {};
   for (let at = 0; at < words.length; at += 2) {
-    const name = timeoutNames[words[at]?.text ?? ''];
+    const name = timeoutNames.get(words[at]?.text ?? '');
     const value = parseDecimal(words[at + 1]?.text ?? '', 1, largestTimeout);
     if (name !== undefined && value !== undefined) timeouts[name] = value;
     else

@@ -114,7 +114,7 @@ function serviceOf(
   const isMark = 'fwmark' in member;
   const placed = pool.map((one) => ({ one, target: placedTarget(one.server, one.method, member, warn) }));
   const unique = withoutRepeated(placed, warn);
-  const checks = unique.map(({ one, target }) => checksFor(one, target));
+  const checks = unique.map(({ one, target }) => checksFor(one, target, warn));
   const health = { ...policy, ...sorryOf(virtual, member, warn) };
   const { service, servers } = shared(
     virtual.settings,
@@ -203,15 +203,16 @@ function withoutRepeated<T extends { readonly one: Pooled; readonly target: Plac
   });
 }
 
+const typesWithoutPort: ReadonlySet<string> = new Set(['ping', 'command']);
+
 /** A port that was corrected away is still the one that is checked. */
-function checksFor({ checks }: Pooled, { port, writtenPort }: Placed): readonly CheckEntry[] {
-  const isElsewhere = writtenPort !== 0 && writtenPort !== port;
-  const withoutPort = ['ping', 'command'];
-  return checks.map((check) =>
-    isElsewhere && check.port === undefined && !withoutPort.includes(check.type)
-      ? { ...check, port: writtenPort }
-      : check,
-  );
+function checksFor({ checks, server }: Pooled, { port, writtenPort }: Placed, warn: Warn): readonly CheckEntry[] {
+  return checks.map((check) => {
+    if (check.port !== undefined || typesWithoutPort.has(check.type)) return check;
+    if (writtenPort !== 0 && writtenPort !== port) return { ...check, port: writtenPort };
+    if (port === 0) warn(server.place, `a check of type ${check.type} has no port and fails: write connect_port`);
+    return check;
+  });
 }
 
 /** What all servers have alike is said once, for the service; what one has of its own, for the server. */

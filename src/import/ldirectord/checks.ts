@@ -6,26 +6,26 @@ import { javascriptRegex } from '../regex.js';
 import type { Place, Warn } from '../source.js';
 
 /** Services that ldirectord knows, by their ports. */
-export const servicePorts: Readonly<Record<string, number>> = {
-  ftp: 21,
-  smtp: 25,
-  dns: 53,
-  http: 80,
-  pop: 110,
-  nntp: 119,
-  imap: 143,
-  ldap: 389,
-  https: 443,
-  submission: 587,
-  ldaps: 636,
-  imaps: 993,
-  pops: 995,
-  oracle: 1521,
-  radius: 1812,
-  mysql: 3306,
-  pgsql: 5432,
-  sip: 5060,
-};
+export const servicePorts: ReadonlyMap<string, number> = new Map([
+  ['ftp', 21],
+  ['smtp', 25],
+  ['dns', 53],
+  ['http', 80],
+  ['pop', 110],
+  ['nntp', 119],
+  ['imap', 143],
+  ['ldap', 389],
+  ['https', 443],
+  ['submission', 587],
+  ['ldaps', 636],
+  ['imaps', 993],
+  ['pops', 995],
+  ['oracle', 1521],
+  ['radius', 1812],
+  ['mysql', 3306],
+  ['pgsql', 5432],
+  ['sip', 5060],
+]);
 
 export interface CheckOptions {
   readonly place: Place;

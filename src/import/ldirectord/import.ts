@@ -136,7 +136,7 @@ function keyOf({ value, place }: Virtual, find: Lookup, warn: Warn): Key | undef
     warn(place, `virtual "${text}": ${typeof target === 'string' ? target : 'a port is missing'}; skipped`);
     return undefined;
   }
-  const guessed = target.port === servicePorts.dns ? 'udp' : 'tcp';
+  const guessed = target.port === servicePorts.get('dns') ? 'udp' : 'tcp';
   if (protocol !== undefined && protocol !== 'tcp' && protocol !== 'udp') {
     warn(place, `protocol "${protocol}" is neither tcp nor udp; ${guessed} instead`);
     return { protocol: guessed, address: target.address, port: target.port, mark: 0 };
@@ -212,7 +212,8 @@ function checkOptions(virtual: Virtual, key: Key, find: Lookup, warn: Warn): Che
 }
 
 function serviceByPort(port: number): string {
-  return Object.keys(servicePorts).find((name) => servicePorts[name] === port) ?? 'none';
+  const [name = 'none'] = [...servicePorts].find(([, known]) => known === port) ?? [];
+  return name;
 }
 
 /** A check that all servers have alike is said once. */

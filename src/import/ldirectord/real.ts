@@ -33,7 +33,7 @@ export function hostAndPort(text: string): { readonly address: string; readonly 
   const usable = usableAddress(address);
   if ('reason' in usable) return `${usable.reason} (names are not looked up)`;
   if (portText === undefined) return { address: usable.address, port: undefined };
-  const port = parseDecimal(portText, 0, largestPort) ?? servicePorts[portText];
+  const port = parseDecimal(portText, 0, largestPort) ?? servicePorts.get(portText);
   return port === undefined ? `"${portText}" is not a port` : { address: usable.address, port };
 }
 

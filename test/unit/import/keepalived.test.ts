@@ -228,6 +228,14 @@ test('a service takes the ports that its method leaves', (t) => {
   ]);
 });
 
+test('a check without any port is told', (t) => {
+  const inside = 'lvs_method DR\nreal_server 10.0.0.1 {\n TCP_CHECK\n PING_CHECK\n}';
+  t.deepEqual(read(t, service(inside, 'fwmark 5')).lines, [
+    'k.conf:6: a check of type tcp has no port and fails: write connect_port',
+  ]);
+  t.deepEqual(read(t, service(inside)).lines, []);
+});
+
 test('persistence: bare, by granularity, by port 0', (t) => {
   const persistence = (inside: string, key?: string) => {
     const [first] = services(read(t, service(`${inside}\n${quiet}`, key)));

@@ -85,6 +85,7 @@ const hosts: readonly (readonly [text: string, target: object | RegExp])[] = [
   ['www.example.org:80', /^"www\.example\.org" is not an IPv4 or IPv6 address \(names are not looked up\)$/],
   ['[2001:0DB8:0::1]:80', { address: '2001:db8::1', port: 80 }],
   ['224.0.0.1:80', /^224\.0\.0\.1 is a multicast address/],
+  ['10.0.0.1:constructor', /"constructor" is not a port/],
   ['10.0.0.1:gopher', /"gopher" is not a port/],
 ];
 
