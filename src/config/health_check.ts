@@ -91,12 +91,12 @@ const ownOptions: Readonly<Record<string, readonly CheckOption[]>> = {
 export const checkTimes = {
   interval: { least: 0.1, most: 86_400, initial: 2 },
   timeout: { least: 0.01, most: 3_600, initial: 5 },
-  retry_interval: { least: 0.01, most: 86_400 },
+  retry_interval: { least: 0.1, most: 86_400 },
   warmup: { least: 0, most: 86_400 },
 } as const;
 
 /** Tries in a row, for rise and fall. */
-const mostTries = 1_000;
+const mostTries = 1_000_000;
 
 const mostReplyBytes = 65_535;
 
@@ -293,7 +293,7 @@ function checkToken(method: string): string {
 }
 
 function checkPath(path: string): string {
-  if (path !== '' && !/^\/[\x21-\x7e]*$/.test(path)) {
+  if (path !== '' && !/^[/*][\x21-\xff]*$/.test(path)) {
     throw new KeyError(`"${path}" is not a path: it begins with "/", and has neither blanks nor control characters`);
   }
   return path;
@@ -306,7 +306,7 @@ function checkHost(host: string): string {
 
 function checkHeader(header: string): string {
   const [, name = ''] = /^([^:]*):[^\x00-\x08\x0a-\x1f\x7f]*$/.exec(header) ?? [];
-  if (!token.test(name)) throw new KeyError(`"${header}" is not a header: write "Name: value"`);
+  if (!token.test(name.trim())) throw new KeyError(`"${header}" is not a header: write "Name: value"`);
   return header;
 }
 
@@ -335,7 +335,7 @@ export function checkRegex(source: string): string {
 }
 
 function checkMd5(digits: string): string {
-  if (digits !== '' && !/^[0-9a-f]{32}$/i.test(digits)) {
+  if (digits !== '' && !/^[0-9a-f]{32}$/i.test(withoutBlanks(digits))) {
     throw new KeyError(`"${digits}" is not an MD5: 32 hexadecimal digits are needed`);
   }
   return digits;
@@ -343,7 +343,7 @@ function checkMd5(digits: string): string {
 
 function toDns(entry: CheckEntry, path: Path, attempt: Attempt): DnsCheck__Output {
   const type = attempt([...path, 'query_type'], () => {
-    if (!/^([A-Z][A-Z0-9]*)?$/.test(entry.query_type ?? '')) {
+    if (!/^([A-Z][A-Z0-9]*)?$/i.test(entry.query_type ?? '')) {
       throw new KeyError(`"${entry.query_type}" is not a type of DNS records such as A, AAAA or MX`);
     }
     return entry.query_type;
@@ -355,12 +355,13 @@ function toUdp(entry: CheckEntry, path: Path, attempt: Attempt): UdpCheck__Outpu
   const at = <T>(option: CheckOption, read: () => T): T | undefined => attempt([...path, option], read);
   const { least_reply_bytes: least = 0, most_reply_bytes: most = 0 } = entry;
   at('least_reply_bytes', () => {
-    const limit = most === 0 ? 255 : most;
-    if (least > limit) throw new KeyError(`${least} is more than most_reply_bytes, which is ${limit}`);
+    if (most !== 0 && least > most) throw new KeyError(`${least} is more than most_reply_bytes, which is ${most}`);
   });
-  at('reply', () => {
-    if (entry.reply !== undefined && !entry.require_reply) throw new KeyError('reply needs require_reply: true');
-  });
+  for (const option of ['reply', 'least_reply_bytes', 'most_reply_bytes'] as const) {
+    at(option, () => {
+      if (entry[option] && !entry.require_reply) throw new KeyError(`${option} needs require_reply: true`);
+    });
+  }
   return {
     payload: at('payload', () => checkHex(entry.payload ?? '', /^([0-9a-f]{2})*$/i)) ?? '',
     requireReply: entry.require_reply ?? false,
@@ -370,10 +371,13 @@ function toUdp(entry: CheckEntry, path: Path, attempt: Attempt): UdpCheck__Outpu
   };
 }
 
+/** Digits may stand in groups. */
+const withoutBlanks = (digits: string): string => digits.replaceAll(/\s/g, '');
+
 function checkHex(digits: string, form: RegExp): string {
-  if (!form.test(digits)) {
-    const orAny = form.source.includes('x') ? ', or x for any,' : '';
-    throw new KeyError(`"${digits}" is not an even number of hexadecimal digits${orAny} without blanks`);
+  if (!form.test(withoutBlanks(digits))) {
+    const orAny = form.source.includes('x') ? ', or x for any' : '';
+    throw new KeyError(`"${digits}" is not an even number of hexadecimal digits${orAny}`);
   }
   return digits;
 }

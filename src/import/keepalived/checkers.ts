@@ -334,7 +334,20 @@ function udp(context: Context): Checker {
     },
   });
   const times = timesOf(settings, {}, context.statement.place, warn);
-  return { checks: [{ type: 'udp', ...times, ...connection, ...options }], alpha };
+  return { checks: [{ type: 'udp', ...times, ...connection, ...possibleReply(options, context) }], alpha };
+}
+
+/** Lengths that a reply cannot have, or that nobody looks at, are left out. */
+function possibleReply(options: Omit<CheckEntry, 'type'>, { statement, warn }: Context): Omit<CheckEntry, 'type'> {
+  const { least_reply_bytes: least, most_reply_bytes: most, ...rest } = options;
+  const isGiven = least !== undefined || most !== undefined;
+  if (isGiven && !options.require_reply) {
+    warn(statement.place, 'lengths of a reply are of no use without require_reply; left out');
+    return rest;
+  }
+  if ((least ?? 0) <= (most ?? 255)) return options;
+  warn(statement.place, `min_reply_length ${least} is above max_reply_length ${most ?? 255}; both are left out`);
+  return rest;
 }
 
 /** Digits may stand in groups. */

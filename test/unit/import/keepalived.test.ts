@@ -404,6 +404,24 @@ test('what cannot be compared is told, and the rest is checked', (t) => {
   ]);
 });
 
+test('a reply that nobody looks at, and one that cannot be', (t) => {
+  const udp = (inside: string) => checkOf(t, `UDP_CHECK {\n${inside}\n}`);
+  t.deepEqual(udp('min_reply_length 3').check, { type: 'udp', interval: 60, fall: 2, retry_interval: 1 });
+  t.deepEqual(udp('min_reply_length 3').lines, [
+    'k.conf:7: lengths of a reply are of no use without require_reply; left out',
+  ]);
+  t.deepEqual(udp('require_reply\nmin_reply_length 300').lines, [
+    'k.conf:7: min_reply_length 300 is above max_reply_length 255; both are left out',
+  ]);
+  t.deepEqual(udp('require_reply 0x\nmin_reply_length 300\nmax_reply_length 400').lines, []);
+});
+
+test('a type of DNS records has letters and digits', (t) => {
+  t.deepEqual(checkOf(t, 'DNS_CHECK {\n type a-b\n}').lines, [
+    'k.conf:8: type "A-B" is not a type of DNS records; ignored',
+  ]);
+});
+
 test('a value that is none counts as not written', (t) => {
   const { check, lines } = checkOf(
     t,
