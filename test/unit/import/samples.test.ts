@@ -8,7 +8,7 @@ import { readDocument } from '../../../src/config/document.js';
 import { type ServicesSection, servicesSchema, toConfiguration } from '../../../src/config/services.js';
 import { fileText } from '../../../src/config/text.js';
 import type { ApplyRequest__Output } from '../../../src/generated/fulcrum/v1/ApplyRequest.js';
-import type { Configuration } from '../../../src/generated/fulcrum/v1/Configuration.js';
+import type { Configuration, Configuration__Output } from '../../../src/generated/fulcrum/v1/Configuration.js';
 import { loadDirectorService, projectRoot } from '../../../src/grpc/loader.js';
 import type { Import } from '../../../src/import/finish.js';
 import { importKeepalived } from '../../../src/import/keepalived/import.js';
@@ -40,12 +40,25 @@ function keepalived(file: string): Import {
   return importKeepalived(join(samples, file), 'lb1');
 }
 
+/** A manager asks for the programs and files that checks name, and the samples' are not on this machine. */
+function withoutChecks(configuration: Configuration__Output): Configuration__Output {
+  const services = configuration.services.map((service) => ({
+    ...service,
+    health: service.health && { ...service.health, checks: [] },
+    servers: service.servers.map((server) => ({
+      ...server,
+      health: server.health && { ...server.health, checks: [] },
+    })),
+  }));
+  return { ...configuration, services };
+}
+
 /** How many services an empty manager has when it has taken the configuration. */
 function appliedServices(sent: Configuration): number {
   const { Apply } = loadDirectorService();
   const request = Apply.requestDeserialize(Apply.requestSerialize({ configuration: sent })) as ApplyRequest__Output;
   if (request.configuration === null || request.configuration === undefined) throw new Error('nothing was sent');
-  const operations = diff(emptyModel, request.configuration, true, lvsCapabilities);
+  const operations = diff(emptyModel, withoutChecks(request.configuration), true, lvsCapabilities);
   return applyOperations(emptyModel, operations, 'APPLY_MODE_ATOMIC', lvsCapabilities).model.services.size;
 }
 
