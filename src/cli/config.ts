@@ -34,6 +34,9 @@ A file has five parts, each of which may be left out:
       servers:                          # in the order in which they are added
         - { address: 10.0.0.11:80, method: nat, weight: 2 }
         - { address: 10.0.0.12:80, method: nat }
+      health:                           # left out: no checks
+        checks:
+          - { type: http, path: /health, interval: 2, fall: 3 }
   vips:
     - { address: 203.0.113.10, announce: arp, state: active }
     - { address: 198.51.100.0/24, announce: route }
@@ -161,18 +164,7 @@ async function show(cli: Cli, command: Command): Promise<void> {
       await cli.write(`${jsonText(JSON.parse(JSON.stringify(section)), 2)}\n`);
       return;
     }
-    await cli.write(await fileText(section));
+    const { fileText } = await import('../config/text.js');
+    await cli.write(fileText(section));
   });
-}
-
-/** Servers and VIPs take a line each. */
-async function fileText(section: ServicesSection): Promise<string> {
-  const { Document, isMap, visit } = await import('yaml');
-  const document = new Document(section);
-  visit(document, {
-    Seq: (_, list) => {
-      for (const item of list.items) if (isMap(item) && !item.has('servers')) item.flow = true;
-    },
-  });
-  return document.toString({ lineWidth: 0 });
 }

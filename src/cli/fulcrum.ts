@@ -32,6 +32,7 @@ interface Noun {
 
 /** Commands that bring much code along; loaded when they, or the help on all commands, are asked for. */
 const heavyNouns: Readonly<Record<string, () => Promise<Noun>>> = {
+  import: () => import('./import.js'),
   up: () => import('./up.js'),
   lab: () => import('./lab.js'),
   bench: () => import('./bench.js'),

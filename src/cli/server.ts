@@ -3,7 +3,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { formatServerKey, formatServiceKey } from '../config/keys.js';
-import { largestWeight, serverEntry, words } from '../config/services.js';
+import { largestWeight } from '../config/servers.js';
+import { serverEntry, words } from '../config/services.js';
 import type { RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
 import type { ServerKey__Output } from '../generated/fulcrum/v1/ServerKey.js';
 import type { ServerSpec } from '../generated/fulcrum/v1/ServerSpec.js';

@@ -6,6 +6,9 @@ import { isMap, isNode, isPair, isSeq, LineCounter, type Node, type Document as 
 
 export type Path = readonly (string | number)[];
 
+/** Runs a reader that may throw KeyError; a complaint goes to this place in the document. */
+export type Attempt = <T>(path: Path, read: () => T) => T | undefined;
+
 export interface Problem {
   readonly file: string;
   readonly line: number;

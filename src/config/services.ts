@@ -3,20 +3,25 @@
 // the way from a document to the API's Configuration (errors by file, line and column) and back. The file that
 // `fulcrum config show` prints is the file that `fulcrum config apply` reads.
 
-import { isIPv4 } from 'node:net';
 import type { Announce__Output } from '../generated/fulcrum/v1/Announce.js';
 import type { Configuration, Configuration__Output } from '../generated/fulcrum/v1/Configuration.js';
-import type { ForwardingMethod__Output } from '../generated/fulcrum/v1/ForwardingMethod.js';
 import type { RealServer, RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
-import type { ServerKey__Output } from '../generated/fulcrum/v1/ServerKey.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
-import type { TunnelChecksum__Output } from '../generated/fulcrum/v1/TunnelChecksum.js';
-import type { TunnelType__Output } from '../generated/fulcrum/v1/TunnelType.js';
 import type { Vip, Vip__Output } from '../generated/fulcrum/v1/Vip.js';
 import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
 import type { VirtualService, VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
-import { ConfigurationError, type Document, inOrder, type Path, type Problem } from './document.js';
-import { formatServerKey, formatServiceKey, KeyError, parseServerKey, parseServiceKey } from './keys.js';
+import { type Attempt, ConfigurationError, type Document, inOrder, type Path, type Problem } from './document.js';
+import {
+  type HealthEntry,
+  healthEntry,
+  healthSchema,
+  type ServerHealthEntry,
+  serverHealthEntry,
+  serverHealthSchema,
+  toHealth,
+  toServerHealth,
+} from './health.js';
+import { formatServerKey, formatServiceKey, KeyError, parseServiceKey } from './keys.js';
 import {
   type MarkRuleEntry,
   markRuleEntry,
@@ -26,18 +31,22 @@ import {
   toMarkRule,
 } from './mark_rules.js';
 import { allFlagNames, flagNames, flagOf } from './scheduler_flags.js';
+import {
+  addressWidth,
+  methods,
+  nameOf,
+  type ServerSpecEntry,
+  serverProperties,
+  serverSpecEntry,
+  toServer,
+  tunnelChecksums,
+  tunnelTypes,
+} from './servers.js';
 import { largestTimeout, shortTimeoutsEntry, type TimeoutsEntry, timeoutsSchema, toTimeouts } from './timeouts.js';
 import { type TunablesEntry, type TunableValues, toTunables, tunablesEntry, tunablesSchema } from './tunables.js';
 
-export interface ServerEntry {
-  readonly address: string;
-  readonly method?: string;
-  readonly weight?: number;
-  readonly upper_threshold?: number;
-  readonly lower_threshold?: number;
-  readonly tunnel_type?: string;
-  readonly tunnel_port?: number;
-  readonly tunnel_checksum?: string;
+export interface ServerEntry extends ServerSpecEntry {
+  readonly health?: ServerHealthEntry;
 }
 
 export interface ServiceEntry {
@@ -48,6 +57,7 @@ export interface ServiceEntry {
   readonly persistence_prefix?: number;
   readonly persistence_engine?: string;
   readonly one_packet?: boolean;
+  readonly health?: HealthEntry;
   readonly servers?: readonly ServerEntry[];
 }
 
@@ -83,14 +93,6 @@ export const schedulers = [
   'none',
 ] as const;
 
-/** LVS's bound. */
-export const largestWeight = 2147483647;
-
-const methods: Readonly<Record<string, ForwardingMethod__Output>> = {
-  nat: 'FORWARDING_METHOD_NAT',
-  dr: 'FORWARDING_METHOD_DR',
-  tun: 'FORWARDING_METHOD_TUN',
-};
 const announces: Readonly<Record<string, Announce__Output>> = {
   arp: 'ANNOUNCE_ARP',
   route: 'ANNOUNCE_ROUTE',
@@ -100,44 +102,13 @@ const vipStates: Readonly<Record<string, VipState__Output>> = {
   active: 'VIP_STATE_ACTIVE',
   standby: 'VIP_STATE_STANDBY',
 };
-const tunnelTypes: Readonly<Record<string, TunnelType__Output>> = {
-  ipip: 'TUNNEL_TYPE_IPIP',
-  gue: 'TUNNEL_TYPE_GUE',
-  gre: 'TUNNEL_TYPE_GRE',
-};
-const tunnelChecksums: Readonly<Record<string, TunnelChecksum__Output>> = {
-  nocsum: 'TUNNEL_CHECKSUM_NOCSUM',
-  csum: 'TUNNEL_CHECKSUM_CSUM',
-  remcsum: 'TUNNEL_CHECKSUM_REMCSUM',
-};
 const seconds = (description: string) => ({ type: 'integer', minimum: 0, maximum: largestTimeout, description });
 
 const serverSchema = {
   type: 'object',
   additionalProperties: false,
   required: ['address'],
-  properties: {
-    address: { type: 'string', description: 'ADDRESS:PORT; without a port it is that of the service' },
-    method: { enum: Object.keys(methods), default: 'dr', description: 'how packets reach the server' },
-    weight: { type: 'integer', minimum: 0, maximum: largestWeight, default: 1, description: '0 quiesces the server' },
-    upper_threshold: {
-      type: 'integer',
-      minimum: 0,
-      maximum: largestWeight,
-      default: 0,
-      description: 'connections at which it is overloaded; 0 for none',
-    },
-    lower_threshold: {
-      type: 'integer',
-      minimum: 0,
-      maximum: largestWeight,
-      default: 0,
-      description: 'connections below which it is no longer overloaded',
-    },
-    tunnel_type: { enum: Object.keys(tunnelTypes), default: 'ipip' },
-    tunnel_port: { type: 'integer', minimum: 1, maximum: 65535, description: 'UDP port of a gue tunnel' },
-    tunnel_checksum: { enum: Object.keys(tunnelChecksums) },
-  },
+  properties: { ...serverProperties, health: serverHealthSchema },
 } as const;
 
 const serviceSchema = {
@@ -157,6 +128,7 @@ const serviceSchema = {
     },
     persistence_engine: { type: 'string', description: 'for example sip' },
     one_packet: { type: 'boolean', default: false, description: 'schedule every UDP packet on its own' },
+    health: healthSchema,
     servers: { type: 'array', description: 'in the order in which they are added', items: serverSchema },
   },
 } as const;
@@ -251,8 +223,6 @@ export function toConfiguration(document: Document<ServicesSection>): Configurat
   };
 }
 
-type Attempt = <T>(path: Path, read: () => T) => T | undefined;
-
 function serviceOf(entry: ServiceEntry, path: Path, attempt: Attempt): VirtualService | undefined {
   const key = attempt([...path, 'address'], () => parseServiceKey(entry.address));
   if (key === undefined) return undefined;
@@ -274,7 +244,19 @@ function serviceOf(entry: ServiceEntry, path: Path, attempt: Attempt): VirtualSe
       onePacket: entry.one_packet ?? false,
     },
     servers: servers.filter((server) => server !== undefined),
+    ...(entry.health !== undefined && { health: toHealth(entry.health, key, [...path, 'health'], attempt) }),
   };
+}
+
+function serverOf(
+  entry: ServerEntry,
+  service: ServiceKey__Output,
+  path: Path,
+  attempt: Attempt,
+): RealServer | undefined {
+  const server = toServer(entry, service, path, attempt);
+  if (server === undefined || entry.health === undefined) return server;
+  return { ...server, health: toServerHealth(entry.health, [...path, 'health'], attempt) };
 }
 
 function prefixOf(entry: ServiceEntry, key: ServiceKey__Output): number {
@@ -284,12 +266,6 @@ function prefixOf(entry: ServiceEntry, key: ServiceKey__Output): number {
   return prefix === width ? 0 : prefix;
 }
 
-/** Bits in an address of this service: 32 or 128. */
-export function addressWidth(key: ServiceKey__Output): number {
-  const ipv4 = key.fwmark !== 0 ? key.family !== 'ADDRESS_FAMILY_IPV6' : isIPv4(key.address);
-  return ipv4 ? 32 : 128;
-}
-
 function schedulerFlag(name: string, scheduler: string): number {
   const flag = flagOf(name);
   if (flag === undefined) throw new KeyError(`${name} is not a scheduler flag`);
@@ -297,61 +273,6 @@ function schedulerFlag(name: string, scheduler: string): number {
     throw new KeyError(`${name} belongs to scheduler ${flag.owner}, not ${scheduler}`);
   }
   return flag.bit;
-}
-
-function serverOf(
-  entry: ServerEntry,
-  service: ServiceKey__Output,
-  path: Path,
-  attempt: Attempt,
-): RealServer | undefined {
-  const key = attempt([...path, 'address'], () => {
-    const parsed = parseServerKey(entry.address, service);
-    checkPort(parsed.port, service, entry.method ?? 'dr');
-    return parsed;
-  });
-  if (key === undefined) return undefined;
-  attempt([...path, 'method'], () => checkMethod(key, service, entry.method ?? 'dr'));
-  attempt([...path, 'tunnel_type'], () => checkTunnel(entry));
-  return {
-    key,
-    spec: {
-      method: methods[entry.method ?? 'dr'] ?? 'FORWARDING_METHOD_DR',
-      weight: entry.weight ?? 1,
-      upperThreshold: entry.upper_threshold ?? 0,
-      lowerThreshold: entry.lower_threshold ?? 0,
-      tunnelType: tunnelTypes[entry.tunnel_type ?? ''] ?? 'TUNNEL_TYPE_UNSPECIFIED',
-      tunnelPort: entry.tunnel_port ?? 0,
-      tunnelChecksum: tunnelChecksums[entry.tunnel_checksum ?? ''] ?? 'TUNNEL_CHECKSUM_UNSPECIFIED',
-    },
-  };
-}
-
-/** A tunnel may cross families; NAT and DR may not. */
-function checkMethod(key: ServerKey__Output, service: ServiceKey__Output, method: string): void {
-  if (method === 'tun' || isIPv4(key.address) === (addressWidth(service) === 32)) return;
-  throw new KeyError(`${key.address} is not of the service's address family, which only method tun allows`);
-}
-
-function checkTunnel(entry: ServerEntry): void {
-  const { tunnel_type: type = 'ipip', tunnel_port: port, tunnel_checksum: checksum } = entry;
-  if (entry.method !== 'tun') {
-    const isGiven = entry.tunnel_type !== undefined || port !== undefined || checksum !== undefined;
-    if (isGiven) throw new KeyError('tunnel settings are only for method tun');
-    return;
-  }
-  if (type === 'gue' && port === undefined) throw new KeyError('gue needs a tunnel_port');
-  if (type !== 'gue' && port !== undefined) throw new KeyError(`${type} has no port`);
-  if (type === 'ipip' && checksum !== undefined) throw new KeyError('ipip has no checksum');
-  if (type === 'gre' && checksum === 'remcsum') throw new KeyError('gre has no remote checksum offload');
-}
-
-/** Only NAT rewrites the port; a server reached by DR or TUN sees the one that the client used. */
-function checkPort(port: number, service: ServiceKey__Output, method: string): void {
-  if (method === 'nat' || service.fwmark !== 0 || port === service.port) return;
-  throw new KeyError(
-    `port ${port} differs from the service's ${service.port}, and method ${method} leaves ports as they are`,
-  );
 }
 
 function vipOf(entry: VipEntry): Vip {
@@ -403,25 +324,13 @@ export function serviceEntry(service: VirtualService__Output): ServiceEntry {
     ...(spec.persistencePrefix !== 0 && { persistence_prefix: spec.persistencePrefix }),
     ...(spec.persistenceEngine !== '' && { persistence_engine: spec.persistenceEngine }),
     ...(spec.onePacket && { one_packet: true }),
+    ...(service.health && { health: healthEntry(service.health) }),
     servers: service.servers.map(serverEntry),
   };
 }
 
 export function serverEntry(server: RealServer__Output): ServerEntry {
-  const { key, spec } = server;
-  if (!key || !spec) throw new Error('the director sent a real server without key or spec');
-  const tunnelType = nameOf(tunnelTypes, spec.tunnelType);
-  const tunnelChecksum = nameOf(tunnelChecksums, spec.tunnelChecksum);
-  return {
-    address: formatServerKey(key),
-    method: nameOf(methods, spec.method) ?? 'dr',
-    weight: spec.weight ?? 1,
-    ...(spec.upperThreshold !== 0 && { upper_threshold: spec.upperThreshold }),
-    ...(spec.lowerThreshold !== 0 && { lower_threshold: spec.lowerThreshold }),
-    ...(tunnelType !== undefined && tunnelType !== 'ipip' && { tunnel_type: tunnelType }),
-    ...(spec.tunnelPort !== 0 && { tunnel_port: spec.tunnelPort }),
-    ...(tunnelChecksum !== undefined && { tunnel_checksum: tunnelChecksum }),
-  };
+  return { ...serverSpecEntry(server), ...(server.health && { health: serverHealthEntry(server.health) }) };
 }
 
 export function vipEntry(vip: Vip__Output): VipEntry {
@@ -432,10 +341,6 @@ export function vipEntry(vip: Vip__Output): VipEntry {
   };
 }
 
-function nameOf<T>(names: Readonly<Record<string, T>>, value: T): string | undefined {
-  return Object.keys(names).find((name) => names[name] === value);
-}
-
 /** The place in a document that a field path of the API means: "configuration.services[0].key.port" is services[0].address. */
 export function documentPath(field: string): Path {
   const parts = field
@@ -443,18 +348,28 @@ export function documentPath(field: string): Path {
     .split(/[.[\]]+/)
     .filter((part) => part !== '');
   const path: (string | number)[] = [];
-  for (const part of parts) {
+  for (const [index, part] of parts.entries()) {
     if (/^\d+$/.test(part)) path.push(Number(part));
     else if (part === 'key') return [...path, 'address'];
     else if (part.endsWith('_ports')) return [...path, part];
-    else if (part !== 'spec' && part !== 'rules')
-      path.push(path[0] === 'timeouts' ? part.replace(/_s$/, '') : documentName(part));
+    else if (part !== 'spec' && part !== 'rules' && !isKindOfCheck(parts, index)) path.push(documentName(parts, index));
   }
   return path;
 }
 
-function documentName(part: string): string {
-  return part === 'persistence_timeout_s' ? 'persistence_timeout' : part;
+/** "checks[0].http.path": the document has the options of all kinds in one place. */
+function isKindOfCheck(parts: readonly string[], index: number): boolean {
+  return parts[index - 2] === 'checks' && checkKinds.has(parts[index] ?? '');
+}
+
+const checkKinds: ReadonlySet<string> = new Set('tcp http smtp dns udp ping grpc command'.split(' '));
+const isWithoutUnit = /^(timeouts|services)$/;
+
+/** Names of the API tell units where documents have one for all, and those of a DNS check are shorter. */
+function documentName(parts: readonly string[], index: number): string {
+  const part = parts[index] ?? '';
+  if (parts[index - 1] === 'dns') return `query_${part}`;
+  return isWithoutUnit.test(parts[0] ?? '') ? part.replace(/_(s|ms|percent)$/, '') : part;
 }
 
 /** For commands that take the same words as options. */

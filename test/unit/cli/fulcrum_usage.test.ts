@@ -11,7 +11,7 @@ test('help names every noun, the exit codes, and examples', async (t) => {
   const { exitCode, output, complaints } = await run('--help');
   t.is(exitCode, 0);
   t.is(complaints, '');
-  for (const noun of 'service server vip mark tunable timeout status stats connection neighbor port watch config up lab bench'.split(
+  for (const noun of 'service server vip mark tunable timeout status stats connection neighbor port watch config import up lab bench'.split(
     ' ',
   )) {
     t.regex(output, new RegExp(`^ {2}${noun}\\b`, 'm'));
