@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the fields of a check, or throws a FulcrumError that names the one that is wrong.
 import { readFileSync } from 'node:fs';
+import { getSystemErrorMap } from 'node:util';
 import { FulcrumError, quote } from '../../grpc/errors.js';
 
 const controlCharacters = /[\x00-\x1f\x7f]/;
@@ -42,6 +43,7 @@ export function readFile(path: string, field: string): Buffer {
 
 /** "no such file or directory": what the system says of a file, without the code and the path. */
 export function fileFault(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return /^[A-Z0-9]+: (.+?), \w+(?: '|$)/.exec(message)?.[1] ?? message;
+  const { errno } = error as NodeJS.ErrnoException;
+  const known = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1];
+  return known ?? (error instanceof Error ? error.message : String(error));
 }

@@ -51,7 +51,8 @@ function readName(text: string, field: string): string {
 function readType(text: string, field: string): RecordType {
   const type = (text === '' ? 'SOA' : text.toUpperCase()) as RecordType;
   const understood = decode(encode({ type: 'query', questions: [{ type, name: '.' }] })).questions?.[0]?.type;
-  if (understood !== type) throw invalid(field, `${quote(text)} is not a type of DNS records`);
+  if (understood !== type || type.startsWith('UNKNOWN_'))
+    throw invalid(field, `${quote(text)} is not a type of DNS records`);
   return type;
 }
 

@@ -90,7 +90,8 @@ function http2Reason(error: Error): string | undefined {
 }
 
 function complaintOf(headers: IncomingHttpHeaders, answer: Buffer, service: string): string | undefined {
-  const httpStatus = Number(headers[':status'] ?? 0);
+  if (headers[':status'] === undefined) return 'connection closed without an answer';
+  const httpStatus = Number(headers[':status']);
   if (httpStatus !== 200) return `HTTP status ${httpStatus}: this is not gRPC`;
   const code = headers['grpc-status'];
   if (code === undefined) return 'answer has no grpc-status: this is not gRPC';

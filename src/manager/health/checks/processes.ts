@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs that checks run: each leads a process group of its own, and none of that group outlives the check.
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** From TERM to KILL, as keepalived has it. */
 export const graceMs = 2000;
-const lookAgainMs = 20;
+const firstPauseMs = 5;
+const longestPauseMs = 160;
 
 /** The manager's environment without what is meant for Node or for Fulcrum's own processes. */
 export function environmentOf(own: Readonly<NodeJS.ProcessEnv>): NodeJS.ProcessEnv {
@@ -30,7 +32,7 @@ export function signalGroup(leader: number, signal: NodeJS.Signals | 0): boolean
 
 /**
  * Ends what is left of a group: TERM, and KILL for those who are still there after the grace. Resolves when nobody is;
- * true if it took KILL. The leader's exit must have been seen to by Node, or be seen to meanwhile.
+ * true if it took KILL. What the leader leaves is Node's to reap.
  */
 export async function endGroup(leader: number, grace: number = graceMs): Promise<boolean> {
   if (grace > 0 && !signalGroup(leader, 'SIGTERM')) return false;
@@ -40,15 +42,34 @@ export async function endGroup(leader: number, grace: number = graceMs): Promise
   return true;
 }
 
-/** Looks often, so that the number cannot have become another group's meanwhile. */
+/** Looks again and again, soon enough that the number cannot have become another group's meanwhile. */
 function isGone(leader: number, patienceMs: number): Promise<boolean> {
   const limit = performance.now() + patienceMs;
+  let pauseMs = firstPauseMs;
   return new Promise((resolve) => {
     const look = (): void => {
-      if (!signalGroup(leader, 0)) resolve(true);
-      else if (performance.now() >= limit) resolve(false);
-      else setTimeout(look, lookAgainMs);
+      const left = limit - performance.now();
+      if (!hasLiving(leader)) resolve(true);
+      else if (left <= 0) resolve(false);
+      else setTimeout(look, Math.min(pauseMs, left));
+      pauseMs = Math.min(longestPauseMs, 2 * pauseMs);
     };
     look();
   });
+}
+
+/** Zombies have ended: they only wait for whoever adopted them to take notice, and not everybody does. */
+function hasLiving(leader: number): boolean {
+  return signalGroup(leader, 0) && readdirSync('/proc').some((name) => /^\d+$/.test(name) && isLiving(name, leader));
+}
+
+function isLiving(pid: string, group: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // proc(5): the state, the parent and the group come after the name in parentheses.
+    const [state, , itsGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(itsGroup) === group && state !== 'Z' && state !== 'X';
+  } catch {
+    return false;
+  }
 }
