@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections of checks: TCP, or TLS by options that are read once for all targets.
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls';
 import type { TlsOptions__Output } from '../../generated/fulcrum/v1/TlsOptions.js';
@@ -8,6 +9,9 @@ import type { Course } from './attempt.js';
 import { codeOf, reasonOf } from './faults.js';
 import { invalid, readFile, readLine } from './fields.js';
 import type { Target } from './prober.js';
+
+/** A port that another connection to the same target had a moment ago is not free. */
+const portsTried = 8;
 
 /** TlsOptions, with the files read and found to be what they should be. */
 export interface Tls {
@@ -50,34 +54,93 @@ export function readTls(options: TlsOptions__Output, path: string): Tls {
   };
 }
 
-/** Begins a connection; the caller destroys the socket. `ready` is called when it can be written to. */
+/** What a try has opened. */
+export interface Connection {
+  readonly destroy: () => void;
+}
+
+type OnError = (error: Error, reason?: string) => void;
+
+/** Begins a connection. `ready` is called when it can be written to; errors are told to the course. */
 export function openConnection(
   target: Target,
   course: Course,
   ready: (socket: Socket) => void,
   tls?: Tls,
-  protocols?: readonly string[],
-): Socket {
-  const place = {
-    host: target.address,
-    port: target.port,
-    ...(target.source === undefined ? {} : { localAddress: target.source }),
+  protocols: readonly string[] = [],
+): Connection {
+  let socket: Socket | undefined;
+  let portsLeft = target.source === undefined ? 0 : portsTried;
+  let destroyed = false;
+  const onError: OnError = (error, reason) => {
+    const isTaken = codeOf(error) === 'EADDRINUSE' || codeOf(error) === 'EADDRNOTAVAIL';
+    if (destroyed || !isTaken || portsLeft === 0) return course.error(error, reason);
+    portsLeft--;
+    open();
   };
-  if (tls === undefined) {
-    const socket = connect(place);
-    socket.once('connect', () => {
-      course.late = 'connected, but no answer';
-      ready(socket);
-    });
-    return socket.on('error', (error) => course.error(error));
-  }
+  const open = (): void => {
+    socket =
+      tls === undefined
+        ? openPlain(target, course, ready, onError)
+        : openTls(target, course, ready, onError, tls, protocols);
+  };
+  open();
+  return {
+    destroy: () => {
+      destroyed = true;
+      socket?.destroy();
+    },
+  };
+}
+
+/**
+ * The port is chosen here if the address is. bind() would keep one for itself, for all targets and for a minute after the
+ * end (TIME-WAIT, RFC 9293, 3.6.1), and after thirty thousand tries there would be none left; a port that is named may be
+ * shared by connections to different targets.
+ */
+function placeOf({ address, port, source }: Target) {
+  return { host: address, port, ...(source === undefined ? {} : { localAddress: source, localPort: anyPort() }) };
+}
+
+function anyPort(): number {
+  portRange ??= readPortRange();
+  return portRange.first + Math.floor(Math.random() * (portRange.last - portRange.first + 1));
+}
+
+let portRange: { readonly first: number; readonly last: number } | undefined;
+
+function readPortRange() {
+  const [first = 0, last = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+    .trim()
+    .split(/\s+/)
+    .map(Number);
+  return { first, last };
+}
+
+function openPlain(target: Target, course: Course, ready: (socket: Socket) => void, onError: OnError): Socket {
+  const socket = connect(placeOf(target));
+  socket.once('connect', () => {
+    course.late = 'connected, but no answer';
+    ready(socket);
+  });
+  return socket.on('error', (error) => onError(error));
+}
+
+function openTls(
+  target: Target,
+  course: Course,
+  ready: (socket: Socket) => void,
+  onError: OnError,
+  tls: Tls,
+  protocols: readonly string[],
+): Socket {
   let connected = false;
   const socket = tlsConnect({
-    ...place,
+    ...placeOf(target),
     secureContext: tls.context,
     rejectUnauthorized: tls.verify,
     ...(tls.serverName === '' ? {} : { servername: tls.serverName }),
-    ...(protocols === undefined ? {} : { ALPNProtocols: [...protocols] }),
+    ALPNProtocols: [...protocols],
   });
   socket.once('connect', () => {
     connected = true;
@@ -87,7 +150,7 @@ export function openConnection(
     course.late = 'TLS is up, but no answer';
     ready(socket);
   });
-  return socket.on('error', (error) => course.error(error, connected ? tlsReason(error, target, tls) : undefined));
+  return socket.on('error', (error) => onError(error, connected ? tlsReason(error, target, tls) : undefined));
 }
 
 interface TlsError extends Error {

@@ -28,15 +28,15 @@ export function prepareGrpc(check: GrpcCheck__Output, path: string): Prober {
     probe: (target, timeoutMs, signal) =>
       attempt(timeoutMs, signal, (course) => {
         let session: ClientHttp2Session | undefined;
-        const ready = (connection: Socket): void => {
-          if (tls !== undefined && (connection as TLSSocket).alpnProtocol !== 'h2')
+        const ready = (socket: Socket): void => {
+          if (tls !== undefined && (socket as TLSSocket).alpnProtocol !== 'h2')
             course.fail('it does not offer HTTP/2 (ALPN h2)');
-          else session = call(connection, originOf(target, tls), service, question, course);
+          else session = call(socket, originOf(target, tls), service, question, course);
         };
-        const socket = openConnection(target, course, ready, tls, ['h2']);
+        const connection = openConnection(target, course, ready, tls, ['h2']);
         return () => {
           session?.destroy();
-          socket.destroy();
+          connection.destroy();
         };
       }),
   };

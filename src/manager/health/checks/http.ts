@@ -46,13 +46,13 @@ export function prepareHttp(check: HttpCheck__Output, path: string): Prober {
     probe: (target, timeoutMs, signal) =>
       attempt(timeoutMs, signal, (course) => {
         let sent: { readonly destroy: () => void } | undefined;
-        const ready = (connection: Socket): void => {
-          sent = ask(connection, what, target, expected, course);
+        const ready = (socket: Socket): void => {
+          sent = ask(socket, what, target, expected, course);
         };
-        const socket = openConnection(target, course, ready, tls, ['http/1.1']);
+        const connection = openConnection(target, course, ready, tls, ['http/1.1']);
         return () => {
           sent?.destroy();
-          socket.destroy();
+          connection.destroy();
         };
       }),
   };

@@ -39,12 +39,10 @@ export function prepareSmtp(check: SmtpCheck__Output, path: string): Prober {
           goodbye = setTimeout(end, goodbyeMs);
         };
         const end = (): void => course.pass(latencyUs);
-        const socket = openConnection(target, course, (connection) =>
-          converse(connection, steps, course, { part, end }),
-        );
+        const connection = openConnection(target, course, (socket) => converse(socket, steps, course, { part, end }));
         return () => {
           clearTimeout(goodbye);
-          socket.destroy();
+          connection.destroy();
         };
       }),
   };

@@ -8,8 +8,8 @@ export function prepareTcp(): Prober {
   return {
     probe: (target, timeoutMs, signal) =>
       attempt(timeoutMs, signal, (course) => {
-        const socket = openConnection(target, course, () => course.pass());
-        return () => void socket.destroy();
+        const connection = openConnection(target, course, () => course.pass());
+        return connection.destroy;
       }),
   };
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // TCP checks: connections that are made, refused, not answered; and what every check has in common.
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { FulcrumError } from '../../../../src/grpc/errors.js';
 import { outcome, refusal, rejection, tcpCheck, tryOnce } from './support/checks.js';
@@ -57,6 +60,16 @@ test('a source that this host does not have is not the fault of the target', asy
   const target = { ...(await closedPort()), source: '192.0.2.1' };
   const error = await t.throwsAsync(tryOnce(tcpCheck(), target), { instanceOf: FulcrumError });
   t.is(error?.message, 'the source is not an address of this host, or has no free port');
+});
+
+test('a source has a port for each target, not for all of them together', async (t) => {
+  // Three times as many checks as there are ports, each of which is in TIME-WAIT for a minute afterwards.
+  const script = fileURLToPath(new URL('./support/from_one_source.ts', import.meta.url));
+  const ports = 'ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range="40000 40199"';
+  const unshare = ['unshare', process.getuid?.() === 0 ? '-n' : '-rn', 'sh', '-c'];
+  const [program = '', ...parameters] = [...unshare, `${ports} && exec node --import=tsx "$0"`, script];
+  const { stdout } = await promisify(execFile)(program, parameters);
+  t.deepEqual(JSON.parse(stdout), { passed: 600 });
 });
 
 test('an aborted try rejects, and its connection is gone', async (t) => {
