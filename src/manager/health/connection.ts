@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections of checks: TCP, or TLS by options that are read once for all targets.
 import { readFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls';
 import type { TlsOptions__Output } from '../../generated/fulcrum/v1/TlsOptions.js';
 import { joinPath, quote } from '../../grpc/errors.js';
 import type { Course } from './attempt.js';
 import { codeOf, reasonOf } from './faults.js';
-import { invalid, readFile, readLine } from './fields.js';
-import type { Target } from './prober.js';
+import { invalid, readFile } from './fields.js';
+import { requirePort, type Target } from './prober.js';
 
 /** A port that another connection to the same target had a moment ago is not free. */
 const portsTried = 8;
+/** Of a host, in characters (RFC 1035, 2.3.4, as text). */
+const longestName = 253;
 
 /** TlsOptions, with the files read and found to be what they should be. */
 export interface Tls {
@@ -49,9 +51,18 @@ export function readTls(options: TlsOptions__Output, path: string): Tls {
   });
   return {
     context,
-    serverName: readLine(options.serverName, joinPath(path, 'server_name')),
+    serverName: readServerName(options.serverName, joinPath(path, 'server_name')),
     verify: options.verify,
   };
+}
+
+/** A name in the sense of RFC 6066, 3: no address. */
+function readServerName(name: string, field: string): string {
+  if (isIP(name) !== 0)
+    throw invalid(field, `${quote(name)} is an address: without a name, the target's is looked for`);
+  if (name !== '' && (name.length > longestName || !/^[\w-]+(?:\.[\w-]+)*$/.test(name)))
+    throw invalid(field, `${quote(name)} is not a host's name`);
+  return name;
 }
 
 /** What a try has opened. */
@@ -69,6 +80,7 @@ export function openConnection(
   tls?: Tls,
   protocols: readonly string[] = [],
 ): Connection {
+  requirePort(target);
   let socket: Socket | undefined;
   let portsLeft = target.source === undefined ? 0 : portsTried;
   let destroyed = false;
@@ -78,11 +90,19 @@ export function openConnection(
     portsLeft--;
     open();
   };
+  // It is called by an event, where nobody would catch what it throws.
+  const begin = (opened: Socket): void => {
+    try {
+      ready(opened);
+    } catch (error) {
+      course.error(error);
+    }
+  };
   const open = (): void => {
     socket =
       tls === undefined
-        ? openPlain(target, course, ready, onError)
-        : openTls(target, course, ready, onError, tls, protocols);
+        ? openPlain(target, course, begin, onError)
+        : openTls(target, course, begin, onError, tls, protocols);
   };
   open();
   return {

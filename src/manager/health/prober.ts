@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every kind of check is, once it has been read: something that can be asked whether a target is well.
+import { FulcrumError } from '../../grpc/errors.js';
 
 /** Whom a check is made of. */
 export interface Target {
@@ -8,6 +9,12 @@ export interface Target {
   readonly port: number;
   /** Address of this host to ask from; left out: as its routes say. */
   readonly source?: string | undefined;
+}
+
+/** A server of a service without a port has none either. */
+export function requirePort({ port }: Target): void {
+  if (port === 0)
+    throw new FulcrumError({ code: 'FAILED_PRECONDITION', message: 'there is no port to check: give the check one' });
 }
 
 export interface Success {

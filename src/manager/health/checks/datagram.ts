@@ -4,7 +4,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { familyOf } from '../../address.js';
 import type { Course } from '../attempt.js';
 import { codeOf } from '../faults.js';
-import type { Target } from '../prober.js';
+import { requirePort, type Target } from '../prober.js';
 
 /** Sends one datagram; returns what closes the socket. */
 export function exchange(
@@ -13,6 +13,7 @@ export function exchange(
   course: Course,
   onReply: (reply: Buffer) => void,
 ): () => void {
+  requirePort(target);
   const socket = createSocket(familyOf(target.address) === 6 ? 'udp6' : 'udp4');
   const onError = (error: Error): void =>
     course.error(error, codeOf(error) === 'ECONNREFUSED' ? 'ICMP port unreachable' : undefined);

@@ -208,7 +208,7 @@ test('what cannot be asked is refused, and the field named', (t) => {
   t.regex(refusal(httpCheck({ bodyMd5: 'ab' })), /^health\.checks\[0\]\.http\.body_md5: /);
 });
 
-test('files of certificates that are not there, or not what they should be', (t) => {
+test('names and files of TLS that are not there, or not what they should be', (t) => {
   const refused = (fields: Parameters<typeof tlsOptions>[0]) => refusal(httpCheck({ tls: tlsOptions(fields) }));
   const field = 'health.checks[0].http.tls';
   t.is(
@@ -217,6 +217,8 @@ test('files of certificates that are not there, or not what they should be', (t)
   );
   t.is(refused({ caFile: '/' }), `${field}.ca_file: "/" cannot be read: illegal operation on a directory`);
   t.is(refused({ caFile: '/dev/null' }), `${field}.ca_file: "/dev/null" has no certificate in it`);
+  t.is(refused({ serverName: 'a b' }), `${field}.server_name: "a b" is not a host's name`);
+  t.regex(refused({ serverName: '127.0.0.1' }), /server_name: "127\.0\.0\.1" is an address: /);
   const certificateFile = certificates.path('client.crt');
   t.is(refused({ certificateFile }), `${field}.key_file: must be given with certificate_file`);
   t.is(refused({ keyFile: certificates.path('client.key') }), `${field}.certificate_file: must be given with key_file`);

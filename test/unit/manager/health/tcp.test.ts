@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { FulcrumError } from '../../../../src/grpc/errors.js';
-import { outcome, refusal, rejection, tcpCheck, tryOnce } from './support/checks.js';
+import { httpCheck, outcome, refusal, rejection, tcpCheck, tryOnce, udpCheck } from './support/checks.js';
 import { closedPort, listen, tcpServer } from './support/servers.js';
 
 for (const address of ['127.0.0.1', '::1']) {
@@ -70,6 +70,15 @@ test('a source has a port for each target, not for all of them together', async 
   const [program = '', ...parameters] = [...unshare, `${ports} && exec node --import=tsx "$0"`, script];
   const { stdout } = await promisify(execFile)(program, parameters);
   t.deepEqual(JSON.parse(stdout), { passed: 600 });
+});
+
+test('there is no port 0', async (t) => {
+  const target = { address: '127.0.0.1', port: 0 };
+  for (const check of [tcpCheck(), udpCheck(), httpCheck()])
+    for (const from of [target, { ...target, source: '127.0.0.2' }]) {
+      const error = await t.throwsAsync(tryOnce(check, from), { instanceOf: FulcrumError });
+      t.is(error?.message, 'there is no port to check: give the check one');
+    }
 });
 
 test('an aborted try rejects, and its connection is gone', async (t) => {
