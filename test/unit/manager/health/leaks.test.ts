@@ -102,15 +102,16 @@ async function probeMany(check: Check__Output, target: Target, count: number): P
   await Promise.all(Array.from({ length: Math.min(50, count) }, worker));
 }
 
-/** Settled: the servers' sides of connections close a little later. */
-async function belongings() {
-  for (let last = '', same = 0; same < 5; ) {
+/** What was the same for a second: the servers' sides of connections close a little later than ours. */
+async function belongings(): Promise<unknown> {
+  let last = '';
+  for (let same = 0; same < 10; ) {
     const now = JSON.stringify(count());
     same = now === last ? same + 1 : 0;
     last = now;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  return count();
+  return JSON.parse(last);
 }
 
 function count() {
