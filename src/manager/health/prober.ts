@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every kind of check is, once it has been read: something that can be asked whether a target is well.
+import { FulcrumError } from '../../grpc/errors.js';
+
+/** Whom a check is made of. */
+export interface Target {
+  /** As parseAddress() writes it. */
+  readonly address: string;
+  readonly port: number;
+  /** Address of this host to ask from; left out: as its routes say. */
+  readonly source?: string | undefined;
+}
+
+/** A server of a service without a port has none either. */
+export function requirePort({ port }: Target): void {
+  if (port === 0)
+    throw new FulcrumError({ code: 'FAILED_PRECONDITION', message: 'there is no port to check: give the check one' });
+}
+
+export interface Success {
+  readonly ok: true;
+  /** Microseconds until the answer was known to be good. */
+  readonly latencyUs: number;
+  /** What a command with a dynamic weight asks for. */
+  readonly weight?: number;
+}
+
+export interface Failure {
+  readonly ok: false;
+  /** One sentence without a full stop, for the operator. */
+  readonly reason: string;
+  readonly latencyUs: number;
+}
+
+export type Result = Success | Failure;
+
+export interface Prober {
+  /**
+   * Asks once. Everything that it opened is closed when the promise settles. Rejects with a FulcrumError if this host
+   * could not ask (no descriptor left, no such source address): that says nothing about the target. Rejects with the
+   * signal's reason when that is aborted.
+   */
+  readonly probe: (target: Target, timeoutMs: number, signal: AbortSignal) => Promise<Result>;
+}
