@@ -477,6 +477,10 @@ Operation operation(const v1::Operation& message, const std::string& path) {
       made.kind = Operation::Kind::kDeleteVip;
       write_vip_address(message.delete_vip(), path + ".delete_vip", made.vip);
       break;
+    // What becomes of health checks comes as additions, edits and deletions of servers.
+    case v1::Operation::kSetHealth:
+    case v1::Operation::kSetServerHealth:
+      bad(path, "health is the manager's");
     case v1::Operation::ACTION_NOT_SET:
       bad(path, "no action");
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An operation in words: for what config apply did, and for what config diff and --dry-run would do.
+import { healthEntry, serverHealthEntry } from '../config/health.js';
 import { formatServerKey, formatServiceKey } from '../config/keys.js';
 import { markRuleEntry } from '../config/mark_rules.js';
 import { serverEntry, serviceEntry, vipEntry } from '../config/services.js';
@@ -66,6 +67,21 @@ export function describe(operation: Operation__Output): Described {
       const rules = (operation.setMarkRules?.rules ?? []).map((rule): View => ({ ...markRuleEntry(rule) }));
       return { sign: '~', action: 'set_mark_rules', settings: { rules } };
     }
+    case 'setHealth': {
+      const { service, health } = operation.setHealth ?? {};
+      const settings = { service: keyText(service), health: health ? viewOf(healthEntry(health)) : 'none' };
+      return { sign: '~', action: 'set_health', settings };
+    }
+    case 'setServerHealth': {
+      const { service, key, health } = operation.setServerHealth ?? {};
+      const server = key ? formatServerKey(key) : '';
+      const settings = {
+        service: keyText(service),
+        server,
+        health: health ? viewOf(serverHealthEntry(health)) : 'none',
+      };
+      return { sign: '~', action: 'set_server_health', settings };
+    }
     default:
       throw new Error('the director sent an operation without an action');
   }
@@ -80,9 +96,19 @@ export function operationView(operation: Operation__Output): View {
 export function operationText(operation: Operation__Output): string {
   const { sign, action, settings } = describe(operation);
   const words = Object.entries(settings).map(
-    ([name, value]) => `${name}=${Array.isArray(value) ? listText(value) : value}`,
+    ([name, value]) => `${name}=${Array.isArray(value) ? listText(value) : settingText(value)}`,
   );
   return [sign, action, ...words].join(' ');
+}
+
+/** Entries of a file are plain data. */
+function viewOf(entry: object): View {
+  return entry as View;
+}
+
+/** What is no single word in one, as JSON. */
+function settingText(value: View): string {
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value);
 }
 
 /** "sh-port,flag-3"; of rules only how many there are. */
@@ -97,7 +123,7 @@ function keyText(key: ServiceKey__Output | null | undefined): string {
 function serviceSettings(change: ServiceChange__Output | null | undefined): Fields {
   if (!change) return {};
   const { key, spec } = change;
-  const { address, servers, ...settings } = serviceEntry({ key, spec, servers: [], etag: '', health: null });
+  const { address, servers, ...settings } = serviceEntry({ key, spec, servers: [], etag: '', health: null, pool: [] });
   return { service: address, ...settings };
 }
 

@@ -156,13 +156,39 @@ export interface ServerRow {
   readonly counted: ServerStatistics__Output | undefined;
 }
 
-export const serverColumns: readonly Column<ServerRow>[] = [
+const serverColumns: readonly Column<ServerRow>[] = [
   { title: 'SERVER', value: ({ server }) => serverEntry(server).address },
   { title: 'METHOD', value: ({ server }) => serverEntry(server).method ?? '' },
   { title: 'WEIGHT', value: ({ server }) => server.spec?.weight ?? 1, right: true },
   { title: 'ACTIVE', value: ({ counted }) => counted?.activeConnections ?? '-', right: true },
   { title: 'INACTIVE', value: ({ counted }) => counted?.inactiveConnections ?? '-', right: true },
 ];
+
+const healthColumns: readonly Column<ServerRow>[] = [
+  { title: 'IN FORCE', value: ({ server: { condition } }) => weightInForce(condition), right: true },
+  { title: 'STATE', value: ({ server }) => stateName(server.condition) },
+  { title: 'SINCE', value: ({ server }) => server.condition?.since ?? '' },
+  { title: 'LATENCY', value: ({ server }) => latencyText(server.condition), right: true },
+  { title: 'REASON', value: ({ server }) => server.condition?.reason ?? '' },
+];
+
+/** With what is known of their health, if they are checked. */
+export function columnsOf(rows: readonly ServerRow[]): readonly Column<ServerRow>[] {
+  return rows.some(({ server }) => server.condition !== null) ? [...serverColumns, ...healthColumns] : serverColumns;
+}
+
+function weightInForce(condition: RealServer__Output['condition']): string {
+  return condition?.inPool ? String(condition.effectiveWeight) : 'out';
+}
+
+function stateName(condition: RealServer__Output['condition']): string {
+  return (condition?.state ?? '').replace('SERVER_STATE_', '').toLowerCase();
+}
+
+function latencyText(condition: RealServer__Output['condition']): string {
+  const microseconds = condition?.latencyUs ?? 0;
+  return microseconds === 0 ? '-' : `${(microseconds / 1000).toFixed(1)} ms`;
+}
 
 /** Servers joined with their connections; without a dataplane a warning, and no numbers. */
 export async function serverRows(
@@ -201,7 +227,23 @@ export function rowView({ server, counted }: ServerRow): View {
     active_connections: counted && BigInt(counted.activeConnections),
     inactive_connections: counted && BigInt(counted.inactiveConnections),
     persistent_connections: counted && BigInt(counted.persistentConnections),
+    ...conditionView(server.condition),
     etag: server.etag,
+  };
+}
+
+function conditionView(
+  condition: RealServer__Output['condition'],
+): Readonly<Record<string, string | number | boolean>> {
+  if (condition === null) return {};
+  const { reason, since, latencyUs, inPool, effectiveWeight } = condition;
+  return {
+    state: stateName(condition),
+    reason,
+    since,
+    latency_us: latencyUs,
+    in_pool: inPool,
+    effective_weight: effectiveWeight,
   };
 }
 
@@ -214,7 +256,7 @@ async function list(cli: Cli, command: Command, key: ServiceKey__Output): Promis
     const service = present((await director.getVirtualService({ key })).service, 'service');
     const rows = await serverRows(director, service, cli);
     const view = { service: formatServiceKey(key), servers: rows.map(rowView) };
-    await print(cli, command, view, () => tableLines(serverColumns, rows));
+    await print(cli, command, view, () => tableLines(columnsOf(rows), rows));
   });
 }
 

@@ -19,7 +19,7 @@ import {
   withDirector,
 } from './cli.js';
 import { fieldLines, tableLines, type View } from './output.js';
-import { rowView, serverColumns, serverRows } from './server.js';
+import { columnsOf, rowView, serverRows } from './server.js';
 
 interface ServiceOptions {
   readonly scheduler?: string;
@@ -197,7 +197,7 @@ async function show(cli: Cli, command: Command, key: ServiceKey__Output): Promis
         ['etag', service.etag],
       ]),
       '',
-      ...tableLines(serverColumns, rows),
+      ...tableLines(columnsOf(rows), rows),
     ]);
   });
 }

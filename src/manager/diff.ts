@@ -10,6 +10,7 @@ import type { RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
 import { FulcrumError, type Reason } from '../grpc/errors.js';
 import { type Capabilities, engineCapabilities } from './capabilities.js';
+import { readHealthPolicy, readServerHealth } from './health_values.js';
 import { readMarkRules } from './mark_rules.js';
 import type { Model } from './model.js';
 import { type Server, type Service, type ServiceKey, type ServiceSpec, serviceId, type Vip } from './nouns.js';
@@ -27,7 +28,12 @@ import {
 interface WantedService {
   readonly key: ServiceKey;
   readonly spec: ServiceSpec;
-  readonly servers: ReadonlyMap<string, NamedServer>;
+  readonly servers: ReadonlyMap<string, WantedServer>;
+  readonly health: Service['health'];
+}
+
+interface WantedServer extends NamedServer {
+  readonly health: Server['health'];
 }
 
 /** The operations that make a model what a configuration says. Errors have fields like "services[1].key.port". */
@@ -66,7 +72,8 @@ function readServices(
     if (services.has(id)) throw alreadyNamed('REASON_SERVICE_EXISTS', `${path}.key`, `virtual service ${id}`);
     const spec = readServiceSpec(service.spec, key, `${path}.spec`);
     capabilities.checkService(key, spec, path);
-    services.set(id, { key, spec, servers: readServers(key, service.servers, path) });
+    const health = service.health && readHealthPolicy(service.health, key, `${path}.health`);
+    services.set(id, { key, spec, health, servers: readServers(key, service.servers, path) });
   });
   return services;
 }
@@ -75,14 +82,15 @@ function readServers(
   service: ServiceKey,
   given: readonly RealServer__Output[],
   servicePath: string,
-): ReadonlyMap<string, NamedServer> {
-  const servers = new Map<string, NamedServer>();
+): ReadonlyMap<string, WantedServer> {
+  const servers = new Map<string, WantedServer>();
   given.forEach((realServer, index) => {
     const path = `${servicePath}.servers[${index}]`;
     const server = readServer(service, realServer.key, realServer.spec, path);
     if (servers.has(server.id)) throw alreadyNamed('REASON_SERVER_EXISTS', `${path}.key`, `real server ${server.id}`);
     checkServerAddress(server.key, `${path}.key`);
-    servers.set(server.id, server);
+    const health = realServer.health && readServerHealth(realServer.health, `${path}.health`);
+    servers.set(server.id, { ...server, health });
   });
   return servers;
 }
@@ -156,17 +164,34 @@ function deleteServices(model: Model, wanted: ReadonlyMap<string, WantedService>
 }
 
 function diffService(current: Service | undefined, wanted: WantedService, prune: boolean): Operation__Output[] {
-  const { key, spec } = wanted;
+  const { key, spec, health } = wanted;
   const edits: Operation__Output[] = [];
   if (current === undefined) edits.push({ action: 'addService', addService: { key, spec } });
   else if (!sameFields(spec, current.spec)) edits.push({ action: 'editService', editService: { key, spec } });
-  return [...edits, ...diffServers(key, current?.servers ?? new Map(), wanted.servers, prune)];
+  const servers = current?.servers ?? new Map<string, Server>();
+  if (!isSame(current?.health ?? null, health))
+    edits.push({ action: 'setHealth', setHealth: { service: key, health } });
+  return [...edits, ...diffServers(key, servers, wanted.servers, prune), ...diffServerHealth(wanted, servers)];
+}
+
+/** After the servers are there. */
+function diffServerHealth(
+  { key: service, servers }: WantedService,
+  current: ReadonlyMap<string, Server>,
+): Operation__Output[] {
+  return [...servers]
+    .filter(([id, { health }]) => !isSame(current.get(id)?.health ?? null, health))
+    .map(([, { key, health }]) => ({ action: 'setServerHealth', setServerHealth: { service, key, health } }));
+}
+
+function isSame(left: object | null, right: object | null): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
 }
 
 function diffServers(
   service: ServiceKey,
   current: ReadonlyMap<string, Server>,
-  wanted: ReadonlyMap<string, NamedServer>,
+  wanted: ReadonlyMap<string, WantedServer>,
   prune: boolean,
 ): Operation__Output[] {
   const remove = (key: Server['key']): Operation__Output => ({

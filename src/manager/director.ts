@@ -32,6 +32,8 @@ export interface Outcome {
   readonly generation: number;
 }
 
+type Listener = (before: Model, after: Model, applied: Applied) => void;
+
 interface Pending {
   readonly edit: Edit;
   readonly resolve: (outcome: Outcome) => void;
@@ -53,6 +55,7 @@ export class Director {
   #busy = false;
   #worked: Promise<void> = Promise.resolve();
   #reconciler: Reconciler | undefined;
+  #onPublished: Listener | undefined;
 
   constructor(store: Store, broadcaster: Broadcaster, log: Logger) {
     this.#store = store;
@@ -69,6 +72,11 @@ export class Director {
   /** From now on edits go to the dataplane too. */
   attach(reconciler: Reconciler): void {
     this.#reconciler = reconciler;
+  }
+
+  /** Called after each edit that changed something. */
+  listen(listener: Listener): void {
+    this.#onPublished = listener;
   }
 
   /** Resolves when the edit is durable. */
@@ -106,7 +114,7 @@ export class Director {
       try {
         const applied = pending.edit.apply(state.model, state.lineage);
         const { lineage, generation } = state;
-        if (pending.edit.validateOnly || applied.carriedOut.length === 0) {
+        if (pending.edit.validateOnly || applied.carriedOut.length + applied.conditions.length === 0) {
           pending.resolve({ applied, lineage, generation });
         } else {
           const after = { lineage, generation: generation + 1, model: applied.model };
@@ -127,6 +135,7 @@ export class Director {
       const records = accepted.map(({ after, applied }) => ({
         generation: after.generation,
         operations: applied.carriedOut,
+        conditions: applied.conditions,
       }));
       await this.#store.commit(last.after, records);
     } catch (error) {
@@ -141,9 +150,10 @@ export class Director {
 
   #publish({ edit, before, after, applied, resolve }: Accepted): void {
     const { lineage, generation } = after;
-    this.#audit(edit, before, after, applied.carriedOut);
+    if (applied.carriedOut.length > 0) this.#audit(edit, before, after, applied.carriedOut);
     this.#broadcaster.publishEdit(before.model, after.model, applied.touched);
-    this.#reconciler?.submit({ generation, operations: applied.carriedOut });
+    this.#reconciler?.submit({ generation, operations: applied.effects });
+    this.#onPublished?.(before.model, after.model, applied);
     resolve({ applied, lineage, generation });
   }
 
@@ -192,6 +202,8 @@ function describeOperation(operation: Operation): string {
   if (operation.setTimeouts) return `set_timeouts ${settingsText(operation.setTimeouts, 0)}`;
   if (operation.setTunables) return `set_tunables ${settingsText(operation.setTunables)}`;
   if (operation.setMarkRules) return `set_mark_rules ${operation.setMarkRules.rules?.length ?? 0} rules`;
+  if (operation.setHealth) return `set_health ${serviceId(operation.setHealth.service as ServiceKey)}`;
+  if (operation.setServerHealth) return `set_server_health ${describeServer(operation.setServerHealth)}`;
   if (operation.setVip) return `set_vip ${Object.values(operation.setVip).join(' ')}`;
   return `delete_vip ${operation.deleteVip}`;
 }

@@ -3,7 +3,7 @@
 // was being written when the machine stopped is a last line that does not match; nobody was told that it was made.
 import { createHash } from 'node:crypto';
 import type { Operation, Operation__Output } from '../generated/fulcrum/v1/Operation.js';
-import { applyOperations } from './model.js';
+import { applyConditions, applyOperations, type ConditionChange } from './model.js';
 import type { State } from './state_file.js';
 
 /** Edits that were made together. */
@@ -12,6 +12,8 @@ export interface JournalRecord {
   readonly generation: number;
   /** In normal form, as they were carried out. */
   readonly operations: readonly Operation[];
+  /** What checks have found, instead. */
+  readonly conditions?: readonly ConditionChange[];
 }
 
 const checksumLength = 32;
@@ -21,8 +23,9 @@ function checksum(text: string): string {
 }
 
 /** A line, of the store with this lineage. */
-export function recordText({ generation, operations }: JournalRecord, lineage: string): string {
-  const text = JSON.stringify({ lineage, generation, operations });
+export function recordText({ generation, operations, conditions = [] }: JournalRecord, lineage: string): string {
+  const found = conditions.length > 0 ? { conditions } : {};
+  const text = JSON.stringify({ lineage, generation, operations, ...found });
   return `${checksum(text)} ${text}\n`;
 }
 
@@ -70,12 +73,14 @@ function readRecord(line: string): StoredRecord | undefined {
 }
 
 /** Records that the state file has already are passed over. */
-function advance(state: State, { lineage, generation, operations }: StoredRecord, line: number): State {
+function advance(state: State, record: StoredRecord, line: number): State {
+  const { lineage, generation, operations, conditions = [] } = record;
   if (lineage !== state.lineage) throw new Error(`is of another state file than the one beside it (line ${line})`);
   if (generation <= state.generation) return state;
   if (generation !== state.generation + 1)
     throw new Error(`goes on with generation ${generation} in line ${line}, but ${state.generation} is what there is`);
-  return { ...state, generation, model: applyOperations(state.model, operations.map(withAction)).model };
+  const edited = operations.length > 0 ? applyOperations(state.model, operations.map(withAction)).model : state.model;
+  return { ...state, generation, model: conditions.length > 0 ? applyConditions(edited, conditions).model : edited };
 }
 
 /** An operation in normal form names its action by its only field. */

@@ -11,6 +11,8 @@ import { addReflection } from '../grpc/reflection.js';
 import { dataplaneConnector } from './dataplane_client.js';
 import { Director } from './director.js';
 import { sharedEncoding } from './encoding.js';
+import { Keeper } from './health/keeper.js';
+import type { Latency } from './messages.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService, directorServiceName } from './service.js';
 import { Store } from './store.js';
@@ -67,20 +69,28 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     log,
   });
   director.attach(reconciler);
+  const keeper = new Keeper({
+    director,
+    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    log,
+  });
+  const latency: Latency = (service, server) => keeper.status(service, server)?.latencyUs ?? 0;
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs }, log);
+  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs, latency }, log);
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {
     const port = await listen(server, options);
     reconciler.start();
+    keeper.start();
     health.setServing(true);
     let stopped: Promise<void> | undefined;
     const stop = async () => {
       health.setServing(false);
       await closeServer(server, stopGraceMs);
+      await keeper.stop();
       await director.settle();
       await reconciler.stop();
       await store.close();

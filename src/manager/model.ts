@@ -9,8 +9,19 @@ import type { OperationResult } from '../generated/fulcrum/v1/OperationResult.js
 import { FulcrumError, type Reason } from '../grpc/errors.js';
 import { type Capabilities, engineCapabilities } from './capabilities.js';
 import { EditedMap } from './edited_map.js';
+import { readHealthPolicy, readServerHealth } from './health_values.js';
 import { readMarkRules } from './mark_rules.js';
-import { type MarkRule, type Server, type Service, type ServiceKey, serverId, serviceId, type Vip } from './nouns.js';
+import {
+  type MarkRule,
+  type Server,
+  type ServerKey,
+  type Service,
+  type ServiceKey,
+  serverId,
+  serviceId,
+  type Vip,
+} from './nouns.js';
+import { type Condition, firstCondition, isAlpha, type Pool, type Pooled, poolEdits, wantedPool } from './pool.js';
 import {
   checkServerAddress,
   invalid,
@@ -66,7 +77,18 @@ export interface Applied {
   readonly results: readonly OperationResult[];
   /** The operations carried out, in normal form: defaults filled in. */
   readonly carriedOut: readonly Operation[];
+  /** What checks have found, where that was the edit. */
+  readonly conditions: readonly ConditionChange[];
+  /** What the dataplane is to do, in order: the operations, but where servers are checked what comes of them. */
+  readonly effects: readonly Operation[];
   readonly touched: Touched;
+}
+
+/** What checks have found of a server. */
+export interface ConditionChange {
+  readonly service: ServiceKey;
+  readonly key: ServerKey;
+  readonly condition: Condition;
 }
 
 const done: OperationResult = { reason: 'REASON_UNSPECIFIED', field: '', message: '' };
@@ -93,11 +115,39 @@ export function applyOperations(
       return { reason: error.reason, field: error.field, message: error.message };
     }
   });
-  return { model: draft.finish(), results, carriedOut, touched: draft.touched };
+  return {
+    model: draft.finish(),
+    results,
+    carriedOut,
+    conditions: [],
+    effects: draft.effects,
+    touched: draft.touched,
+  };
+}
+
+/** What checks have found becomes part of the model. Servers that are gone meanwhile, or no longer checked, are passed over. */
+export function applyConditions(model: Model, changes: readonly ConditionChange[]): Applied {
+  const draft = new Draft(model, engineCapabilities, false);
+  const conditions = changes.filter(({ service: serviceKey, key, condition }) => {
+    const service = draft.service(serviceKey);
+    const server = service?.servers.get(serverId(key));
+    if (service?.health == null || server === undefined) return false;
+    draft.setCondition(service, server, condition);
+    return true;
+  });
+  draft.settle();
+  const { effects, touched } = draft;
+  return { model: draft.finish(), results: [], carriedOut: [], conditions, effects, touched };
 }
 
 /** Carries out one edit on a draft, or throws and leaves it as it was. Returns the edit in normal form. */
-function applyOperation(draft: Draft, operation: Operation__Output): Operation {
+function applyOperation(draft: Draft, given: Operation__Output): Operation {
+  const operation = editOf(draft, given);
+  draft.follow(operation);
+  return operation;
+}
+
+function editOf(draft: Draft, operation: Operation__Output): Operation {
   switch (operation.action) {
     case 'addService':
       return addService(draft, operation);
@@ -127,6 +177,10 @@ function applyOperation(draft: Draft, operation: Operation__Output): Operation {
       return setVip(draft, operation);
     case 'deleteVip':
       return deleteVip(draft, operation);
+    case 'setHealth':
+      return setHealth(draft, operation);
+    case 'setServerHealth':
+      return setServerHealth(draft, operation);
     default:
       throw invalid('', 'no action is given');
   }
@@ -256,9 +310,29 @@ function deleteVip(draft: Draft, { deleteVip: given }: Operation__Output): Opera
   return { deleteVip: text };
 }
 
+function setHealth(draft: Draft, { setHealth: change }: Operation__Output): Operation {
+  const path = 'set_health';
+  const service = findService(draft, readServiceKey(change?.service, `${path}.service`), `${path}.service`);
+  const health = change?.health ? readHealthPolicy(change.health, service.key, `${path}.health`) : null;
+  draft.setHealth(service, health);
+  return { setHealth: { service: service.key, health } };
+}
+
+function setServerHealth(draft: Draft, { setServerHealth: change }: Operation__Output): Operation {
+  const path = 'set_server_health';
+  const service = findService(draft, readServiceKey(change?.service, `${path}.service`), `${path}.service`);
+  const key = readServerKey(change?.key, `${path}.key`);
+  const server = findServer(service, serverId(key), `${path}.key`);
+  const health = change?.health ? readServerHealth(change.health, `${path}.health`) : null;
+  draft.setServerHealth(service, server, health);
+  return { setServerHealth: { service: service.key, key, health } };
+}
+
 interface DraftService extends Service {
   spec: Service['spec'];
   servers: Map<string, Server>;
+  health: Service['health'];
+  pool: Pool | null;
 }
 
 /** A model while a group of edits is made to it. The model that it began with stays as it is. */
@@ -273,6 +347,7 @@ class Draft {
   };
   readonly #before: Model;
   readonly #revision: number;
+  readonly #isEdit: boolean;
   /** Services that belong to this draft and may be changed in place. */
   readonly #own = new Set<Service>();
   /** Once a service was added or deleted. */
@@ -284,11 +359,18 @@ class Draft {
   #tunables: TunableValues;
   #markRules: readonly MarkRule[];
   #nextSequence: number;
+  /** For the dataplane. */
+  readonly effects: Operation[] = [];
+  /** Services whose pool is not what it should be. */
+  readonly #unsettled = new Set<string>();
+  readonly #now = new Date().toISOString();
 
-  constructor(model: Model, capabilities: Capabilities) {
+  /** What checks find is no edit: it leaves revision and etags alone. */
+  constructor(model: Model, capabilities: Capabilities, isEdit = true) {
     this.capabilities = capabilities;
     this.#before = model;
-    this.#revision = model.revision + 1;
+    this.#isEdit = isEdit;
+    this.#revision = model.revision + (isEdit ? 1 : 0);
     this.#timeouts = model.timeouts;
     this.#tunables = model.tunables;
     this.#markRules = model.markRules;
@@ -334,6 +416,8 @@ class Draft {
       servers: new Map(),
       sequence: this.#nextSequence++,
       version: this.#revision,
+      health: null,
+      pool: null,
     };
     this.#own.add(service);
     this.#writableServices().set(this.#touch(key), service);
@@ -350,8 +434,15 @@ class Draft {
   }
 
   addServer(service: Service, key: Server['key'], spec: Server['spec'], id: string): void {
-    const server = { key, spec, sequence: this.#nextSequence++, version: this.#revision };
-    this.#writable(service).servers.set(id, server);
+    const server: Server = {
+      key,
+      spec,
+      sequence: this.#nextSequence++,
+      version: this.#revision,
+      health: null,
+      condition: null,
+    };
+    this.#writable(service).servers.set(id, this.#assumed(server, service.health));
   }
 
   editServer(service: Service, server: Server, spec: Server['spec'], id: string): void {
@@ -360,6 +451,109 @@ class Draft {
 
   deleteServer(service: Service, id: string): void {
     this.#writable(service).servers.delete(id);
+  }
+
+  setHealth(service: Service, health: Service['health']): void {
+    const own = this.#writable(service);
+    if (health === null && own.pool !== null) this.#serveAll(own, own.pool);
+    own.health = health;
+    own.pool = health === null ? null : (own.pool ?? { servers: new Map(own.servers), quorumUp: true });
+    for (const [id, server] of own.servers) own.servers.set(id, this.#assumed(server, health));
+  }
+
+  setServerHealth(service: Service, server: Server, health: Server['health']): void {
+    const own = this.#writable(service);
+    const changed = { ...server, health, version: this.#revision };
+    own.servers.set(serverId(server.key), this.#assumed(changed, service.health));
+  }
+
+  setCondition(service: Service, server: Server, condition: Condition): void {
+    this.#writable(service).servers.set(serverId(server.key), { ...server, condition });
+    this.#unsettled.add(serviceId(service.key));
+  }
+
+  /** A server that has no result yet is assumed to be up, or down with alpha. */
+  #assumed(server: Server, policy: Service['health']): Server {
+    if (policy === null) return server.condition === null ? server : { ...server, condition: null };
+    if (server.condition?.checked) return server;
+    return { ...server, condition: firstCondition(isAlpha(server, policy), server.condition?.since ?? this.#now) };
+  }
+
+  /** From the pool back to all servers as they are configured, in their order. */
+  #serveAll({ key: service, servers }: DraftService, { servers: pooled }: Pool): void {
+    const inOrder = [...pooled.keys()].join() === [...servers.keys()].join();
+    for (const [id, { key }] of pooled) {
+      if (!inOrder || !servers.has(id)) this.effects.push({ deleteServer: { service, key } });
+    }
+    for (const { key, spec } of servers.values())
+      this.effects.push(inOrder ? { editServer: { service, key, spec } } : { addServer: { service, key, spec } });
+  }
+
+  /** Notes what an edit means for the dataplane. */
+  follow(operation: Operation): void {
+    const change = operation.addServer ?? operation.editServer ?? operation.deleteServer;
+    if (operation.setHealth ?? operation.setServerHealth) {
+      const key = (operation.setHealth ?? operation.setServerHealth)?.service as ServiceKey;
+      this.#unsettled.add(serviceId(key));
+    } else if (change === null || change === undefined) {
+      this.effects.push(operation);
+      return;
+    } else {
+      const service = this.service(change.service as ServiceKey);
+      if (service?.pool == null) {
+        this.effects.push(operation);
+        return;
+      }
+      this.#followServer(service as DraftService & { pool: Pool }, operation, serverId(change.key as ServerKey));
+    }
+    this.settle();
+  }
+
+  /** In a pool a deletion takes place at once, and an edit counts even if it changes nothing. */
+  #followServer(service: DraftService & { pool: Pool }, operation: Operation, id: string): void {
+    this.#unsettled.add(serviceId(service.key));
+    const pooled = service.pool.servers.get(id);
+    if (pooled === undefined) return;
+    const { key } = pooled;
+    if (operation.deleteServer) {
+      const servers = new Map(service.pool.servers);
+      servers.delete(id);
+      service.pool = { ...service.pool, servers };
+      this.effects.push({ deleteServer: { service: service.key, key } });
+    } else if (operation.editServer) {
+      const wanted = wantedPool(service as Pooled, service.pool.quorumUp).servers.get(id);
+      if (wanted === undefined) return;
+      const servers = new Map(service.pool.servers).set(id, wanted);
+      service.pool = { ...service.pool, servers };
+      this.effects.push({ editServer: { service: service.key, key, spec: wanted.spec } });
+    }
+  }
+
+  /** Brings the pools up to date with what was changed. */
+  settle(): void {
+    for (const id of this.#unsettled) {
+      const service = this.#services?.get(id) ?? this.#edited.get(id);
+      if (service?.pool != null && service.health !== null) this.#settleService(service as DraftService);
+    }
+    this.#unsettled.clear();
+  }
+
+  #settleService(service: DraftService): void {
+    const pool = service.pool as Pool;
+    const wanted = wantedPool(service as Pooled, pool.quorumUp);
+    const servers = new Map(pool.servers);
+    for (const edit of poolEdits(pool.servers, wanted.servers)) {
+      const { key, spec } = edit.server;
+      const change = { service: service.key, key, spec };
+      if (edit.kind === 'delete') {
+        servers.delete(edit.id);
+        this.effects.push({ deleteServer: { service: service.key, key } });
+      } else {
+        servers.set(edit.id, edit.server);
+        this.effects.push(edit.kind === 'add' ? { addServer: change } : { editServer: change });
+      }
+    }
+    service.pool = { servers, quorumUp: wanted.quorumUp };
   }
 
   flush(): void {
@@ -435,7 +629,8 @@ class Draft {
 
   #writable(service: Service): DraftService {
     if (this.#own.has(service)) return service as DraftService;
-    const copy = { ...service, servers: new Map(service.servers), version: this.#revision };
+    const version = this.#isEdit ? this.#revision : service.version;
+    const copy = { ...service, servers: new Map(service.servers), version };
     this.#own.add(copy);
     (this.#services ?? this.#edited).set(this.#touch(service.key), copy);
     return copy;

@@ -4,11 +4,14 @@
 import type { AddressFamily__Output } from '../generated/fulcrum/v1/AddressFamily.js';
 import type { Announce__Output } from '../generated/fulcrum/v1/Announce.js';
 import type { ForwardingMethod__Output } from '../generated/fulcrum/v1/ForwardingMethod.js';
+import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
 import type { Protocol__Output } from '../generated/fulcrum/v1/Protocol.js';
+import type { ServerHealth__Output } from '../generated/fulcrum/v1/ServerHealth.js';
 import type { TunnelChecksum__Output } from '../generated/fulcrum/v1/TunnelChecksum.js';
 import type { TunnelType__Output } from '../generated/fulcrum/v1/TunnelType.js';
 import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
 import { endpoint, type Family, familyOf } from './address.js';
+import type { Condition, Pool } from './pool.js';
 
 export interface ServiceKey {
   readonly protocol: Protocol__Output;
@@ -51,6 +54,10 @@ export interface Server {
   readonly sequence: number;
   /** Revision of its last change. */
   readonly version: number;
+  /** What it has of its own; null: as its service says. */
+  readonly health: ServerHealth__Output | null;
+  /** Null while its service is not checked. */
+  readonly condition: Condition | null;
 }
 
 export interface Service {
@@ -61,6 +68,10 @@ export interface Service {
   readonly sequence: number;
   /** Revision of its last change, or of one of its servers'. */
   readonly version: number;
+  /** Null: its servers are not checked. */
+  readonly health: HealthPolicy__Output | null;
+  /** What the dataplane has of its servers; null while they are not checked: all, as they are configured. */
+  readonly pool: Pool | null;
 }
 
 /** What was declared of a VIP, or of a range of them. */

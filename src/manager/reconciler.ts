@@ -10,7 +10,7 @@ import type { Operation } from '../generated/fulcrum/v1/Operation.js';
 import { FulcrumError } from '../grpc/errors.js';
 import type { Logger } from '../grpc/log.js';
 import type { DataplaneClient } from './dataplane_client.js';
-import { configurationMessage } from './messages.js';
+import { inForceMessage } from './messages.js';
 import type { State } from './state_file.js';
 
 /** Waits between attempts to connect. A dataplane that comes back is found within the longest. */
@@ -254,7 +254,7 @@ export class Reconciler {
     const fresh = this.#fresh;
     const zeroed = this.#queue.filter((group) => group.operations.some((operation) => operation.zero !== undefined));
     this.#options.log.info({ generation, services: model.services.size }, 'sending a snapshot');
-    await this.#apply(client, signal, { lineage, generation, snapshot: configurationMessage(model) });
+    await this.#apply(client, signal, { lineage, generation, snapshot: inForceMessage(model) });
     // A dataplane that had nothing yet has no counters to zero.
     if (!fresh) for (const group of zeroed) this.#skipped.add(group.generation);
     this.#refused = false;

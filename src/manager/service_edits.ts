@@ -3,6 +3,7 @@
 import { withDefaults } from '../config/tunables.js';
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
+import type { RealServer } from '../generated/fulcrum/v1/RealServer.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
 import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { Handlers } from '../grpc/handlers.js';
@@ -57,13 +58,13 @@ export function editHandlers(context: ServiceContext): EditHandlers {
       const addServer = { service, key: server?.key ?? null, spec: server?.spec ?? null };
       const apply = (model: Model) => applyNamed(model, [{ action: 'addServer', addServer }], serverField);
       const { applied, lineage, inForce } = await makeEdit(context, { apply, validateOnly }, call);
-      return { server: realServerMessage(serverOf(applied), lineage), inForce };
+      return { server: serverMessage(applied, lineage), inForce };
     },
     updateRealServer: async (request, call) => {
       const apply = (model: Model, lineage: string) => updateServer(model, lineage, request);
       const edit = { apply, validateOnly: request.validateOnly };
       const { applied, lineage, inForce } = await makeEdit(context, edit, call);
-      return { server: realServerMessage(serverOf(applied), lineage), inForce };
+      return { server: serverMessage(applied, lineage), inForce };
     },
     deleteRealServer: async (request, call) => {
       const apply = (model: Model, lineage: string) => deleteServer(model, lineage, request);
@@ -135,23 +136,29 @@ function serviceIn(model: Model, key: VirtualService__Output['key'] | undefined)
 }
 
 /** The server that the one operation of an edit was about. */
-function serverOf({ model, carriedOut }: Applied): Server {
+function serverMessage({ model, carriedOut }: Applied, lineage: string): RealServer {
   const change = carriedOut[0]?.addServer ?? carriedOut[0]?.editServer;
-  const service = model.services.get(serviceId(change?.service as ServiceKey));
-  return service?.servers.get(serverId(change?.key as ServerKey)) as Server;
+  const service = model.services.get(serviceId(change?.service as ServiceKey)) as Service;
+  return realServerMessage(service.servers.get(serverId(change?.key as ServerKey)) as Server, lineage, service);
 }
 
-/** Operations on a service begin with the service itself; its servers follow. */
-const serviceField: FieldName = (index, rest) =>
-  joinPath(index === 0 ? 'service' : `service.servers[${index - 1}]`, rest);
+/** Operations on a service begin with the service itself, and its health if it has some; its servers follow. */
+const serviceField =
+  (ownOperations: number): FieldName =>
+  (index, rest) =>
+    joinPath(index < ownOperations ? 'service' : `service.servers[${index - ownOperations}]`, rest);
 
 /** Requests about a server name its service apart. */
 const serverField: FieldName = (_index, rest) => (/^service\b/.test(rest) ? rest : joinPath('server', rest));
 
 function createService(model: Model, service: VirtualService__Output | null): Applied {
   const key = service?.key ?? null;
+  const health = service?.health ?? null;
+  const own: Operation__Output[] =
+    health === null ? [] : [{ action: 'setHealth', setHealth: { service: key, health } }];
   const operations: Operation__Output[] = [
     { action: 'addService', addService: { key, spec: service?.spec ?? null } },
+    ...own,
     ...(service?.servers ?? []).map(
       (server): Operation__Output => ({
         action: 'addServer',
@@ -159,7 +166,7 @@ function createService(model: Model, service: VirtualService__Output | null): Ap
       }),
     ),
   ];
-  return applyNamed(model, operations, serviceField);
+  return applyNamed(model, operations, serviceField(1 + own.length));
 }
 
 function updateService(model: Model, lineage: string, request: RequestOf<'updateVirtualService'>): Applied {
@@ -169,7 +176,7 @@ function updateService(model: Model, lineage: string, request: RequestOf<'update
   if (current === undefined && request.allowMissing) return createService(model, request.service);
   const spec = current && mergeSpec(current.spec, request.service?.spec, request.updateMask);
   const editService = { key, spec: spec ?? null };
-  return applyNamed(model, [{ action: 'editService', editService }], serviceField);
+  return applyNamed(model, [{ action: 'editService', editService }], serviceField(1));
 }
 
 function deleteService(model: Model, lineage: string, request: RequestOf<'deleteVirtualService'>): Applied {

@@ -17,6 +17,7 @@ import {
   serviceId,
   type Vip,
 } from './nouns.js';
+import type { PoolServer } from './pool.js';
 
 const format = 'fulcrum-state';
 const version = 2;
@@ -39,8 +40,9 @@ export interface State {
  * A server as JSON. By hand, since there may be very many of them: numbers, names of enums and addresses need no quoting,
  * and what few servers have is left out.
  */
-function serverText({ key, spec, sequence, version: changed }: Server): string {
-  const rest = hasExtras(spec) ? `,"extras":${JSON.stringify(extrasOf(spec))}` : '';
+function serverText({ key, spec, sequence, version: changed, health, condition }: Server): string {
+  const checked = condition === null && health === null ? '' : `,"checked":${JSON.stringify({ health, condition })}`;
+  const rest = (hasExtras(spec) ? `,"extras":${JSON.stringify(extrasOf(spec))}` : '') + checked;
   return `{"address":"${key.address}","port":${key.port},"method":"${spec.method}","weight":${spec.weight},"sequence":${sequence},"version":${changed}${rest}}`;
 }
 
@@ -48,6 +50,7 @@ type Extras = Omit<ServerSpec, 'method' | 'weight'>;
 
 interface StoredServer extends ServerKey, Pick<ServerSpec, 'method' | 'weight'>, Pick<Server, 'sequence' | 'version'> {
   readonly extras?: Extras;
+  readonly checked?: Pick<Server, 'health' | 'condition'>;
 }
 
 function hasExtras(spec: ServerSpec): boolean {
@@ -66,17 +69,19 @@ const noExtras: Extras = {
   tunnelChecksum: 'TUNNEL_CHECKSUM_UNSPECIFIED',
 };
 
-function readServer({ address, port, method, weight, sequence, version: changed, extras }: StoredServer): Server {
-  return { key: { address, port }, spec: { method, weight, ...(extras ?? noExtras) }, sequence, version: changed };
+function readServer({ address, port, method, weight, sequence, version: changed, ...rest }: StoredServer): Server {
+  const { extras = noExtras, checked = { health: null, condition: null } } = rest;
+  return { key: { address, port }, spec: { method, weight, ...extras }, sequence, version: changed, ...checked };
 }
 
 /** A service on lines of its own, made once for each object. */
 function serviceText(service: Service): string {
   const known = serviceTexts.get(service);
   if (known !== undefined) return known;
-  const { servers, ...rest } = service;
+  const { servers, pool, ...rest } = service;
   const serversText = [...servers.values()].map(serverText).join(',\n');
-  const text = `\n${JSON.stringify(rest).slice(0, -1)},"servers":[${serversText}]}`;
+  const poolText = pool === null ? '' : `,"pool":${JSON.stringify({ ...pool, servers: [...pool.servers.values()] })}`;
+  const text = `\n${JSON.stringify(rest).slice(0, -1)}${poolText},"servers":[${serversText}]}`;
   serviceTexts.set(service, text);
   return text;
 }
@@ -132,6 +137,12 @@ function sha256(body: string | Buffer): string {
   return createHash('sha256').update(body).digest('hex');
 }
 
+interface StoredService extends Omit<Service, 'servers' | 'pool' | 'health'> {
+  readonly servers: readonly StoredServer[];
+  readonly health?: Service['health'];
+  readonly pool?: { readonly servers: readonly PoolServer[]; readonly quorumUp: boolean };
+}
+
 interface Body extends Omit<State, 'model'> {
   readonly revision: number;
   readonly nextSequence: number;
@@ -139,7 +150,7 @@ interface Body extends Omit<State, 'model'> {
   readonly tunables?: TunableValues;
   readonly markRules?: readonly MarkRule[];
   readonly vips: readonly Vip[];
-  readonly services: readonly (Omit<Service, 'servers'> & { readonly servers: readonly StoredServer[] })[];
+  readonly services: readonly StoredService[];
 }
 
 /** The state in the bytes of its file; throws an Error that says what is wrong with them. */
@@ -147,7 +158,9 @@ export function parseState(bytes: Buffer): State {
   const body = JSON.parse(checkedBody(bytes).toString()) as Body;
   const services = body.services.map((service): [string, Service] => {
     const servers = new Map(service.servers.map(readServer).map((server) => [serverId(server.key), server]));
-    return [serviceId(service.key), { ...service, servers }];
+    const pooled = service.pool?.servers.map((server): [string, PoolServer] => [serverId(server.key), server]);
+    const pool = service.pool === undefined ? null : { ...service.pool, servers: new Map(pooled) };
+    return [serviceId(service.key), { ...service, servers, pool, health: service.health ?? null }];
   });
   return {
     lineage: body.lineage,

@@ -79,7 +79,7 @@ export class Store {
    * called again before that.
    */
   async commit(state: State, records: readonly JournalRecord[]): Promise<void> {
-    const operations = records.reduce((sum, record) => sum + record.operations.length, 0);
+    const operations = records.reduce((sum, record) => sum + sizeOf(record), 0);
     if (operations >= smallEdit && operations >= countServers(state.model)) return await this.save(state);
     await this.#append(records.map((record) => recordText(record, state.lineage)).join(''));
     if (this.#journal.bytes < journalLimit) return;
@@ -140,6 +140,10 @@ export class Store {
     await this.#directoryHandle.sync();
     for (const { path, after } of journalsIn(this.#directory)) if (after < state.generation) await rm(path);
   }
+}
+
+function sizeOf({ operations, conditions = [] }: JournalRecord): number {
+  return operations.length + conditions.length;
 }
 
 interface Opened {

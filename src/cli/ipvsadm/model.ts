@@ -60,7 +60,8 @@ export function joinStatistics(
         spec: service.spec,
         counters: countersOf(counted?.counters),
         rates: countersOf(counted?.rates),
-        servers: joinServers(service.servers, counted?.servers ?? []),
+        // Of servers that are checked: those that serve, as the kernel would have them.
+        servers: joinServers(service.health ? service.pool : service.servers, counted?.servers ?? []),
       },
     ];
   });

@@ -36,6 +36,7 @@ function configuration(services: readonly Wanted[], rest: Partial<Configuration_
       spec: serviceSpec(spec),
       etag: '',
       health: null,
+      pool: [],
       servers: servers.map((entry) => {
         const [address, given] = typeof entry === 'string' ? [entry, {}] : entry;
         return { key: server(address), spec: serverSpec(given), etag: '', health: null, condition: null };

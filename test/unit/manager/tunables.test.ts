@@ -54,7 +54,9 @@ test('names and defaults are those of Linux, but for what Linux has not', (t) =>
 });
 
 test('tables and messages have the same fields', (t) => {
-  const types = protobuf.loadSync(join(projectRoot, 'proto/fulcrum/v1/types.proto'));
+  const root = new protobuf.Root();
+  root.resolvePath = (_origin, target) => join(projectRoot, 'proto', target);
+  const types = root.loadSync('fulcrum/v1/types.proto');
   const fields = (message: string) => types.lookupType(`fulcrum.v1.${message}`).fieldsArray.map(({ name }) => name);
   t.deepEqual(
     tunables.map(({ field }) => field),

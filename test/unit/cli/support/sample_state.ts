@@ -223,6 +223,7 @@ export const services: readonly VirtualService__Output[] = sample.map(({ address
   spec: { ...noSpec, ...spec },
   etag: '',
   health: null,
+  pool: [],
   servers: servers.map((server) => ({
     key: serverKey(server.address),
     spec: serverSpec(server),

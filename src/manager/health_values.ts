@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Health policies as they come in requests, checked and in normal form.
+import { isIP } from 'node:net';
+import type { Check__Output } from '../generated/fulcrum/v1/Check.js';
+import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
+import type { ServerHealth__Output } from '../generated/fulcrum/v1/ServerHealth.js';
+import { prepareChecks } from './health/prepare.js';
+import type { ServiceKey } from './nouns.js';
+import { invalid, readServer } from './validate.js';
+
+/** Field names are those of the request below `path`. */
+export function readHealthPolicy(given: HealthPolicy__Output, service: ServiceKey, path: string): HealthPolicy__Output {
+  readChecks(given.checks, path);
+  const quorum = Math.max(1, given.quorum);
+  if (given.hysteresis >= quorum && given.hysteresis !== 0)
+    throw invalid(`${path}.hysteresis`, `${given.hysteresis} is not less than the quorum of ${quorum}`);
+  if (given.mostOutPercent > 100) throw invalid(`${path}.most_out_percent`, `${given.mostOutPercent} is more than 100`);
+  for (const field of ['quorumUp', 'quorumDown', 'notifyUp', 'notifyDown'] as const)
+    readCommand(given[field], path, field);
+  return { ...given, quorum, sorryServer: readSorryServer(given, service, path) };
+}
+
+function readSorryServer(
+  { sorryServer: given, sorryServerInhibit }: HealthPolicy__Output,
+  service: ServiceKey,
+  path: string,
+): HealthPolicy__Output['sorryServer'] {
+  if (given === null) {
+    if (sorryServerInhibit) throw invalid(`${path}.sorry_server_inhibit`, 'there is no sorry server');
+    return null;
+  }
+  const { key, spec } = readServer(service, given.key, given.spec, `${path}.sorry_server`);
+  if (spec.weight === 0)
+    throw invalid(`${path}.sorry_server.spec.weight`, 'a sorry server with weight 0 serves nobody');
+  return { key, spec };
+}
+
+/** Field names are those of the request below `path`. */
+export function readServerHealth(given: ServerHealth__Output, path: string): ServerHealth__Output {
+  readChecks(given.checks, path);
+  for (const field of ['notifyUp', 'notifyDown'] as const) readCommand(given[field], path, field);
+  return given;
+}
+
+function readChecks(checks: readonly Check__Output[], path: string): void {
+  prepareChecks(checks, path);
+  checks.forEach(({ address }, index) => {
+    if (address !== '' && isIP(address) === 0)
+      throw invalid(`${path}.checks[${index}].address`, `"${address}" is not an IPv4 or IPv6 address`);
+  });
+}
+
+function readCommand(command: readonly string[], path: string, field: string): void {
+  const name = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  if (command.length > 0 && command[0] === '') throw invalid(`${path}.${name}[0]`, 'names no program');
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the dataplane is to have of a service whose servers are checked: which servers, with which weights. One rule, a
+// pure function of what is wanted and what is known, with keepalived's outcomes:
+//   weight in force = 0 if the wanted weight is 0 or the server is kept in with inhibit_on_failure;
+//                     else (a check's weight, or the wanted one) × the share of its slow start, at least 1.
+import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
+import { type Server, type ServerKey, type ServerSpec, serverId } from './nouns.js';
+
+/** What checks have said of a server. */
+export interface Condition {
+  readonly up: boolean;
+  /** False until the first result: `up` is an assumption then. */
+  readonly checked: boolean;
+  /** Why it is down; empty while it is up. */
+  readonly reason: string;
+  /** When `up` became what it is; RFC 3339. */
+  readonly since: string;
+  /** What a check with dynamic weights says; null: nothing. */
+  readonly weight: number | null;
+  /** Per cent of its weight that it has got so far after it came back. */
+  readonly share: number;
+}
+
+export interface Pool {
+  /** By serverId(), in the order of addition, with the weights in force. The sorry server is one of them. */
+  readonly servers: ReadonlyMap<string, PoolServer>;
+  readonly quorumUp: boolean;
+}
+
+export interface PoolServer {
+  readonly key: ServerKey;
+  readonly spec: ServerSpec;
+}
+
+/** Of a service as a pool sees it. */
+export interface Pooled {
+  readonly servers: ReadonlyMap<string, Server>;
+  readonly health: HealthPolicy__Output;
+}
+
+export function weightInForce({ spec, condition }: Server): number {
+  const base = condition?.weight ?? spec.weight;
+  if (spec.weight === 0 || base === 0) return 0;
+  return Math.max(1, Math.floor((base * (condition?.share ?? 100)) / 100));
+}
+
+/** What a server begins with. */
+export function firstCondition(alpha: boolean, now: string): Condition {
+  return {
+    up: !alpha,
+    checked: false,
+    reason: alpha ? 'not checked yet' : '',
+    since: now,
+    weight: null,
+    share: 100,
+  };
+}
+
+export function isAlpha(server: Server, policy: HealthPolicy__Output): boolean {
+  return own(server.health?.alpha, policy.alpha);
+}
+
+function isInhibited(server: Server, policy: HealthPolicy__Output): boolean {
+  return own(server.health?.inhibitOnFailure, policy.inhibitOnFailure);
+}
+
+function own<T>(value: T | null | undefined, inherited: T): T {
+  return value ?? inherited;
+}
+
+/** Servers that are down, but more than checks may take out: those that failed last stay in. */
+function spared({ servers, health: { mostOutPercent } }: Pooled): ReadonlySet<Server> {
+  if (mostOutPercent === 0) return new Set();
+  const down = [...servers.values()].filter(({ condition }) => condition?.up === false);
+  const most = Math.floor((servers.size * mostOutPercent) / 100);
+  const byTime = down.toSorted((left, right) => order(left.condition?.since ?? '', right.condition?.since ?? ''));
+  return new Set(byTime.slice(most));
+}
+
+function order(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** keepalived lowers a quorum that could never be met. */
+function quorumOf({ servers, health }: Pooled): number {
+  const all = [...servers.values()].reduce((sum, { spec }) => sum + spec.weight, 0);
+  return Math.max(1, Math.min(Math.max(1, health.quorum), all));
+}
+
+function isQuorumUp(service: Pooled, wasUp: boolean, live: number): boolean {
+  const quorum = quorumOf(service);
+  const hysteresis = Math.min(service.health.hysteresis, quorum - 1);
+  return wasUp ? live > 0 && live >= quorum - hysteresis : live >= quorum + hysteresis;
+}
+
+/** The pool that a service is to have, its servers in the order in which they are to be added. */
+export function wantedPool(service: Pooled, wasUp: boolean): Pool {
+  const { servers, health } = service;
+  const stay = spared(service);
+  const isIn = (server: Server): boolean => server.condition?.up !== false || stay.has(server);
+  const live = [...servers.values()].filter(isIn).reduce((sum, server) => sum + weightInForce(server), 0);
+  const quorumUp = isQuorumUp(service, wasUp, live);
+  const sorry = sorryServer(health);
+  const sorryServes = sorry !== undefined && !quorumUp;
+  const wanted = new Map<string, PoolServer>();
+  for (const [id, server] of servers) {
+    const serves = isIn(server) && !sorryServes;
+    if (serves || isInhibited(server, health))
+      wanted.set(id, { key: server.key, spec: withWeight(server.spec, serves ? weightInForce(server) : 0) });
+  }
+  if (sorry !== undefined && (sorryServes || health.sorryServerInhibit))
+    wanted.set(serverId(sorry.key), sorryServes ? sorry : { ...sorry, spec: withWeight(sorry.spec, 0) });
+  return { servers: wanted, quorumUp };
+}
+
+function withWeight(spec: ServerSpec, weight: number): ServerSpec {
+  return spec.weight === weight ? spec : { ...spec, weight };
+}
+
+function sorryServer({ sorryServer: given }: HealthPolicy__Output): PoolServer | undefined {
+  if (!given?.key || !given.spec) return undefined;
+  return { key: given.key, spec: given.spec as ServerSpec };
+}
+
+export type PoolEdit =
+  | { readonly kind: 'add' | 'edit'; readonly id: string; readonly server: PoolServer }
+  | { readonly kind: 'delete'; readonly id: string; readonly server: PoolServer };
+
+/** From what a pool has to what it is to have: what goes first, then what changes, then what comes. */
+export function poolEdits(current: Pool['servers'], wanted: Pool['servers']): readonly PoolEdit[] {
+  const gone = [...current].filter(([id]) => !wanted.has(id));
+  const changed = [...wanted].filter(([id, server]) => {
+    const before = current.get(id);
+    return before !== undefined && !sameSpec(before.spec, server.spec);
+  });
+  const added = [...wanted].filter(([id]) => !current.has(id));
+  return [
+    ...gone.map(([id, server]): PoolEdit => ({ kind: 'delete', id, server })),
+    ...changed.map(([id, server]): PoolEdit => ({ kind: 'edit', id, server })),
+    ...added.map(([id, server]): PoolEdit => ({ kind: 'add', id, server })),
+  ];
+}
+
+function sameSpec(left: ServerSpec, right: ServerSpec): boolean {
+  return (Object.keys(left) as (keyof ServerSpec)[]).every((field) => left[field] === right[field]);
+}

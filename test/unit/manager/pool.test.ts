@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// What becomes of a pool when checks fail and pass: keepalived's outcomes, from edits and findings alone.
+import test from 'ava';
+import type { HealthPolicy__Output } from '../../../src/generated/fulcrum/v1/HealthPolicy.js';
+import type { Operation, Operation__Output } from '../../../src/generated/fulcrum/v1/Operation.js';
+import { recordText, replay } from '../../../src/manager/journal.js';
+import { type Applied, applyConditions, applyOperations, emptyModel, type Model } from '../../../src/manager/model.js';
+import { type ServerKey, serverId } from '../../../src/manager/nouns.js';
+import type { Condition } from '../../../src/manager/pool.js';
+import { parseState, serializeState } from '../../../src/manager/state_file.js';
+import { addServer, addService, deleteServer, editServer, server, serverSpec, service } from './support/operations.js';
+
+const web = 'tcp 192.0.2.1:80';
+const [one, two, three] = ['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80'] as const;
+const sorry = { key: server('10.0.0.9:80'), spec: serverSpec() };
+
+const policy: HealthPolicy__Output = {
+  checks: [],
+  alpha: false,
+  inhibitOnFailure: false,
+  quorum: 0,
+  hysteresis: 0,
+  quorumUp: [],
+  quorumDown: [],
+  sorryServer: null,
+  sorryServerInhibit: false,
+  slowStartMs: 0,
+  mostOutPercent: 0,
+  notifyUp: [],
+  notifyDown: [],
+  omega: false,
+};
+
+function setHealth(given: Partial<HealthPolicy__Output> | null): Operation__Output {
+  const health = given === null ? null : { ...policy, ...given };
+  return { action: 'setHealth', setHealth: { service: service(web), health } };
+}
+
+/** A model as it goes on, and what the dataplane was told. */
+class Story {
+  model: Model = emptyModel;
+  told: string[] = [];
+  readonly #records: string[] = [];
+  #clock = 0;
+
+  edit(...operations: Operation__Output[]): string[] {
+    return this.#take(applyOperations(this.model, operations));
+  }
+
+  find(key: string, found: Partial<Condition>): string[] {
+    const since = new Date(++this.#clock * 1000).toISOString();
+    const condition: Condition = { up: true, checked: true, reason: '', since, weight: null, share: 100, ...found };
+    return this.#take(applyConditions(this.model, [{ service: service(web), key: server(key), condition }]));
+  }
+
+  #take({ model, effects, carriedOut, conditions }: Applied): string[] {
+    this.model = model;
+    const generation = this.#records.length + 2;
+    this.#records.push(recordText({ generation, operations: carriedOut, conditions }, 'l'));
+    return effects.map(effectText);
+  }
+
+  /** In LVS's order, with the weights in force. */
+  get list(): string {
+    const pool = this.model.services.get('TCP 192.0.2.1:80')?.pool;
+    return [...(pool?.servers.values() ?? [])]
+      .reverse()
+      .map(({ key, spec }) => `${serverId(key)}*${spec.weight}`)
+      .join(' ');
+  }
+
+  /** What a manager knows that reads the journal, and one that reads the state file. */
+  get restarted(): readonly Model[] {
+    const begin = { lineage: 'l', generation: 1, model: emptyModel };
+    const { state } = replay(begin, Buffer.from(this.#records.join('')));
+    return [state.model, parseState(Buffer.from(serializeState({ ...state, model: this.model }))).model];
+  }
+}
+
+function effectText(effect: Operation): string {
+  const kind = effect.addServer ? 'add' : effect.editServer ? 'edit' : effect.deleteServer ? 'delete' : undefined;
+  const change = effect.addServer ?? effect.editServer ?? effect.deleteServer;
+  if (kind === undefined || !change) return Object.keys(effect).join();
+  const weight = effect.deleteServer ? '' : `*${(effect.addServer ?? effect.editServer)?.spec?.weight}`;
+  return `${kind} ${serverId(change.key as ServerKey)}${weight}`;
+}
+
+function withServers(health: Partial<HealthPolicy__Output>, weights = [2, 2]): Story {
+  const story = new Story();
+  const keys = [one, two, three];
+  story.edit(
+    addService(web, { scheduler: 'wrr' }),
+    setHealth(health),
+    ...weights.map((weight, index) => addServer(web, keys[index] as string, { weight })),
+  );
+  return story;
+}
+
+const down = { up: false, reason: 'connection refused' };
+
+test('a server that fails goes, and comes back at the head of the list', (t) => {
+  const story = withServers({});
+  t.is(story.list, `${two}*2 ${one}*2`);
+  t.deepEqual(story.find(one, {}), []);
+  t.deepEqual(story.find(one, down), [`delete ${one}`]);
+  t.is(story.list, `${two}*2`);
+  t.deepEqual(story.find(one, {}), [`add ${one}*2`]);
+  t.is(story.list, `${one}*2 ${two}*2`);
+});
+
+test('inhibit_on_failure: it stays with weight 0', (t) => {
+  const story = withServers({ inhibitOnFailure: true });
+  t.deepEqual(story.find(one, down), [`edit ${one}*0`]);
+  t.deepEqual(story.find(one, {}), [`edit ${one}*2`]);
+});
+
+test('alpha: in when it has passed, and not before', (t) => {
+  const story = withServers({ alpha: true });
+  t.is(story.list, '');
+  t.deepEqual(story.find(two, {}), [`add ${two}*2`]);
+  t.is(story.list, `${two}*2`);
+});
+
+test('the sorry server serves below quorum - hysteresis, and until quorum + hysteresis', (t) => {
+  const story = withServers({ quorum: 3, hysteresis: 1, sorryServer: sorry });
+  // 10 of one and nothing of two are enough.
+  t.deepEqual(story.find(one, { weight: 10 }), [`edit ${one}*10`]);
+  t.deepEqual(story.find(two, down), [`delete ${two}`]);
+  t.deepEqual(story.find(one, { weight: 1 }), [`delete ${one}`, 'add 10.0.0.9:80*1']);
+  // 3 is not yet 4.
+  t.deepEqual(story.find(two, {}), []);
+  t.deepEqual(story.find(one, { weight: 2 }), ['delete 10.0.0.9:80', `add ${one}*2`, `add ${two}*2`]);
+  // 2 is still 3 - 1.
+  t.deepEqual(story.find(one, down), [`delete ${one}`]);
+});
+
+test('without a sorry server nothing more is taken out when the quorum is lost', (t) => {
+  const story = withServers({ quorum: 4 });
+  t.deepEqual(story.find(one, down), [`delete ${one}`]);
+  t.is(story.list, `${two}*2`);
+  t.false(story.model.services.get('TCP 192.0.2.1:80')?.pool?.quorumUp);
+});
+
+test('checks take out no more than they may: who failed first is out', (t) => {
+  const story = withServers({ mostOutPercent: 50 }, [1, 1, 1]);
+  t.deepEqual(story.find(two, down), [`delete ${two}`]);
+  t.deepEqual(story.find(one, down), []);
+  t.deepEqual(story.find(two, {}), [`add ${two}*1`].toSpliced(0, 0, `delete ${one}`));
+});
+
+test('slow start: a share of the weight, at least 1', (t) => {
+  const story = withServers({ slowStartMs: 1000 }, [20, 1]);
+  t.deepEqual(story.find(one, down), [`delete ${one}`]);
+  t.deepEqual(story.find(one, { share: 10 }), [`add ${one}*2`]);
+  t.deepEqual(story.find(one, { share: 50 }), [`edit ${one}*10`]);
+  t.deepEqual(story.find(two, { share: 10 }), []);
+});
+
+test('edits of servers that are checked: one that is out is edited in silence, weight 0 stays 0', (t) => {
+  const story = withServers({});
+  t.deepEqual(story.edit(editServer(web, one, { weight: 2 })), [`edit ${one}*2`]);
+  story.find(one, down);
+  t.deepEqual(story.edit(editServer(web, one, { weight: 7 })), []);
+  t.deepEqual(story.find(one, {}), [`add ${one}*7`]);
+  t.deepEqual(story.edit(editServer(web, one, { weight: 0 })), [`edit ${one}*0`]);
+  t.deepEqual(story.find(one, { weight: 9 }), []);
+  t.deepEqual(story.edit(deleteServer(web, one), addServer(web, one)), [`delete ${one}`, `add ${one}*1`]);
+  t.deepEqual(story.edit(deleteServer(web, two)), [`delete ${two}`]);
+});
+
+test('without health again: all servers, in the order in which they were added', (t) => {
+  const story = withServers({});
+  story.find(one, down);
+  story.find(one, {});
+  t.deepEqual(story.edit(setHealth(null)), [`delete ${two}`, `delete ${one}`, `add ${one}*2`, `add ${two}*2`]);
+  t.is(story.model.services.get('TCP 192.0.2.1:80')?.pool, null);
+});
+
+test('findings are no edits: revision and etags stay', (t) => {
+  const story = withServers({});
+  const before = story.model;
+  story.find(one, down);
+  t.is(story.model.revision, before.revision);
+  t.is(story.model.services.get('TCP 192.0.2.1:80')?.version, before.services.get('TCP 192.0.2.1:80')?.version);
+});
+
+test('findings about what is gone are passed over', (t) => {
+  const story = withServers({});
+  t.deepEqual(story.find('10.0.0.7:80', down), []);
+  story.edit(setHealth(null));
+  t.deepEqual(story.find(one, down), []);
+});
+
+test('after a restart all is as it was', (t) => {
+  const story = withServers({ quorum: 3, hysteresis: 1, sorryServer: sorry, mostOutPercent: 80 }, [2, 2, 5]);
+  story.find(one, down);
+  story.find(three, { weight: 4 });
+  story.find(two, down);
+  story.edit(editServer(web, three, { weight: 6 }));
+  for (const { services } of story.restarted) {
+    t.deepEqual(services.get('TCP 192.0.2.1:80')?.pool, story.model.services.get('TCP 192.0.2.1:80')?.pool);
+    t.deepEqual(
+      services.get('TCP 192.0.2.1:80')?.servers.get(one)?.condition,
+      story.model.services.get('TCP 192.0.2.1:80')?.servers.get(one)?.condition,
+    );
+  }
+});
+
+test('a policy that cannot be is refused, by the name of its field', (t) => {
+  const story = withServers({});
+  const refusal = (health: Partial<HealthPolicy__Output>) =>
+    (t.throws(() => story.edit(setHealth(health))) as unknown as { field: string }).field;
+  t.is(refusal({ quorum: 2, hysteresis: 2 }), 'operations[0].set_health.health.hysteresis');
+  t.is(refusal({ mostOutPercent: 101 }), 'operations[0].set_health.health.most_out_percent');
+  t.is(refusal({ sorryServerInhibit: true }), 'operations[0].set_health.health.sorry_server_inhibit');
+  t.is(refusal({ notifyUp: [''] }), 'operations[0].set_health.health.notify_up[0]');
+  t.is(
+    refusal({ sorryServer: { key: server('2001:db8::1:80'), spec: serverSpec({ method: 'FORWARDING_METHOD_NAT' }) } }),
+    'operations[0].set_health.health.sorry_server.key.address',
+  );
+});
