@@ -312,7 +312,10 @@ void Worker::complain(rte_mbuf* packet, const PacketView<F>& view, Complaint com
 // An error that the director tells itself, after the burst in hand: LVS passes it on to the server that it is about, as
 // any error about a connection.
 void Worker::come_in_again(rte_mbuf* error, Family family, PortId port, uint16_t vlan) {
-  if (again_count_ == kBurst) return rte_pktmbuf_free(error);
+  if (again_count_ == kBurst) {
+    ++counters_.unnamed_lost;
+    return rte_pktmbuf_free(error);
+  }
   auto* frame = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(error, kEthernetBytes));
   std::memset(frame, 0, kEthernetBytes);
   std::memcpy(frame, &shared_.ports[port].mac, 6);
