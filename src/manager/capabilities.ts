@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// What LVS has and the engine does not do yet. The model holds and validates all of LVS; this is the one place where an
-// edit is refused because of the engine.
+// What cannot be done though the model allows it. The model holds and validates all of LVS; this is the one place where
+// an edit is refused because of the engine, or of the host that checks are made from.
+import type { Check__Output } from '../generated/fulcrum/v1/Check.js';
 import { FulcrumError, joinPath } from '../grpc/errors.js';
+import { prepareChecks } from './health/prepare.js';
 import type { ServiceKey, ServiceSpec } from './nouns.js';
 
-/** Throws REASON_NOT_SUPPORTED for what cannot be done. Paths lead to key and spec. */
 export interface Capabilities {
+  /** Throws REASON_NOT_SUPPORTED for what cannot be done. The path leads to key and spec. */
   readonly checkService: (key: ServiceKey, spec: ServiceSpec, path: string) => void;
+  /** Throws for a check that cannot be made: a file that cannot be read, a program that is not there. */
+  readonly checkHealth: (checks: readonly Check__Output[], path: string) => void;
 }
 
 /** All of LVS. */
-export const lvsCapabilities: Capabilities = { checkService: () => {} };
+export const lvsCapabilities: Capabilities = { checkService: () => {}, checkHealth: () => {} };
 
 /** What the engine of this version does. */
 export const engineCapabilities: Capabilities = {
@@ -23,4 +27,10 @@ export const engineCapabilities: Capabilities = {
       message,
     });
   },
+  checkHealth: (checks, path) => {
+    prepareChecks(checks, path);
+  },
 };
+
+/** For what was taken once: that a file has gone since is no reason not to start. */
+export const storedCapabilities: Capabilities = { ...engineCapabilities, checkHealth: () => {} };

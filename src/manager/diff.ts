@@ -72,8 +72,8 @@ function readServices(
     if (services.has(id)) throw alreadyNamed('REASON_SERVICE_EXISTS', `${path}.key`, `virtual service ${id}`);
     const spec = readServiceSpec(service.spec, key, `${path}.spec`);
     capabilities.checkService(key, spec, path);
-    const health = service.health && readHealthPolicy(service.health, key, `${path}.health`);
-    services.set(id, { key, spec, health, servers: readServers(key, service.servers, path) });
+    const health = service.health && readHealthPolicy(service.health, key, `${path}.health`, capabilities);
+    services.set(id, { key, spec, health, servers: readServers(key, service.servers, path, capabilities) });
   });
   return services;
 }
@@ -82,6 +82,7 @@ function readServers(
   service: ServiceKey,
   given: readonly RealServer__Output[],
   servicePath: string,
+  capabilities: Capabilities,
 ): ReadonlyMap<string, WantedServer> {
   const servers = new Map<string, WantedServer>();
   given.forEach((realServer, index) => {
@@ -89,7 +90,7 @@ function readServers(
     const server = readServer(service, realServer.key, realServer.spec, path);
     if (servers.has(server.id)) throw alreadyNamed('REASON_SERVER_EXISTS', `${path}.key`, `real server ${server.id}`);
     checkServerAddress(server.key, `${path}.key`);
-    const health = realServer.health && readServerHealth(realServer.health, `${path}.health`);
+    const health = realServer.health && readServerHealth(realServer.health, `${path}.health`, capabilities);
     servers.set(server.id, { ...server, health });
   });
   return servers;

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Health policies as they come in requests, checked and in normal form.
-import { isIP } from 'node:net';
-import type { Check__Output } from '../generated/fulcrum/v1/Check.js';
 import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
 import type { ServerHealth__Output } from '../generated/fulcrum/v1/ServerHealth.js';
-import { prepareChecks } from './health/prepare.js';
+import type { Capabilities } from './capabilities.js';
 import type { ServiceKey } from './nouns.js';
 import { invalid, readServer } from './validate.js';
 
 /** Field names are those of the request below `path`. */
-export function readHealthPolicy(given: HealthPolicy__Output, service: ServiceKey, path: string): HealthPolicy__Output {
-  readChecks(given.checks, path);
+export function readHealthPolicy(
+  given: HealthPolicy__Output,
+  service: ServiceKey,
+  path: string,
+  capabilities: Capabilities,
+): HealthPolicy__Output {
+  capabilities.checkHealth(given.checks, path);
   const quorum = Math.max(1, given.quorum);
   if (given.hysteresis >= quorum && given.hysteresis !== 0)
     throw invalid(`${path}.hysteresis`, `${given.hysteresis} is not less than the quorum of ${quorum}`);
@@ -36,18 +39,14 @@ function readSorryServer(
 }
 
 /** Field names are those of the request below `path`. */
-export function readServerHealth(given: ServerHealth__Output, path: string): ServerHealth__Output {
-  readChecks(given.checks, path);
+export function readServerHealth(
+  given: ServerHealth__Output,
+  path: string,
+  capabilities: Capabilities,
+): ServerHealth__Output {
+  capabilities.checkHealth(given.checks, path);
   for (const field of ['notifyUp', 'notifyDown'] as const) readCommand(given[field], path, field);
   return given;
-}
-
-function readChecks(checks: readonly Check__Output[], path: string): void {
-  prepareChecks(checks, path);
-  checks.forEach(({ address }, index) => {
-    if (address !== '' && isIP(address) === 0)
-      throw invalid(`${path}.checks[${index}].address`, `"${address}" is not an IPv4 or IPv6 address`);
-  });
 }
 
 function readCommand(command: readonly string[], path: string, field: string): void {

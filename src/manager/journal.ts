@@ -3,6 +3,7 @@
 // was being written when the machine stopped is a last line that does not match; nobody was told that it was made.
 import { createHash } from 'node:crypto';
 import type { Operation, Operation__Output } from '../generated/fulcrum/v1/Operation.js';
+import { storedCapabilities } from './capabilities.js';
 import { applyConditions, applyOperations, type ConditionChange } from './model.js';
 import type { State } from './state_file.js';
 
@@ -79,7 +80,10 @@ function advance(state: State, record: StoredRecord, line: number): State {
   if (generation <= state.generation) return state;
   if (generation !== state.generation + 1)
     throw new Error(`goes on with generation ${generation} in line ${line}, but ${state.generation} is what there is`);
-  const edited = operations.length > 0 ? applyOperations(state.model, operations.map(withAction)).model : state.model;
+  const edited =
+    operations.length > 0
+      ? applyOperations(state.model, operations.map(withAction), 'APPLY_MODE_ATOMIC', storedCapabilities).model
+      : state.model;
   return { ...state, generation, model: conditions.length > 0 ? applyConditions(edited, conditions).model : edited };
 }
 

@@ -313,7 +313,9 @@ function deleteVip(draft: Draft, { deleteVip: given }: Operation__Output): Opera
 function setHealth(draft: Draft, { setHealth: change }: Operation__Output): Operation {
   const path = 'set_health';
   const service = findService(draft, readServiceKey(change?.service, `${path}.service`), `${path}.service`);
-  const health = change?.health ? readHealthPolicy(change.health, service.key, `${path}.health`) : null;
+  const health = change?.health
+    ? readHealthPolicy(change.health, service.key, `${path}.health`, draft.capabilities)
+    : null;
   draft.setHealth(service, health);
   return { setHealth: { service: service.key, health } };
 }
@@ -323,7 +325,7 @@ function setServerHealth(draft: Draft, { setServerHealth: change }: Operation__O
   const service = findService(draft, readServiceKey(change?.service, `${path}.service`), `${path}.service`);
   const key = readServerKey(change?.key, `${path}.key`);
   const server = findServer(service, serverId(key), `${path}.key`);
-  const health = change?.health ? readServerHealth(change.health, `${path}.health`) : null;
+  const health = change?.health ? readServerHealth(change.health, `${path}.health`, draft.capabilities) : null;
   draft.setServerHealth(service, server, health);
   return { setServerHealth: { service: service.key, key, health } };
 }

@@ -123,7 +123,7 @@ export class Keeper {
     try {
       checks = prepareChecks(source.checks, 'health');
     } catch (error) {
-      this.#log.error({ err: error }, 'checks that cannot be made any more');
+      this.#report('checks_not_made', `${serverId(server.key)}: ${(error as Error).message}`);
     }
     this.#prepared.set(source, checks);
     return checks;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of a pool when checks fail and pass: keepalived's outcomes, from edits and findings alone.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
+import type { Check__Output } from '../../../src/generated/fulcrum/v1/Check.js';
 import type { HealthPolicy__Output } from '../../../src/generated/fulcrum/v1/HealthPolicy.js';
 import type { Operation, Operation__Output } from '../../../src/generated/fulcrum/v1/Operation.js';
 import { recordText, replay } from '../../../src/manager/journal.js';
@@ -30,6 +34,22 @@ const policy: HealthPolicy__Output = {
   notifyDown: [],
   omega: false,
 };
+
+function commandCheck(program: string): Check__Output {
+  return {
+    name: '',
+    intervalMs: 0,
+    timeoutMs: 0,
+    rise: 0,
+    fall: 0,
+    retryIntervalMs: 0,
+    address: '',
+    port: 0,
+    source: '',
+    kind: 'command',
+    command: { command: [program], dynamicWeight: false },
+  };
+}
 
 function setHealth(given: Partial<HealthPolicy__Output> | null): Operation__Output {
   const health = given === null ? null : { ...policy, ...given };
@@ -204,6 +224,18 @@ test('after a restart all is as it was', (t) => {
       story.model.services.get('TCP 192.0.2.1:80')?.servers.get(one)?.condition,
     );
   }
+});
+
+test('a check whose program has gone is no reason not to start', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'fulcrum-pool-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const program = join(directory, 'check');
+  writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 });
+  const story = withServers({ checks: [commandCheck(program)] });
+  rmSync(program);
+  t.is(story.restarted[0]?.services.size, 1);
+  const refused = t.throws(() => story.edit(setHealth({ checks: [commandCheck(program)] })));
+  t.is((refused as unknown as { field: string }).field, 'operations[0].set_health.health.checks[0].command.command[0]');
 });
 
 test('a policy that cannot be is refused, by the name of its field', (t) => {
