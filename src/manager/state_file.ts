@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text of the state file. Its first line has length and SHA-256 of the rest, so that a file that was cut off or
 // damaged is known as such. It is written in slices: a hundred thousand real servers hold up nobody for long.
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { defaultTimeouts, type TimeoutValues } from '../config/timeouts.js';
@@ -20,9 +20,9 @@ import {
 import type { PoolServer } from './pool.js';
 
 const format = 'fulcrum-state';
-const version = 2;
-/** Version 1 knows three timeouts, and neither tunables nor mark rules. */
-const readableVersions: readonly unknown[] = [1, version];
+const version = 3;
+/** Version 1 knows three timeouts, and neither tunables nor mark rules; version 2 no health. */
+const readableVersions: readonly unknown[] = [1, 2, version];
 /** Bytes of the first line: it is filled up with blanks, since it is written last. */
 const headerBytes = 160;
 /** Services and servers in a slice. */
@@ -116,12 +116,12 @@ function headerText(bytes: number, sha256: string): string {
 /** The state as the text of its file. */
 export function serializeState(state: State): string {
   const body = [...bodyOf(state)].join('');
-  return headerText(Buffer.byteLength(body), sha256(body)) + body;
+  return headerText(Buffer.byteLength(body), sha256(body, version)) + body;
 }
 
 /** Writes the same to an empty file. Between slices others have their turn. */
 export async function writeState(file: FileHandle, state: State): Promise<void> {
-  const hash = createHash('sha256');
+  const hash = hashOf(version);
   let position = headerBytes;
   for (const text of bodyOf(state)) {
     const slice = Buffer.from(text);
@@ -133,8 +133,14 @@ export async function writeState(file: FileHandle, state: State): Promise<void> 
   await file.write(headerText(position - headerBytes, hash.digest('hex')), 0);
 }
 
-function sha256(body: string | Buffer): string {
-  return createHash('sha256').update(body).digest('hex');
+/** From version 3 on the version is summed up too: no other can be read into a damaged first line. */
+function hashOf(of: number): Hash {
+  const hash = createHash('sha256');
+  return of < 3 ? hash : hash.update(`${of}\n`);
+}
+
+function sha256(body: string | Buffer, of: number): string {
+  return hashOf(of).update(body).digest('hex');
 }
 
 interface StoredService extends Omit<Service, 'servers' | 'pool' | 'health'> {
@@ -186,11 +192,12 @@ function checkedBody(bytes: Buffer): Buffer {
   if (body.length < header.bytes)
     throw new Error(`is cut off: ${body.length} of ${header.bytes} bytes follow its first line`);
   if (body.length > header.bytes) throw new Error(`has ${body.length - header.bytes} bytes too many at its end`);
-  if (sha256(body) !== header.sha256) throw new Error('does not match its checksum: it was damaged, or edited by hand');
+  if (sha256(body, header.version) !== header.sha256)
+    throw new Error('does not match its checksum: it was damaged, or edited by hand');
   return body;
 }
 
-function parseHeader(line: string): { readonly bytes: number; readonly sha256: string } {
+function parseHeader(line: string): { readonly version: number; readonly bytes: number; readonly sha256: string } {
   let header: Record<string, unknown>;
   try {
     header = JSON.parse(line);
@@ -199,7 +206,7 @@ function parseHeader(line: string): { readonly bytes: number; readonly sha256: s
   }
   if (header?.format !== format) throw new Error('is not a state file of fulcrum');
   if (!readableVersions.includes(header.version))
-    throw new Error(`has format version ${header.version}; this program reads ${readableVersions.join(' and ')}`);
+    throw new Error(`has format version ${header.version}; this program reads ${readableVersions.join(', ')}`);
   if (!Number.isInteger(header.bytes) || typeof header.sha256 !== 'string') throw new Error('has a damaged first line');
-  return { bytes: header.bytes as number, sha256: header.sha256 };
+  return { version: header.version as number, bytes: header.bytes as number, sha256: header.sha256 };
 }
