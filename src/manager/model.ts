@@ -21,7 +21,16 @@ import {
   serviceId,
   type Vip,
 } from './nouns.js';
-import { type Condition, firstCondition, isAlpha, type Pool, type Pooled, poolEdits, wantedPool } from './pool.js';
+import {
+  type Condition,
+  firstCondition,
+  isAlpha,
+  isChecked,
+  type Pool,
+  type Pooled,
+  poolEdits,
+  wantedPool,
+} from './pool.js';
 import {
   checkServerAddress,
   invalid,
@@ -477,8 +486,10 @@ class Draft {
   /** A server that has no result yet is assumed to be up, or down with alpha. */
   #assumed(server: Server, policy: Service['health']): Server {
     if (policy === null) return server.condition === null ? server : { ...server, condition: null };
-    if (server.condition?.checked) return server;
-    return { ...server, condition: firstCondition(isAlpha(server, policy), server.condition?.since ?? this.#now) };
+    const isToCheck = isChecked(server, policy);
+    if (server.condition?.checked && isToCheck) return server;
+    const alpha = isToCheck && isAlpha(server, policy);
+    return { ...server, condition: firstCondition(alpha, server.condition?.since ?? this.#now) };
   }
 
   /** From the pool back to all servers as they are configured, in their order. */

@@ -60,6 +60,11 @@ export function isAlpha(server: Server, policy: HealthPolicy__Output): boolean {
   return own(server.health?.alpha, policy.alpha);
 }
 
+/** What nobody checks is up: nothing could ever bring it back. */
+export function isChecked(server: Server, policy: HealthPolicy__Output): boolean {
+  return policy.checks.length > 0 || (server.health?.checks.length ?? 0) > 0;
+}
+
 function isInhibited(server: Server, policy: HealthPolicy__Output): boolean {
   return own(server.health?.inhibitOnFailure, policy.inhibitOnFailure);
 }
@@ -71,7 +76,7 @@ function own<T>(value: T | null | undefined, inherited: T): T {
 /** Servers that are down, but more than checks may take out: those that failed last stay in. */
 function spared({ servers, health: { mostOutPercent } }: Pooled): ReadonlySet<Server> {
   if (mostOutPercent === 0) return new Set();
-  const down = [...servers.values()].filter(({ condition }) => condition?.up === false);
+  const down = [...servers.values()].filter(({ condition }) => condition?.checked && !condition.up);
   const most = Math.floor((servers.size * mostOutPercent) / 100);
   const byTime = down.toSorted((left, right) => order(left.condition?.since ?? '', right.condition?.since ?? ''));
   return new Set(byTime.slice(most));
@@ -108,8 +113,13 @@ export function wantedPool(service: Pooled, wasUp: boolean): Pool {
     if (serves || isInhibited(server, health))
       wanted.set(id, { key: server.key, spec: withWeight(server.spec, serves ? weightInForce(server) : 0) });
   }
-  if (sorry !== undefined && (sorryServes || health.sorryServerInhibit))
-    wanted.set(serverId(sorry.key), sorryServes ? sorry : { ...sorry, spec: withWeight(sorry.spec, 0) });
+  const sorryId = sorry && serverId(sorry.key);
+  if (sorry !== undefined && sorryId !== undefined) {
+    if (sorryServes) wanted.set(sorryId, sorry);
+    // One of the service's own servers may be the sorry server, too.
+    else if (health.sorryServerInhibit && !wanted.has(sorryId))
+      wanted.set(sorryId, { ...sorry, spec: withWeight(sorry.spec, 0) });
+  }
   return { servers: wanted, quorumUp };
 }
 

@@ -72,6 +72,8 @@ export class Keeper {
       const known = before.services.get(serviceId(key))?.servers.get(serverId(serverKey))?.condition;
       if (known?.up !== server.condition?.up || known?.checked !== server.condition?.checked)
         this.#tell(service, server);
+      if ((server.condition?.share ?? 100) < 100)
+        this.#slowlyOn(targetId(service, server), service.health?.slowStartMs ?? 0);
     }
     for (const id of touched.services) {
       const [old, now] = [before.services.get(id), after.services.get(id)];
@@ -130,9 +132,7 @@ export class Keeper {
   }
 
   #take(batch: readonly Change[]): void {
-    const { model } = this.#director.state;
-    const changes = batch.flatMap((change) => this.#conditionOf(model, change));
-    if (changes.length > 0) this.#enter(changes);
+    this.#enter((model) => batch.flatMap((change) => this.#conditionOf(model, change)));
   }
 
   #conditionOf(model: Model, change: Change): ConditionChange[] {
@@ -152,7 +152,6 @@ export class Keeper {
       weight: change.weights.length > 0 ? dynamicWeight(server.spec.weight, change.weights) : null,
       share: slow ? 100 / slowStartSteps : change.up ? before.share : 100,
     };
-    if (slow) this.#slowlyOn(change.targetId, service.health.slowStartMs);
     return [{ ...watched, condition }];
   }
 
@@ -190,8 +189,9 @@ export class Keeper {
     if (command.length > 0) runScript(command, this.#log);
   }
 
-  #enter(changes: readonly ConditionChange[]): void {
-    const apply = (model: Model): Applied => applyConditions(model, changes);
+  /** Worked out when its turn comes: what was found before is in the model then. */
+  #enter(changesIn: (model: Model) => readonly ConditionChange[]): void {
+    const apply = (model: Model): Applied => applyConditions(model, changesIn(model));
     this.#director
       .edit({ apply, validateOnly: false, identity: 'health checks', method: 'condition' })
       .catch((error: unknown) => this.#log.error({ err: error }, 'what checks found could not be stored'));
@@ -199,19 +199,17 @@ export class Keeper {
 
   #slowlyOn(id: string, durationMs: number): void {
     clearTimeout(this.#slowStarts.get(id));
-    const timer = setTimeout(() => this.#step(id, durationMs), durationMs / slowStartSteps);
+    const timer = setTimeout(() => this.#enter((model) => this.#nextShare(model, id)), durationMs / slowStartSteps);
     this.#slowStarts.set(id, timer);
   }
 
-  #step(id: string, durationMs: number): void {
-    this.#slowStarts.delete(id);
+  /** Nothing if it has failed meanwhile. */
+  #nextShare(model: Model, id: string): ConditionChange[] {
     const watched = this.#watched.get(id);
-    const service = watched && this.#director.state.model.services.get(serviceId(watched.service));
+    const service = watched && model.services.get(serviceId(watched.service));
     const condition = watched && service?.servers.get(serverId(watched.key))?.condition;
-    if (!watched || !condition?.up || condition.share >= 100) return;
-    const share = Math.min(100, condition.share + 100 / slowStartSteps);
-    if (share < 100) this.#slowlyOn(id, durationMs);
-    this.#enter([{ ...watched, condition: { ...condition, share } }]);
+    if (!watched || !condition?.up || condition.share >= 100) return [];
+    return [{ ...watched, condition: { ...condition, share: Math.min(100, condition.share + 100 / slowStartSteps) } }];
   }
 }
 

@@ -19,7 +19,7 @@ const [one, two, three] = ['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80'] as const
 const sorry = { key: server('10.0.0.9:80'), spec: serverSpec() };
 
 const policy: HealthPolicy__Output = {
-  checks: [],
+  checks: [commandCheck('/bin/true')],
   alpha: false,
   inhibitOnFailure: false,
   quorum: 0,
@@ -224,6 +224,15 @@ test('after a restart all is as it was', (t) => {
       story.model.services.get('TCP 192.0.2.1:80')?.servers.get(one)?.condition,
     );
   }
+});
+
+test('a server that nobody checks any more serves, and so does the sorry server that is one of them', (t) => {
+  const story = withServers({});
+  story.find(one, down);
+  t.deepEqual(story.edit(setHealth({ checks: [] })), [`add ${one}*2`]);
+  t.is(withServers({ alpha: true, checks: [] }).list, `${two}*2 ${one}*2`);
+  const own = { sorryServer: { key: server(one), spec: serverSpec() }, sorryServerInhibit: true };
+  t.is(withServers(own).list, `${two}*2 ${one}*2`);
 });
 
 test('a check whose program has gone is no reason not to start', (t) => {
