@@ -127,6 +127,21 @@ function isTinyPieceV6({ op, proto = 'tcp', src, frag_size: size }: ScenarioEven
   return op === 'pkt' && proto === 'tcp' && String(src).includes(':') && typeof size === 'number' && size < 20;
 }
 
+/** A piece of a tunnel packet over the other family, around a datagram that came in pieces itself. */
+function isPieceOverOtherFamily({ events }: Scenario, { event, expected, got }: Difference): boolean {
+  const { op, src, frag_size: size } = events[event ?? -1] ?? { op: '' };
+  if (op !== 'pkt' || size === undefined) return false;
+  return [expected, got].every((side) => {
+    const [name, item] = Object.entries(side as Json)[0] as [
+      string,
+      { via?: string; to?: string; sum?: string } | null,
+    ];
+    if (item === null || !name.startsWith('out[')) return false;
+    const isTunnel = /^(ipip|gue|gre)/.test(item.via ?? '') && / frag=/.test(item.sum ?? '');
+    return isTunnel && String(item.to).includes(':') !== String(src).includes(':');
+  });
+}
+
 const explanations: readonly Explanation[] = [
   {
     reason:
@@ -201,6 +216,11 @@ const explanations: readonly Explanation[] = [
       'Linux sends on a first IPv6 piece without its whole TCP header, alone, as the others wait for it in vain; Fulcrum drops and counts it (RFC 8200 section 4.5)',
     parts: true,
     applies: ({ events }, { event }) => event !== undefined && events.slice(0, event + 1).some(isTinyPieceV6),
+  },
+  {
+    reason:
+      'A tunnel over the other family: Linux cuts its packet as the buffers of the pieces lie that came, and takes the notes of one family about them for those of the other (a length for DF); Fulcrum cuts it to what the link carries',
+    applies: isPieceOverOtherFamily,
   },
 ];
 
