@@ -89,8 +89,22 @@ void list_connections(Engine& engine, const dataplane::ListConnectionsRequest& r
                       dataplane::ListConnectionsResponse& response) {
   const uint32_t limit = request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kLongestPage);
   std::vector<ConnectionInfo> page;
-  response.set_next_cursor(engine.list_connections(connection_filter(request), request.cursor(), limit, page));
+  const ConnectionFilter filter = connection_filter(request.filter(), "filter");
+  response.set_next_cursor(engine.list_connections(filter, request.cursor(), limit, page));
   for (const ConnectionInfo& connection : page) write(connection, response.add_connections());
+}
+
+void delete_connections(Engine& engine, const dataplane::DeleteConnectionsRequest& request,
+                        dataplane::DeleteConnectionsResponse& response) {
+  const auto action = request.count_only() ? PurgeRequest::Action::kCount
+                      : request.reset()    ? PurgeRequest::Action::kReset
+                                           : PurgeRequest::Action::kDelete;
+  const Engine::Purged purged =
+      engine.purge(connection_filter(request.filter(), "filter"), action, request.templates());
+  response.set_connections(purged.connections);
+  response.set_active(purged.active);
+  response.set_templates(purged.templates);
+  response.set_oldest_ms(purged.oldest_ms);
 }
 
 void list_neighbors(Engine& engine, const dataplane::ListNeighborsRequest&,
@@ -148,6 +162,7 @@ std::string call(Engine& engine, const std::string& method, const std::string& r
       {"Apply", handle_bytes<apply>},
       {"GetStatistics", handle_bytes<get_statistics>},
       {"ListConnections", handle_bytes<list_connections>},
+      {"DeleteConnections", handle_bytes<delete_connections>},
       {"ListNeighbors", handle_bytes<list_neighbors>},
       {"ListPorts", handle_bytes<list_ports>},
       {"Inject", handle_bytes<inject>},

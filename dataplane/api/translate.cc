@@ -508,12 +508,18 @@ Publisher::Wanted wanted(const v1::Configuration& message, const std::string& pa
   return made;
 }
 
-ConnectionFilter connection_filter(const dataplane::ListConnectionsRequest& message) {
+ConnectionFilter connection_filter(const v1::ConnectionFilter& message, const std::string& path) {
   ConnectionFilter filter;
   filter.by_service = message.has_service();
-  if (filter.by_service) filter.service = service_key(message.service(), "service");
-  if (!message.server_address().empty()) filter.server = address(message.server_address(), "server_address");
-  if (!message.client_address().empty()) filter.client = address(message.client_address(), "client_address");
+  if (filter.by_service) filter.service = service_key(message.service(), path + ".service");
+  if (!message.server_address().empty()) filter.server = address(message.server_address(), path + ".server_address");
+  if (message.has_server_port()) filter.server_port = port_number(message.server_port(), path + ".server_port");
+  if (!message.client().empty()) filter.client = prefix(message.client(), path + ".client");
+  if (message.protocol() != v1::PROTOCOL_UNSPECIFIED) filter.protocol = static_cast<IpProtocol>(message.protocol());
+  if (message.state().empty()) return filter;
+  const auto states = StateSet::named(message.state());
+  if (!states) bad(path + ".state", "no protocol has a state \"" + message.state() + "\"");
+  filter.states = *states;
   return filter;
 }
 
@@ -563,6 +569,8 @@ void write(const WorkerReport& report, v1::WorkerStatistics* message) {
   message->set_total_ns(report.total_ns);
   message->set_stateless_packets(report.counters.stateless);
   message->set_adopted_connections(report.counters.adopted);
+  message->set_deleted_connections(report.counters.deleted);
+  message->set_reset_packets(report.counters.resets);
   for (size_t i = 0; i < kVerdicts; ++i) {
     auto* verdict = message->add_verdicts();
     verdict->set_verdict(std::string(verdict_name(static_cast<Verdict>(i))));

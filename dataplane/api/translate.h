@@ -29,7 +29,7 @@ StartConfig start_config(const dataplane::StartConfig& message);
 ServiceKey service_key(const v1::ServiceKey& message, const std::string& path);
 Operation operation(const v1::Operation& message, const std::string& path);
 Publisher::Wanted wanted(const v1::Configuration& message, const std::string& path);
-ConnectionFilter connection_filter(const dataplane::ListConnectionsRequest& message);
+ConnectionFilter connection_filter(const v1::ConnectionFilter& message, const std::string& path);
 
 void write(const ServiceKey& key, v1::ServiceKey* message);
 void write(const OperationResult& result, v1::OperationResult* message);

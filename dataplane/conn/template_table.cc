@@ -89,12 +89,40 @@ void TemplateTable::expire(Ticks now, const std::function<void(const Template&)>
         at.deadline = now + at.timeout;
         continue;
       }
-      gone(at);
-      if (!at.invalid) shard.by_key.erase(at.key);
-      at = Template{};
-      shard.free.push_back(place);
+      release(shard, place, gone);
     }
   }
+}
+
+// It controls nothing.
+void TemplateTable::release(Shard& shard, uint32_t place, const std::function<void(const Template&)>& gone) {
+  Template& at = shard.templates[place];
+  gone(at);
+  if (!at.invalid) shard.by_key.erase(at.key);
+  at = Template{};
+  shard.free.push_back(place);
+}
+
+uint64_t TemplateTable::erase(Ticks now, const std::function<bool(const Template&)>& matches,
+                              const std::function<void(const Template&)>& gone) {
+  uint64_t erased = 0;
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (uint32_t place = 0; place < shard.templates.size(); ++place) {
+      Template& at = shard.templates[place];
+      if (!at.used || !matches(at)) continue;
+      const bool is_idle = at.controlled == 0;
+      erased += !at.invalid && !(is_idle && is_due(at.deadline, now));
+      if (is_idle) {
+        release(shard, place, gone);
+        continue;
+      }
+      if (!at.invalid) shard.by_key.erase(at.key);
+      at.invalid = true;
+      at.deadline = now;
+    }
+  }
+  return erased;
 }
 
 void TemplateTable::drop_entries(Ticks now, uint32_t random, EntryDropper& dropper) {

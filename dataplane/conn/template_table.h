@@ -79,6 +79,9 @@ class TemplateTable {
   void end_idle(ServerSlot server, Ticks now);
   // Removes what is due and controls nothing; what still controls lives on for 60 s, and again.
   void expire(Ticks now, const std::function<void(const Template&)>& gone);
+  // Those that match are found no more, and go at once or with the last that they control. How many.
+  uint64_t erase(Ticks now, const std::function<bool(const Template&)>& matches,
+                 const std::function<void(const Template&)>& gone);
   // drop_entry's round over a part of them, which `random` chooses: what goes is due at once.
   void drop_entries(Ticks now, uint32_t random, EntryDropper& dropper);
   // Calls for templates from `cursor` on until `take` says enough; where to go on, or 0 at the end.
@@ -91,6 +94,7 @@ class TemplateTable {
     std::vector<Template> templates;
     std::vector<uint32_t> free;
   };
+  static void release(Shard& shard, uint32_t place, const std::function<void(const Template&)>& gone);
   static uint32_t shard_of(const TemplateKey& key) {
     return static_cast<uint32_t>((TemplateKeyHash{}(key)*0x9E3779B97F4A7C15u) >> 58);
   }

@@ -210,8 +210,10 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
   ServerCounters& counters = server_counters_[entry.server];
   const bool available = shared_.servers[entry.server].available.load(std::memory_order_relaxed);
 
-  if (!available && !snapshot_->balances<F>()) [[unlikely]]
-    return handle_miss(packet, view);
+  if (!available) [[unlikely]] {
+    if (entry.server == Shared::kCondemnedSlot) return reset_flow<F, kIsReply>(packet, view, found);
+    if (!snapshot_->balances<F>()) return handle_miss(packet, view);
+  }
 
   if constexpr (kIsReply) {
     if (is_due(entry.deadline, now_)) [[unlikely]] {

@@ -644,6 +644,7 @@ uint64_t Engine::list_connections(const ConnectionFilter& filter, uint64_t curso
   for (; worker < shared_.workers && page.size() < limit; ++worker, from = 0) {
     ListRequest request;
     request.filter = filter;
+    name_service(request.filter);
     request.limit = limit - static_cast<uint32_t>(page.size());
     request.cursor = from;
     request.connections.reserve(request.limit);
@@ -668,11 +669,9 @@ uint64_t Engine::list_templates(const ConnectionFilter& filter, uint64_t cursor,
   const Ticks now = shared_.clock.now();
   const uint64_t next = shared_.templates->list(cursor, [&](const Template& at) {
     const TemplateKey& key = at.key;
-    if (filter.by_service && !(filter.service == ServiceKey{key.vip, key.protocol, key.port, key.fwmark})) return true;
     if (at.controlled == 0 && is_due(at.deadline, now)) return true;
     const ServerLine& server = shared_.servers[at.server];
-    if (filter.server.family != Family::kNone && !(filter.server == server.address)) return true;
-    if (filter.client.family != Family::kNone && !(filter.client == key.client)) return true;
+    if (!matches(filter, at, server.address, server.port)) return true;
     if (page.size() == limit) return false;
     ConnectionInfo info;
     info.protocol = key.protocol;
@@ -692,6 +691,60 @@ uint64_t Engine::list_templates(const ConnectionFilter& filter, uint64_t cursor,
     return true;
   });
   return next == 0 ? 0 : uint64_t{shared_.workers} << 32 | next;
+}
+
+// Connections know their service by its slot.
+void Engine::name_service(ConnectionFilter& filter) const {
+  if (!filter.by_service) return;
+  const std::lock_guard lock(apply_mutex_);
+  filter.service_slot = publisher_->slot_of(filter.service).value_or(kNoServiceSlot);
+}
+
+Engine::Purged Engine::purge(ConnectionFilter filter, PurgeRequest::Action action, bool templates) {
+  const std::lock_guard lock(purge_mutex_);
+  name_service(filter);
+  Purged purged;
+  // Before the connections, so that none begins by them meanwhile; and those that these controlled after them.
+  if (templates) purged.templates = purge_templates(filter, action);
+  purges_ = std::make_unique<PurgeRequest[]>(shared_.workers);
+  for (uint32_t worker = 0; worker < shared_.workers; ++worker) {
+    purges_[worker].filter = filter;
+    purges_[worker].action = action;
+    Command purge{};
+    purge.kind = Command::Kind::kPurge;
+    purge.purge = &purges_[worker];
+    control_->post(worker, purge);
+  }
+  for (uint32_t worker = 0; worker < shared_.workers; ++worker) {
+    const PurgeRequest& request = purges_[worker];
+    while (request.done.load(std::memory_order_acquire) == 0) {
+      if (!shared_.running.load()) return purged;
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    purged.connections += request.connections;
+    purged.active += request.active;
+    purged.oldest_ms = std::max<uint64_t>(purged.oldest_ms, uint64_t{request.oldest} * (1000 / kTicksPerSecond));
+  }
+  if (templates) purge_templates(filter, action);
+  return purged;
+}
+
+uint64_t Engine::purge_templates(const ConnectionFilter& filter, PurgeRequest::Action action) {
+  const auto is_meant = [&](const Template& at) {
+    const ServerLine& server = shared_.servers[at.server];
+    return matches(filter, at, server.address, server.port);
+  };
+  const Ticks now = shared_.clock.now();
+  if (action != PurgeRequest::Action::kCount)
+    return templates_->erase(now, is_meant, [this](const Template& gone) {
+      shared_.servers[gone.server].persistent.fetch_sub(1, std::memory_order_relaxed);
+    });
+  uint64_t count = 0;
+  templates_->list(0, [&](const Template& at) {
+    count += !at.invalid && (at.controlled != 0 || !is_due(at.deadline, now)) && is_meant(at);
+    return true;
+  });
+  return count;
 }
 
 std::optional<unsigned> Engine::inject(const std::string& name, uint16_t queue,

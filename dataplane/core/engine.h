@@ -81,6 +81,12 @@ class Engine {
   // A page of connections from `cursor` (0: the beginning); the cursor to go on from, 0 at the end.
   uint64_t list_connections(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
                             std::vector<ConnectionInfo>& page);
+  // Counts the connections that match, and may delete them; with `templates` those of persistence too.
+  struct Purged {
+    uint64_t connections = 0, active = 0, templates = 0;
+    uint64_t oldest_ms = 0;  // age of the oldest connection
+  };
+  Purged purge(ConnectionFilter filter, PurgeRequest::Action action, bool templates);
   void on_event(Control::EventHandler handler) { control_->on_event(std::move(handler)); }
 
   // Tests: memory ports and a clock that stands still.
@@ -107,6 +113,8 @@ class Engine {
   void make_rings();
   uint64_t list_templates(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
                           std::vector<ConnectionInfo>& page) const;
+  void name_service(ConnectionFilter& filter) const;
+  uint64_t purge_templates(const ConnectionFilter& filter, PurgeRequest::Action action);
   void barrier();
   void watch_links();
   void watch_overload();
@@ -132,6 +140,8 @@ class Engine {
   std::unique_ptr<KernelPorts> kernel_ports_;     // null: there are none
   mutable std::mutex apply_mutex_;
   std::mutex list_mutex_;
+  std::mutex purge_mutex_;
+  std::unique_ptr<PurgeRequest[]> purges_;  // of the workers, which may still be at it when the engine stops
   std::unique_ptr<Publisher> publisher_;
   std::string instance_id_, lineage_;
   uint64_t generation_ = 0;

@@ -152,7 +152,8 @@ bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quot
   const Found<F> found = lane<F>().table.find(quote.key);
   if (!snapshot_->balances<F>()) return false;
   // LVS: a client with source port 0 never meets its own connection, nor does what is said about it.
-  if (!found || is_due(found.entry->deadline, now_) || (!found.is_reply && quote.key.tuple.source_port.raw == 0))
+  if (!found || is_due(found.entry->deadline, now_) || (!found.is_reply && quote.key.tuple.source_port.raw == 0) ||
+      found.entry->server == Shared::kCondemnedSlot)
     return schedule_error(packet, view, quote);
   pass_on_error(packet, view, quote, found);
   return true;

@@ -43,6 +43,11 @@ std::optional<ServiceSlot> Ledger::slot_of(const ServiceKey& service) {
   return slot;
 }
 
+std::optional<ServiceSlot> Ledger::known_slot_of(const ServiceKey& service) const {
+  const auto known = services_.find(service);
+  return known != services_.end() ? std::optional(known->second.slot) : std::nullopt;
+}
+
 ServerSlot Ledger::slot_of(const ServiceKey& service, const ServerKey& server) {
   ServiceRecord& record = services_.at(service);
   if (const auto known = record.servers.find(server); known != record.servers.end()) return known->second;
@@ -50,7 +55,7 @@ ServerSlot Ledger::slot_of(const ServiceKey& service, const ServerKey& server) {
   if (!free_slots_.empty()) {
     slot = free_slots_.back();
     free_slots_.pop_back();
-  } else if (servers_.size() < Shared::kBypassSlot) {
+  } else if (servers_.size() < Shared::kCondemnedSlot) {
     slot = static_cast<ServerSlot>(servers_.size());
     servers_.emplace_back();
   } else {

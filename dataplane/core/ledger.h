@@ -45,6 +45,8 @@ class Ledger {
 
   // The slot of a service or of one of its servers; a new one when it has none. None: there is no room.
   std::optional<ServiceSlot> slot_of(const ServiceKey& service);
+  // None: there is no such service, and nothing is left of one.
+  std::optional<ServiceSlot> known_slot_of(const ServiceKey& service) const;
   ServerSlot slot_of(const ServiceKey& service, const ServerKey& server);
 
   // Writes what the packet path reads of a server beside the snapshot. True: nobody knew it, or it was in the trash.

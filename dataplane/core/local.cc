@@ -224,15 +224,19 @@ void Worker::answer_echo(rte_mbuf* packet, PacketView<F>& view) {
 // RFC 9293 section 3.10.7.1: a segment for a connection that does not exist.
 template <Family F>
 void Worker::answer_reset(rte_mbuf* packet, PacketView<F>& view) {
+  drop(packet, send_reset(packet, view));
+}
+
+template <Family F>
+Verdict Worker::send_reset(const rte_mbuf* packet, const PacketView<F>& view) {
   const auto& tcp = *reinterpret_cast<const TcpHeader*>(view.transport());
   const unsigned header_bytes = (tcp.data_offset >> 4) * 4u;
   const auto& tuple = view.key.tuple;
-  if ((tcp.flags & kTcpRst) != 0 || header_bytes < kTcpBytes || is_martian(tuple.source))
-    return drop(packet, Verdict::kLocalIgnored);
+  if ((tcp.flags & kTcpRst) != 0 || header_bytes < kTcpBytes || is_martian(tuple.source)) return Verdict::kLocalIgnored;
   const NextHop hop = way_back(packet, view, tuple.source);
-  if (!hop) return drop(packet, Verdict::kErrorWithheld);
+  if (!hop) return Verdict::kErrorWithheld;
   rte_mbuf* answer = rte_pktmbuf_alloc(shared_.buffers);
-  if (answer == nullptr) return drop(packet, Verdict::kNoBuffer);
+  if (answer == nullptr) return Verdict::kNoBuffer;
   using Header = IpHeaderOf<F>;
   auto* ip = reinterpret_cast<Header*>(rte_pktmbuf_append(answer, sizeof(Header) + kTcpBytes));
   auto& reset = *reinterpret_cast<TcpHeader*>(ip + 1);
@@ -253,8 +257,8 @@ void Worker::answer_reset(rte_mbuf* packet, PacketView<F>& view) {
     reset.acknowledgement = be32::from_host(tcp.sequence.host() + segment - std::min(header_bytes, segment) + flags);
   }
   reset.checksum = transport_checksum(tuple.destination, tuple.source, IpProtocol::kTcp, &reset, sizeof reset);
-  drop(packet, Verdict::kResetSent);
   send(answer, reinterpret_cast<uint8_t*>(ip), sizeof(Header) + kTcpBytes, hop, kNoVerdict);
+  return Verdict::kResetSent;
 }
 
 template <Family F>
@@ -354,6 +358,7 @@ bool Worker::error_allowed() {
 
 #define INSTANTIATE(F)                                                                       \
   template void Worker::handle_local(rte_mbuf*, PacketView<F>&);                             \
+  template Verdict Worker::send_reset(const rte_mbuf*, const PacketView<F>&);                \
   template void Worker::refuse(rte_mbuf*, const PacketView<F>&, Refusal, Verdict, uint16_t); \
   template void Worker::complain(rte_mbuf*, const PacketView<F>&, Complaint, uint32_t, Verdict)
 INSTANTIATE(Family::kIpv4);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <vector>
 
+#include "core/connection_filter.h"
 #include "forward/neighbor.h"
 
 struct rte_mbuf;
@@ -41,14 +42,6 @@ struct ConnectionInfo {
   Address client, vip, server;
 };
 
-// What a listing asks for; unset fields match everything.
-struct ConnectionFilter {
-  bool by_service = false;
-  ServiceKey service;
-  Address server;
-  Address client;
-};
-
 inline constexpr uint32_t kIpv6Cursor = 0x80000000;
 
 // Filled by a worker, a slice at a time, between bursts.
@@ -58,6 +51,21 @@ struct ListRequest {
   uint32_t cursor = 0;  // index to begin at, IPv6 from kIpv6Cursor on; afterwards where to go on
   bool exhausted = false;
   std::vector<ConnectionInfo> connections;
+  std::atomic<uint32_t> done{0};
+};
+
+// A worker goes through all its connections likewise, and counts those that match. One at a time a worker.
+struct PurgeRequest {
+  enum class Action : uint8_t {
+    kCount,   // no more than that
+    kDelete,  // forget them
+    kReset,   // likewise, and reset those of TCP as soon as a packet tells how
+  };
+  ConnectionFilter filter;
+  Action action = Action::kCount;
+  uint32_t cursor = 0;
+  uint64_t connections = 0, active = 0;
+  Ticks oldest = 0;  // age
   std::atomic<uint32_t> done{0};
 };
 
@@ -72,6 +80,7 @@ struct Command {
     kSweep,        // end the connections of deleted servers
     kDropEntries,  // drop_entry's round
     kBarrier,      // just `done`
+    kPurge,
   };
   Kind kind{};
   PortId port = 0;
@@ -82,6 +91,7 @@ struct Command {
     ServerSlot slot;
     rte_mbuf* packet;
     ListRequest* list;
+    PurgeRequest* purge;
     std::atomic<uint32_t>* done;
   };
 };

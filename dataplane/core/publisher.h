@@ -32,6 +32,8 @@ class Publisher {
   // The edits that lead from what is to `wanted`.
   std::vector<Operation> difference(const Wanted& wanted) const;
 
+  // None: there is no such service, and nothing is left of one.
+  std::optional<ServiceSlot> slot_of(const ServiceKey& service) const { return ledger_.known_slot_of(service); }
   // `estimated`: counters as of the estimator's last run, which is what LVS shows.
   std::vector<ServiceStatistics> statistics(const ServiceKey* only, bool estimated) const;
   // Every second or so: runs the two-second estimator as often as it is due.

@@ -231,10 +231,11 @@ void Worker::forward_without_entry(rte_mbuf* packet, PacketView<F>& view, const 
   forward_to_server(packet, view, entry);
 }
 
+// What its server and its template know of it.
 template <Family F>
-void Worker::end_connection(ConnectionIndex index) {
+void Worker::leave_server(ConnectionIndex index) {
   Lane<F>& lane = this->lane<F>();
-  Connection<F>& entry = lane.table.entry(index);
+  const Connection<F>& entry = lane.table.entry(index);
   ServerCounters& counters = server_counters_[entry.server];
   const bool active = entry.is_active();
   --(active ? counters.active : counters.inactive);
@@ -243,6 +244,12 @@ void Worker::end_connection(ConnectionIndex index) {
     __atomic_fetch_sub(active ? &totals.active : &totals.inactive, 1, __ATOMIC_RELAXED);
   }
   give_back(entry.server, lane.table.record(index).controlling);
+}
+
+template <Family F>
+void Worker::end_connection(ConnectionIndex index) {
+  Lane<F>& lane = this->lane<F>();
+  leave_server<F>(index);
   lane.wheel->disarm(index);
   lane.table.remove(index);
   lane.table.release(index);
@@ -269,6 +276,7 @@ void Worker::assure_template(Connection<F>& entry) {
   template void Worker::forward_once(rte_mbuf*, PacketView<F>&, const Choice&);                                \
   template void Worker::forward_without_entry(rte_mbuf*, PacketView<F>&, const RealServer&);                   \
   template void Worker::end_connection<F>(ConnectionIndex);                                                    \
+  template void Worker::leave_server<F>(ConnectionIndex);                                                      \
   template void Worker::assure_template(Connection<F>&)
 INSTANTIATE(Family::kIpv4);
 INSTANTIATE(Family::kIpv6);

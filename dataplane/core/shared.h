@@ -82,6 +82,8 @@ struct Shared {
   static constexpr uint32_t kServerSlots = 131072;
   // Stands for "no real server": what cache_bypass sends on to its own destination.
   static constexpr ServerSlot kBypassSlot = kServerSlots - 1;
+  // Likewise, and never available: of connections that are to be reset.
+  static constexpr ServerSlot kCondemnedSlot = kServerSlots - 2;
   static constexpr uint32_t kServerBlocks = kServerSlots >> LoadView::kBlockBits;
   static constexpr uint32_t kServiceSlots = 65536;
   static constexpr uint32_t kMailboxSize = 1024;

@@ -137,6 +137,7 @@ bool Worker::poll() {
   worked |= serve_mailbox();
   if (listing_ != nullptr) worked |= list_slice();
   if (sweeping_) worked |= sweep_slice();
+  if (purging_ != nullptr) worked |= purge_slice();
   if ((lane4_.drop_left | lane6_.drop_left) != 0) worked |= drop_slice();
   run_timers();
   flush_all();
@@ -251,6 +252,9 @@ void Worker::obey(const Command& command) {
       return;
     case Command::Kind::kDropEntries:
       return drop_entries();
+    case Command::Kind::kPurge:
+      purging_ = command.purge;
+      return;
     case Command::Kind::kBarrier:
       flush_all();
       command.done->fetch_add(1, std::memory_order_release);
@@ -282,16 +286,10 @@ bool Worker::list_lane(ListRequest& request, uint32_t& budget) {
   for (; request.cursor - kBase < end && budget != 0 && request.connections.size() < request.limit;
        ++request.cursor, --budget) {
     const Connection<F>& entry = table.entry(request.cursor - kBase);
-    if (!entry.is_used() || is_due(entry.deadline, now_)) continue;
+    if (!entry.is_used() || is_due(entry.deadline, now_) || entry.server == Shared::kCondemnedSlot) continue;
     const ServerLine& server = shared_.servers[entry.server];
     const ConnectionRecord& record = table.record(request.cursor - kBase);
-    if (filter.by_service && filter.service.fwmark != 0 && filter.service.fwmark != record.fwmark) continue;
-    if (filter.by_service && filter.service.fwmark == 0 &&
-        !(filter.service.address == Address::from(entry.forward.destination) &&
-          filter.service.protocol == entry.protocol && filter.service.port == entry.forward.destination_port.host()))
-      continue;
-    if (filter.server.family != Family::kNone && !(filter.server == server.address)) continue;
-    if (filter.client.family != Family::kNone && !(filter.client == Address::from(entry.forward.source))) continue;
+    if (!matches(filter, entry, record, server.address, server.port)) continue;
     ConnectionInfo info;
     info.protocol = entry.protocol;
     info.state = entry.state;
@@ -336,7 +334,9 @@ bool Worker::sweep_slice() {
 template <Family F>
 void Worker::sweep_entry(ConnectionIndex index) {
   const Connection<F>& entry = lane<F>().table.entry(index);
-  if (!entry.is_used() || shared_.servers[entry.server].available.load(std::memory_order_relaxed)) return;
+  if (!entry.is_used() || entry.server == Shared::kCondemnedSlot ||
+      shared_.servers[entry.server].available.load(std::memory_order_relaxed))
+    return;
   const TemplateIndex controlling = lane<F>().table.record(index).controlling;
   end_connection<F>(index);
   // LVS: the last one takes its template along.

@@ -30,6 +30,9 @@ struct WorkerCounters {
   // Of what left by a forwarding method: packets of flows that have no entry, and such flows that were given one.
   uint64_t stateless = 0;
   uint64_t adopted = 0;
+  // Connections that were deleted by request, and packets that reset one of them.
+  uint64_t deleted = 0;
+  uint64_t resets = 0;
 };
 
 // Why a packet goes no further; the ICMP type and code follow from it and the family.
@@ -152,6 +155,17 @@ class Worker {
   bool drop_slice();
   template <Family F>
   void drop_some(Lane<F>& lane, uint32_t& budget);
+  // purge.cc: connections that an operator deletes
+  bool purge_slice();
+  template <Family F>
+  bool purge_lane(PurgeRequest& request, uint32_t& budget);
+  template <Family F>
+  bool can_be_reset(const Connection<F>& entry) const;
+  template <Family F>
+  void condemn(ConnectionIndex index);
+  template <Family F, bool kIsReply>
+  [[gnu::noinline]] void reset_flow(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
+
   void adopt(const Snapshot& snapshot);
   bool follow_slice();
   void follow(const VirtualService& service);
@@ -227,6 +241,8 @@ class Worker {
   void forward_without_entry(rte_mbuf* packet, PacketView<F>& view, const RealServer& server);
   template <Family F>
   void end_connection(ConnectionIndex index);
+  template <Family F>
+  void leave_server(ConnectionIndex index);
   void give_back(ServerSlot slot, TemplateIndex controlling);
   template <Family F>
   void assure_template(Connection<F>& entry);
@@ -337,6 +353,9 @@ class Worker {
   void answer_echo(rte_mbuf* packet, PacketView<F>& view);
   template <Family F>
   void answer_reset(rte_mbuf* packet, PacketView<F>& view);
+  // Resets the sender of `packet`, which stays the caller's. kResetSent, or why not.
+  template <Family F>
+  Verdict send_reset(const rte_mbuf* packet, const PacketView<F>& view);
   // Answers `packet` by an ICMP error and frees it.
   template <Family F>
   void refuse(rte_mbuf* packet, const PacketView<F>& view, Refusal refusal, Verdict verdict, uint16_t mtu = 0);
@@ -421,6 +440,7 @@ class Worker {
   std::vector<OwnedQueue> owned_queues_;  // to receive from
   uint64_t handed_away_ = 0;
   ListRequest* listing_ = nullptr;
+  PurgeRequest* purging_ = nullptr;
   // Removal of deleted servers' connections, in slices.
   bool sweeping_ = false;
   uint32_t sweep_cursor_ = 0;

@@ -568,14 +568,15 @@ TEST_CASE("director: a listing's filters") {
   ConnectionFilter filter;
   CHECK(count(filter) == 3);
   filter.by_service = true;
-  filter.service = {Endpoint("192.0.2.1").address, IpProtocol::kTcp, 80, 0};
+  filter.service_slot = story.publisher().slot_of({Endpoint("192.0.2.1").address, IpProtocol::kTcp, 80, 0}).value();
   CHECK(count(filter) == 2);
-  filter.service.protocol = IpProtocol::kUdp;
+  CHECK(!story.publisher().slot_of({Endpoint("192.0.2.1").address, IpProtocol::kUdp, 80, 0}));
+  filter.service_slot = kNoServiceSlot;
   CHECK(count(filter) == 0);
   filter = {};
   filter.server = Endpoint("10.0.2.12").address;
   CHECK(count(filter) == 2);
-  filter.client = Endpoint("198.51.100.2").address;
+  filter.client = Prefix::parse("198.51.100.2/32").value();
   CHECK(count(filter) == 1);
 }
 

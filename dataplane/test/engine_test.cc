@@ -115,6 +115,49 @@ const Bytes kAnswer = arp_reply("02:00:00:00:02:63", "10.0.2.99", "02:00:00:00:0
 
 }  // namespace
 
+TEST_CASE("engine: connections are deleted on both workers, and persistence templates with them") {
+  Running on;
+  on.apply({"-A -t 10.0.1.100:80 -s rr -p 300", "-a -t 10.0.1.100:80 -r 10.0.2.11:8080 -m"});
+  on.drain();
+  constexpr unsigned kConnections = 1500;
+  std::vector<Bytes> syns;
+  for (unsigned i = 0; i < kConnections; ++i) syns.push_back(tcp(client(1024 + i), "10.0.1.100:80", "S").frame());
+  on.put(Side::kClient, syns);
+  CHECK(on.take(Side::kServer).size() == kConnections);
+  on.pass_ms(7'000);
+  for (const WorkerReport& report : on.engine().workers()) CHECK(report.connections > kConnections / 3);
+
+  using Action = PurgeRequest::Action;
+  ConnectionFilter filter;
+  filter.by_service = true;
+  filter.service = {Endpoint("10.0.1.100").address, IpProtocol::kTcp, 81, 0};
+  CHECK(on.engine().purge(filter, Action::kReset, true).connections == 0);
+  filter.service.port = 80;
+  const Engine::Purged counted = on.engine().purge(filter, Action::kCount, true);
+  CHECK(counted.connections == kConnections);
+  CHECK(counted.active == kConnections);
+  CHECK(counted.templates == 1);
+  CHECK(counted.oldest_ms == 7'000);
+  std::vector<ConnectionInfo> page;
+  CHECK(on.engine().list_connections(filter, 0, 10'000, page) == 0);
+  CHECK(page.size() == kConnections + 1);
+
+  filter.client = Prefix::parse("198.51.100.2/31").value();
+  CHECK(on.engine().purge(filter, Action::kReset, true).connections == 0);
+  filter.client = Prefix::parse("198.51.100.0/31").value();
+  const Engine::Purged purged = on.engine().purge(filter, Action::kReset, true);
+  CHECK(purged.connections == kConnections);
+  CHECK(purged.templates == 1);
+  page.clear();
+  CHECK(on.engine().list_connections({}, 0, 10'000, page) == 0);
+  CHECK(page.empty());
+  const auto server = on.engine().statistics(nullptr, false).at(0).servers.at(0);
+  CHECK(server.active + server.inactive + server.persistent == 0);
+  uint64_t deleted = 0;
+  for (const WorkerReport& report : on.engine().workers()) deleted += report.counters.deleted;
+  CHECK(deleted == kConnections);
+}
+
 TEST_CASE("engine: NAT through two running workers; nothing is lost, all is counted") {
   Running on;
   on.apply({"-A -t 10.0.1.100:80 -s rr", "-a -t 10.0.1.100:80 -r 10.0.2.11:8080 -m"});
