@@ -55,7 +55,12 @@ export async function print(cli: Cli, command: Command, view: View, table: () =>
 export async function printEdit(cli: Cli, command: Command, answer: { inForce: boolean }, view: View): Promise<void> {
   const { dryRun } = command.opts<{ dryRun?: boolean }>();
   await print(cli, command, view, () => []);
-  if (dryRun || answer.inForce) return;
+  if (!dryRun) requireInForce(answer);
+}
+
+/** An edit that the dataplane has not got yet has an exit code of its own. */
+export function requireInForce({ inForce }: { inForce: boolean }): void {
+  if (inForce) return;
   throw new CommandError(
     'stored, but not in force yet: the dataplane has not acknowledged it (see "fulcrum status")',
     exitCodes.notInForce,
@@ -101,6 +106,31 @@ export function seconds(text: string): number {
   if (!/^\d+(\.\d+)?$/.test(text) || value <= 0)
     throw new InvalidArgumentError('A number of seconds above 0 is needed.');
   return value;
+}
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const longestMs = 0xffff_ffff;
+
+/** For commander: "90", "90s", "5m", "1h30m"; in milliseconds. */
+export function duration(text: string): number {
+  const isWhole = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(text);
+  const parts = isWhole ? text.matchAll(/([\d.]+)([a-z]+)/g) : [['', /^\d+(?:\.\d+)?$/.test(text) ? text : '0', 's']];
+  const ms = [...parts].reduce((sum, [, number, unit]) => sum + Number(number) * (unitMs[unit ?? ''] ?? 0), 0);
+  if (ms < 1 || ms > longestMs)
+    throw new InvalidArgumentError('A duration above 0 is needed: "90" or "90s" are seconds, "5m", "1h30m", at most 49 days.');
+  return Math.round(ms);
+}
+
+/** "4m12s", "350ms". */
+export function durationText(ms: number): string {
+  if (ms < 1_000) return `${ms}ms`;
+  const seconds = Math.floor(ms / 1_000);
+  const parts = [
+    [Math.floor(seconds / 3_600), 'h'],
+    [Math.floor(seconds / 60) % 60, 'm'],
+    [seconds % 60, 's'],
+  ] as const;
+  return parts.flatMap(([value, unit]) => (value > 0 ? [`${value}${unit}`] : [])).join('');
 }
 
 /** A message that the API always sends. */

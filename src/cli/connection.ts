@@ -1,31 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum connection: the connection table, printed page by page, so that its length does not matter.
 import { isIP } from 'node:net';
-import { type Command, InvalidArgumentError } from 'commander';
-import { formatEndpoint, protocolName } from '../config/keys.js';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Endpoint, formatEndpoint, KeyError, parseEndpoint, protocolName } from '../config/keys.js';
 import { words } from '../config/services.js';
+import type { ConnectionFilter } from '../generated/fulcrum/v1/ConnectionFilter.js';
 import type { Connection__Output } from '../generated/fulcrum/v1/Connection.js';
+import type { Protocol__Output } from '../generated/fulcrum/v1/Protocol.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
-import { type Cli, globalOptions, serviceArgument, wholeNumber, withDirector } from './cli.js';
+import { type Cli, editSettings, globalOptions, print, serviceArgument, wholeNumber, withDirector } from './cli.js';
 import { jsonText, type OutputFormat, type View, yamlText } from './output.js';
 
-interface ConnectionOptions {
+interface FilterOptions {
   readonly service?: ServiceKey__Output;
-  readonly server?: string;
+  readonly server?: Endpoint;
   readonly client?: string;
+  readonly protocol?: string;
+  readonly state?: string;
+}
+
+interface ListOptions extends FilterOptions {
   readonly limit?: number;
+}
+
+interface DeleteOptions extends FilterOptions {
+  readonly reset?: boolean;
+  readonly templates?: boolean;
+  readonly all?: boolean;
+  readonly dryRun?: boolean;
 }
 
 const pageSize = 10_000;
 
 export function register(program: Command, cli: Cli): void {
   const connection = program.command('connection').description('connections of all workers');
-  connection
-    .command('list')
+  filters(connection.command('list'))
     .description('print the connection table; a connection that lives during the whole listing appears once')
-    .option('--service <service>', 'only those of this virtual service', serviceArgument)
-    .option('--server <address>', 'only those to this real server', address)
-    .option('--client <address>', 'only those of this client', address)
     .option('--limit <number>', 'stop after so many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .addHelpText(
       'after',
@@ -39,11 +49,63 @@ Examples:
   fulcrum connection list | tail -n +2 | wc -l`,
     )
     .action((options, command) => list(cli, command, options));
+  filters(connection.command('delete'))
+    .description('end connections; prints how many')
+    .option('--reset', 'TCP: the next segment of either end resets both, for a minute')
+    .option('--templates', 'persistence templates that match too: their clients are scheduled anew')
+    .option('--all', 'every connection: for when no filter is given')
+    .option('--dry-run', 'only count them')
+    .addHelpText(
+      'after',
+      `
+A packet of a deleted connection is one of no connection: TCP is answered with a reset by the VIP unless sloppy_tcp or
+the stateless spread takes it up, anything else is scheduled anew. The director tracks no sequence numbers: --reset waits
+for the next segment of either end and tells both by its numbers. It cannot reset ends that stay silent.
+
+Examples:
+  fulcrum connection delete --server 10.0.0.11 --reset
+  fulcrum connection delete --service tcp:203.0.113.10:80 --client 198.51.100.0/24 --templates
+  fulcrum connection delete --protocol udp --state UDP --dry-run`,
+    )
+    .action((options, command) => remove(cli, command, options));
 }
 
-function address(text: string): string {
-  if (isIP(text) === 0) throw new InvalidArgumentError('An IPv4 or IPv6 address is needed.');
+function filters(command: Command): Command {
+  return command
+    .option('--service <service>', 'only those of this virtual service', serviceArgument)
+    .option('--server <server>', 'only those to this real server: ADDRESS, or ADDRESS:PORT', serverAddress)
+    .option('--client <prefix>', 'only those of this client, or of a prefix of them', clientPrefix)
+    .addOption(new Option('--protocol <protocol>', 'only those of this protocol').choices(['tcp', 'udp', 'sctp']))
+    .option('--state <state>', 'only those in this state: ESTABLISHED, SYN_RECV, UDP, …');
+}
+
+function serverAddress(text: string): Endpoint {
+  try {
+    return parseEndpoint(text);
+  } catch (error) {
+    if (error instanceof KeyError) throw new InvalidArgumentError(`${error.message}.`);
+    throw error;
+  }
+}
+
+function clientPrefix(text: string): string {
+  const [address = '', length, ...rest] = text.split('/');
+  const isPrefix = rest.length === 0 && isIP(address) !== 0 && (length === undefined || /^\d+$/.test(length));
+  if (!isPrefix) throw new InvalidArgumentError('An IPv4 or IPv6 address or a prefix is needed.');
   return text;
+}
+
+/** Undefined: everything. */
+function filterOf({ service, server, client, protocol, state }: FilterOptions): ConnectionFilter | undefined {
+  const filter: ConnectionFilter = {
+    ...(service && { service }),
+    ...(server && { serverAddress: server.address }),
+    ...(server?.port !== undefined && { serverPort: server.port }),
+    ...(client !== undefined && { client }),
+    ...(protocol !== undefined && { protocol: `PROTOCOL_${protocol.toUpperCase()}` as Protocol__Output }),
+    ...(state !== undefined && { state: state.toUpperCase() }),
+  };
+  return Object.keys(filter).length === 0 ? undefined : filter;
 }
 
 function connectionView(connection: Connection__Output): { readonly [key: string]: View } {
@@ -100,8 +162,25 @@ async function pageText(format: OutputFormat, connections: readonly Connection__
   }
 }
 
-async function list(cli: Cli, command: Command, options: ConnectionOptions): Promise<void> {
+async function remove(cli: Cli, command: Command, options: DeleteOptions): Promise<void> {
+  const filter = filterOf(options);
+  if (filter === undefined && !options.all)
+    command.error('error: no filter is given: --all deletes every connection');
+  if (filter !== undefined && options.all) command.error('error: --all is for when no filter is given');
+  await withDirector(cli, command, async (director) => {
+    const { reset = false, templates = false, all = false, dryRun: validateOnly = false } = options;
+    const request = { ...(filter && { filter }), all, reset, templates, validateOnly };
+    const answer = await director.deleteConnections(request, { ...editSettings, signal: cli.signal });
+    const view = { connections: BigInt(answer.connections), templates: BigInt(answer.templates) };
+    const what = options.templates ? ` and ${view.templates} templates` : '';
+    const would = options.dryRun ? 'would delete' : 'deleted';
+    await print(cli, command, view, () => [`${would} ${view.connections} connections${what}`]);
+  });
+}
+
+async function list(cli: Cli, command: Command, options: ListOptions): Promise<void> {
   const { output } = globalOptions(command);
+  const filter = filterOf(options);
   await withDirector(cli, command, async (director) => {
     let titles = output === 'table' ? `${row(columns.map(([title]) => title))}\n` : '';
     let left = options.limit ?? Number.POSITIVE_INFINITY;
@@ -111,9 +190,7 @@ async function list(cli: Cli, command: Command, options: ConnectionOptions): Pro
         {
           pageSize: Math.min(pageSize, left),
           pageToken,
-          serverAddress: options.server ?? '',
-          clientAddress: options.client ?? '',
-          ...(options.service && { service: options.service }),
+          ...(filter && { filter }),
         },
         { signal: cli.signal },
       );

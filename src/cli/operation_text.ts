@@ -6,6 +6,7 @@ import { markRuleEntry } from '../config/mark_rules.js';
 import { serverEntry, serviceEntry, vipEntry } from '../config/services.js';
 import { timeoutsEntry } from '../config/timeouts.js';
 import { tunablesEntry } from '../config/tunables.js';
+import type { Drain__Output } from '../generated/fulcrum/v1/Drain.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { ServerChange__Output } from '../generated/fulcrum/v1/ServerChange.js';
 import type { ServiceChange__Output } from '../generated/fulcrum/v1/ServiceChange.js';
@@ -82,6 +83,11 @@ export function describe(operation: Operation__Output): Described {
       };
       return { sign: '~', action: 'set_server_health', settings };
     }
+    case 'setDrain': {
+      const { service, key, drain } = operation.setDrain ?? {};
+      const settings = { service: keyText(service), server: key ? formatServerKey(key) : '', drain: drainSetting(drain) };
+      return { sign: '~', action: 'set_drain', settings };
+    }
     default:
       throw new Error('the director sent an operation without an action');
   }
@@ -99,6 +105,12 @@ export function operationText(operation: Operation__Output): string {
     ([name, value]) => `${name}=${Array.isArray(value) ? listText(value) : settingText(value)}`,
   );
   return [sign, action, ...words].join(' ');
+}
+
+function drainSetting(drain: Drain__Output | null | undefined): View {
+  if (drain == null) return 'none';
+  const atEnd = drain.atEnd.replace('DRAIN_END_', '').toLowerCase();
+  return { at_end: atEnd, ...(drain.deadline !== '' && { deadline: drain.deadline }) };
 }
 
 /** Entries of a file are plain data. */
@@ -130,6 +142,6 @@ function serviceSettings(change: ServiceChange__Output | null | undefined): Fiel
 function serverSettings(change: ServerChange__Output | null | undefined): Fields {
   if (!change) return {};
   const { key, spec } = change;
-  const { address, ...settings } = serverEntry({ key, spec, etag: '', health: null, condition: null });
+  const { address, ...settings } = serverEntry({ key, spec, etag: '', health: null, condition: null, drain: null });
   return { service: keyText(change.service), server: address, ...settings };
 }

@@ -1,32 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum server: the real servers of a virtual service.
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { formatServerKey, formatServiceKey } from '../config/keys.js';
 import { largestWeight } from '../config/servers.js';
 import { serverEntry, words } from '../config/services.js';
+import type { DrainEnd__Output } from '../generated/fulcrum/v1/DrainEnd.js';
 import type { RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
 import type { ServerKey__Output } from '../generated/fulcrum/v1/ServerKey.js';
 import type { ServerSpec } from '../generated/fulcrum/v1/ServerSpec.js';
 import type { ServerStatistics__Output } from '../generated/fulcrum/v1/ServerStatistics.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
+import type { WatchDrainResponse__Output } from '../generated/fulcrum/v1/WatchDrainResponse.js';
 import type { DirectorClient } from '../grpc/client.js';
 import { FulcrumError } from '../grpc/errors.js';
 import {
   type Cli,
+  duration,
+  durationText,
   editSettings,
+  globalOptions,
   present,
   print,
   printEdit,
-  seconds,
+  requireInForce,
   serverOf,
   serviceArgument,
   wholeNumber,
   withDirector,
 } from './cli.js';
 import { CommandError } from './exit_codes.js';
-import { type Column, tableLines, type View } from './output.js';
+import { type Column, jsonText, tableLines, type View, yamlText } from './output.js';
 
 interface ServerOptions {
   readonly method?: string;
@@ -40,10 +44,13 @@ interface ServerOptions {
   readonly dryRun?: boolean;
 }
 
+/** Times in milliseconds. */
 interface DrainOptions {
-  readonly wait?: boolean;
   readonly timeout?: number;
+  readonly then?: string;
   readonly interval: number;
+  readonly detach?: boolean;
+  readonly watch?: boolean;
 }
 
 const serverWords = 'ADDRESS:PORT, or ADDRESS for the port of the service';
@@ -58,7 +65,7 @@ export function register(program: Command, cli: Cli): void {
 Examples:
   fulcrum server add tcp:203.0.113.10:80 10.0.0.11:8080 --method nat --weight 2
   fulcrum server edit tcp:203.0.113.10:80 10.0.0.11:8080 --weight 5
-  fulcrum server drain tcp:203.0.113.10:80 10.0.0.11:8080 --wait --timeout 300
+  fulcrum server drain tcp:203.0.113.10:80 10.0.0.11:8080 --timeout 5m --then remove
   fulcrum server delete tcp:203.0.113.10:80 10.0.0.11:8080
   fulcrum server list tcp:203.0.113.10:80`,
     );
@@ -78,15 +85,34 @@ Examples:
     .option('--dry-run', 'only check whether the director would do it')
     .action((service, key, options, command) => remove(cli, command, service, serverOf(key, service), options));
   withServer(server.command('drain'))
-    .description('set the weight to 0: no new connections, the old ones go on')
-    .option('--wait', 'return when no connection is left, active or inactive')
-    .option(
-      '--timeout <seconds>',
-      'with --wait: give up after so long, with exit status 1; the weight stays 0',
-      seconds,
+    .description('give it no new connections, and follow how the old ones end')
+    .option('--timeout <duration>', 'end after so long though connections are left: "90s", "5m", "1h30m"', duration)
+    .addOption(
+      new Option(
+        '--then <end>',
+        'what becomes of it: keep it with weight 0 (default), reset the connections that are left, or that and remove it',
+      ).choices(Object.keys(ends)),
     )
-    .option('--interval <seconds>', 'with --wait: ask for the connections so often', seconds, 1)
+    .option('--interval <duration>', 'tell so often how it goes', duration, 1_000)
+    .option('--detach', 'return at once')
+    .option('--watch', 'only follow the drain that goes on already')
+    .addHelpText(
+      'after',
+      `
+It ends when no connection is left, active or inactive, or with the timeout; the deadline is kept by the clock, over
+restarts of the manager. Ctrl-C leaves it going. As with weight 0 in LVS, clients whom a persistence template sends to
+the server still come, unless the tunable expire_quiescent_template is set.
+-o json prints one JSON object a line, the last one with "outcome". Exit status 1: it was called off, or time was up
+with connections left that --then keep leaves alone.
+
+Examples:
+  fulcrum server drain tcp:203.0.113.10:80 10.0.0.11 --timeout 5m --then remove
+  fulcrum server drain tcp:203.0.113.10:80 10.0.0.11 --detach`,
+    )
     .action((service, key, options, command) => drain(cli, command, service, serverOf(key, service), options));
+  withServer(server.command('undrain'))
+    .description('call its drain off: it gets connections again, by the weight that it is configured with')
+    .action((service, key, _, command) => undrain(cli, command, service, serverOf(key, service)));
 }
 
 function withService(command: Command): Command {
@@ -309,6 +335,13 @@ async function remove(
   });
 }
 
+/** The API's words for what --then says. */
+const ends: Readonly<Record<string, DrainEnd__Output>> = {
+  keep: 'DRAIN_END_KEEP',
+  reset: 'DRAIN_END_RESET',
+  remove: 'DRAIN_END_REMOVE',
+};
+
 async function drain(
   cli: Cli,
   command: Command,
@@ -316,30 +349,79 @@ async function drain(
   key: ServerKey__Output,
   options: DrainOptions,
 ): Promise<void> {
+  if (options.watch && (options.detach || options.timeout !== undefined || options.then !== undefined))
+    command.error('error: --watch follows the drain as it is: leave --timeout, --then and --detach out');
   await withDirector(cli, command, async (director) => {
-    const request = { service, server: { key, spec: { weight: 0 } }, updateMask: { paths: ['spec.weight'] } };
-    const answer = await director.updateRealServer(request, editSettings);
-    await printEdit(cli, command, answer, serverView(present(answer.server, 'real server')));
-    if (options.wait) await untilEmpty(cli, director, service, key, options);
+    if (!options.watch) {
+      const begin = { timeoutMs: options.timeout ?? 0, atEnd: ends[options.then ?? 'keep'] ?? 'DRAIN_END_KEEP' };
+      const setDrain = { service, key, drain: begin };
+      const answer = await director.apply({ operations: { operations: [{ setDrain }] } }, editSettings);
+      if (options.detach) await print(cli, command, {}, () => []);
+      requireInForce(answer);
+    }
+    if (!options.detach) await followDrain(cli, command, director, { service, key, intervalMs: options.interval });
   });
 }
 
-/** Asks at the interval; there is no event for the last connection's end. */
-async function untilEmpty(
+async function undrain(
   cli: Cli,
-  director: DirectorClient,
+  command: Command,
   service: ServiceKey__Output,
   key: ServerKey__Output,
-  { timeout, interval }: DrainOptions,
 ): Promise<void> {
-  const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout * 1000;
-  for (;;) {
-    const counted = (await serverStatistics(director, service)).get(formatServerKey(key));
-    const left = counted ? BigInt(counted.activeConnections) + BigInt(counted.inactiveConnections) : 0n;
-    if (left === 0n) return;
-    const remaining = deadline - performance.now();
-    if (remaining <= 0)
-      throw new CommandError(`${formatServerKey(key)} still has ${left} connections after ${timeout} s`);
-    await delay(Math.min(interval * 1000, remaining), undefined, { signal: cli.signal });
+  await withDirector(cli, command, async (director) => {
+    const operations = [{ setDrain: { service, key } }];
+    await printEdit(cli, command, await director.apply({ operations: { operations } }, editSettings), {});
+  });
+}
+
+async function followDrain(
+  cli: Cli,
+  command: Command,
+  director: DirectorClient,
+  request: { readonly service: ServiceKey__Output; readonly key: ServerKey__Output; readonly intervalMs: number },
+): Promise<void> {
+  const { output } = globalOptions(command);
+  try {
+    for await (const progress of director.watchDrain(request, { signal: cli.signal })) {
+      if (output === 'json') await cli.write(`${jsonText(progressView(progress))}\n`);
+      else if (output === 'yaml') await cli.write(`---\n${await yamlText(progressView(progress))}`);
+      else await cli.write(`${progressText(progress)}\n`);
+      if (progress.outcome !== '') return endFollowing(progress);
+    }
+  } catch (error) {
+    if (cli.signal.aborted) {
+      const names = `${formatServiceKey(request.service)} ${formatServerKey(request.key)}`;
+      cli.complain(`the drain goes on: "fulcrum server drain ${names} --watch" follows it, "undrain" calls it off`);
+    }
+    throw error;
   }
+  throw new CommandError('the director ended the stream; the drain goes on');
+}
+
+/** Called off, or connections are left though time is up: not what was asked for. */
+function endFollowing({ completed, outcome, drain: ended, ...progress }: WatchDrainResponse__Output): void {
+  const isKept = ended?.atEnd === 'DRAIN_END_KEEP';
+  const left = Number(progress.activeConnections ?? 0) + Number(progress.inactiveConnections ?? 0);
+  if (!completed || (isKept && left > 0)) throw new CommandError(`the drain has ended: ${outcome}`);
+}
+
+function progressView(progress: WatchDrainResponse__Output): { readonly [key: string]: View } {
+  const { activeConnections, inactiveConnections, oldestMs, leftMs, outcome, completed } = progress;
+  return {
+    ...(activeConnections !== undefined && { active_connections: BigInt(activeConnections) }),
+    ...(inactiveConnections !== undefined && { inactive_connections: BigInt(inactiveConnections) }),
+    oldest_ms: BigInt(oldestMs),
+    ...(leftMs !== undefined && { left_ms: BigInt(leftMs) }),
+    ...(outcome !== '' && { outcome, completed }),
+  };
+}
+
+/** "active 12  inactive 3  oldest 4m12s  time left 48s". */
+function progressText({ outcome, ...progress }: WatchDrainResponse__Output): string {
+  if (outcome !== '') return outcome;
+  const { activeConnections = '-', inactiveConnections = '-', oldestMs, leftMs } = progress;
+  const oldest = Number(oldestMs) === 0 ? '-' : durationText(Number(oldestMs));
+  const left = leftMs === undefined ? '' : `  time left ${durationText(Number(leftMs))}`;
+  return `active ${activeConnections}  inactive ${inactiveConnections}  oldest ${oldest}${left}`;
 }

@@ -45,7 +45,10 @@ export type PromiseClient<D, Streams extends string = never> = {
     : never;
 } & { readonly close: () => void };
 
-export type DirectorClient = PromiseClient<DirectorServiceDefinition, 'Watch'>;
+/** Methods that return a stream. */
+export type DirectorStreams = 'Watch' | 'WatchDrain';
+
+export type DirectorClient = PromiseClient<DirectorServiceDefinition, DirectorStreams>;
 export type DataplaneClient = PromiseClient<DataplaneServiceDefinition, 'WatchEvents'>;
 export type DataplaneTestClient = PromiseClient<DataplaneTestServiceDefinition>;
 
@@ -56,7 +59,7 @@ export function socketTarget(path: string): string {
 
 /** A client for the fulcrum.v1 API at a socket. Connects with the first call; close() it. */
 export function connectDirector(socket: string): DirectorClient {
-  return promiseClient<DirectorServiceDefinition, 'Watch'>(socketTarget(socket), loadDirectorService());
+  return promiseClient<DirectorServiceDefinition, DirectorStreams>(socketTarget(socket), loadDirectorService());
 }
 
 /** A client for the private API of a dataplane at a socket. */

@@ -55,7 +55,7 @@ export class Director {
   #busy = false;
   #worked: Promise<void> = Promise.resolve();
   #reconciler: Reconciler | undefined;
-  #onPublished: Listener | undefined;
+  readonly #listeners: Listener[] = [];
 
   constructor(store: Store, broadcaster: Broadcaster, log: Logger) {
     this.#store = store;
@@ -76,7 +76,7 @@ export class Director {
 
   /** Called after each edit that changed something. */
   listen(listener: Listener): void {
-    this.#onPublished = listener;
+    this.#listeners.push(listener);
   }
 
   /** Resolves when the edit is durable. */
@@ -153,7 +153,7 @@ export class Director {
     if (applied.carriedOut.length > 0) this.#audit(edit, before, after, applied.carriedOut);
     this.#broadcaster.publishEdit(before.model, after.model, applied.touched);
     this.#reconciler?.submit({ generation, operations: applied.effects });
-    this.#onPublished?.(before.model, after.model, applied);
+    for (const listener of this.#listeners) listener(before.model, after.model, applied);
     resolve({ applied, lineage, generation });
   }
 
@@ -204,6 +204,8 @@ function describeOperation(operation: Operation): string {
   if (operation.setMarkRules) return `set_mark_rules ${operation.setMarkRules.rules?.length ?? 0} rules`;
   if (operation.setHealth) return `set_health ${serviceId(operation.setHealth.service as ServiceKey)}`;
   if (operation.setServerHealth) return `set_server_health ${describeServer(operation.setServerHealth)}`;
+  if (operation.setDrain)
+    return `set_drain ${describeServer(operation.setDrain)} ${settingsText(operation.setDrain.drain ?? { drain: 'none' }, 0)}`;
   if (operation.setVip) return `set_vip ${Object.values(operation.setVip).join(' ')}`;
   return `delete_vip ${operation.deleteVip}`;
 }

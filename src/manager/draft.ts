@@ -5,6 +5,7 @@ import type { TimeoutValues } from '../config/timeouts.js';
 import type { TunableValues } from '../config/tunables.js';
 import type { Operation } from '../generated/fulcrum/v1/Operation.js';
 import type { Capabilities } from './capabilities.js';
+import type { Drain } from './drain.js';
 import { EditedMap } from './edited_map.js';
 import type { Model } from './model.js';
 import {
@@ -25,6 +26,7 @@ import {
   type Pool,
   type Pooled,
   poolEdits,
+  unchecked,
   wantedPool,
 } from './pool.js';
 
@@ -63,7 +65,8 @@ export class Draft {
   readonly effects: Operation[] = [];
   /** Services whose pool is not what it should be. */
   readonly #unsettled = new Set<string>();
-  readonly #now = new Date().toISOString();
+  /** Milliseconds since the epoch. */
+  readonly now = Date.now();
 
   /** What checks find is no edit: it leaves revision and etags alone. */
   constructor(model: Model, capabilities: Capabilities, isEdit = true) {
@@ -141,6 +144,7 @@ export class Draft {
       version: this.#revision,
       health: null,
       condition: null,
+      drain: null,
     };
     this.#writable(service).servers.set(id, this.#assumed(server, service.health));
   }
@@ -157,7 +161,7 @@ export class Draft {
     const own = this.#writable(service);
     if (health === null && own.pool !== null) this.#serveAll(own, own.pool);
     own.health = health;
-    own.pool = health === null ? null : (own.pool ?? { servers: new Map(own.servers), quorumUp: true });
+    own.pool = health === null ? null : (own.pool ?? everyServer(own));
     for (const [id, server] of own.servers) own.servers.set(id, this.#assumed(server, health));
   }
 
@@ -165,6 +169,16 @@ export class Draft {
     const own = this.#writable(service);
     const changed = { ...server, health, version: this.#revision };
     own.servers.set(serverId(server.key), this.#assumed(changed, service.health));
+  }
+
+  setDrain(service: Service, server: Server, drain: Drain | null): void {
+    const own = this.#writable(service);
+    const changed = { ...server, drain, version: this.#revision };
+    own.servers.set(serverId(server.key), changed);
+    if (own.pool !== null) this.#unsettled.add(serviceId(own.key));
+    // An edit that changes nothing would begin wrr anew.
+    else if (unchecked(changed).spec.weight !== unchecked(server).spec.weight)
+      this.effects.push({ editServer: { service: own.key, key: server.key, spec: unchecked(changed).spec } });
   }
 
   setCondition(service: Service, server: Server, condition: Condition): void {
@@ -178,7 +192,8 @@ export class Draft {
     const isToCheck = isChecked(server, policy);
     if (server.condition?.checked && isToCheck) return server;
     const alpha = isToCheck && isAlpha(server, policy);
-    return { ...server, condition: firstCondition(alpha, server.condition?.since ?? this.#now) };
+    const since = server.condition?.since ?? new Date(this.now).toISOString();
+    return { ...server, condition: firstCondition(alpha, since) };
   }
 
   /** From the pool back to all servers as they are configured, in their order. */
@@ -187,7 +202,7 @@ export class Draft {
     for (const [id, { key }] of pooled) {
       if (!inOrder || !servers.has(id)) this.effects.push({ deleteServer: { service, key } });
     }
-    for (const { key, spec } of servers.values())
+    for (const { key, spec } of [...servers.values()].map(unchecked))
       this.effects.push(inOrder ? { editServer: { service, key, spec } } : { addServer: { service, key, spec } });
   }
 
@@ -197,13 +212,17 @@ export class Draft {
     if (operation.setHealth ?? operation.setServerHealth) {
       const key = (operation.setHealth ?? operation.setServerHealth)?.service as ServiceKey;
       this.#unsettled.add(serviceId(key));
+    } else if (operation.setDrain) {
+      // setDrain() has seen to it.
     } else if (change === null || change === undefined) {
       this.effects.push(operation);
       return;
     } else {
       const service = this.service(change.service as ServiceKey);
       if (service?.pool == null) {
-        this.effects.push(operation);
+        const edited = operation.editServer && service?.servers.get(serverId(change.key as ServerKey));
+        const isDrained = edited != null && edited.drain !== null;
+        this.effects.push(isDrained ? { editServer: { ...change, ...unchecked(edited) } } : operation);
         return;
       }
       this.#followServer(service as DraftService & { pool: Pool }, operation, serverId(change.key as ServerKey));
@@ -337,4 +356,10 @@ export class Draft {
     (this.#services ?? this.#edited).set(this.#touch(service.key), copy);
     return copy;
   }
+}
+
+/** Where its servers were not checked until now. */
+function everyServer({ servers }: Service): Pool {
+  const serving = [...servers].map(([id, server]) => [id, unchecked(server)] as const);
+  return { servers: new Map(serving), quorumUp: true };
 }

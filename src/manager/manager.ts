@@ -10,6 +10,7 @@ import type { Logger } from '../grpc/log.js';
 import { addReflection } from '../grpc/reflection.js';
 import { dataplaneConnector } from './dataplane_client.js';
 import { Director } from './director.js';
+import { Drainer } from './drainer.js';
 import { sharedEncoding } from './encoding.js';
 import { Keeper } from './health/keeper.js';
 import type { Latency } from './messages.js';
@@ -74,23 +75,31 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
     log,
   });
+  const drainer = new Drainer({
+    director,
+    reconciler,
+    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    log,
+  });
   const latency: Latency = (service, server) => keeper.status(service, server)?.latencyUs ?? 0;
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs, latency }, log);
+  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs, latency, drainer }, log);
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {
     const port = await listen(server, options);
     reconciler.start();
     keeper.start();
+    drainer.start();
     health.setServing(true);
     let stopped: Promise<void> | undefined;
     const stop = async () => {
       health.setServing(false);
       await closeServer(server, stopGraceMs);
       await keeper.stop();
+      await drainer.stop();
       await director.settle();
       await reconciler.stop();
       await store.close();

@@ -5,8 +5,10 @@ import type { MarkRules } from '../generated/fulcrum/v1/MarkRules.js';
 import type { RealServer } from '../generated/fulcrum/v1/RealServer.js';
 import type { ServerCondition } from '../generated/fulcrum/v1/ServerCondition.js';
 import type { VirtualService } from '../generated/fulcrum/v1/VirtualService.js';
+import { drainMessage, drainText, isDraining } from './drain.js';
 import type { Model } from './model.js';
 import { type Server, type Service, serverId } from './nouns.js';
+import { unchecked } from './pool.js';
 
 /** A revision or etag as clients see it. Those of two stores are never equal. */
 export function revisionText(lineage: string, number: number): string {
@@ -24,7 +26,7 @@ export function realServerMessage(
   service: Service,
   latency: Latency = unknownLatency,
 ): RealServer {
-  const { key, spec, version, health } = server;
+  const { key, spec, version, health, drain } = server;
   const condition = conditionMessage(server, service);
   return {
     key,
@@ -32,11 +34,29 @@ export function realServerMessage(
     etag: revisionText(lineage, version),
     health,
     condition: condition && { ...condition, latencyUs: latency(service, server) },
+    drain: drain && drainMessage(drain),
   };
 }
 
-/** Null if the service is not checked. */
-function conditionMessage({ key, condition }: Server, { pool }: Service): ServerCondition | null {
+/** Null if the service is not checked and the server not drained. */
+function conditionMessage(server: Server, service: Service): ServerCondition | null {
+  return server.drain === null ? healthMessage(server, service) : drainedMessage(server, service);
+}
+
+/** What checks have found is told behind it. */
+function drainedMessage({ key, condition, drain }: Server, { pool }: Service): ServerCondition | null {
+  if (drain === null) return null;
+  const down = condition?.up === false ? `; down: ${condition.reason}` : '';
+  return {
+    state: isDraining(drain) ? 'SERVER_STATE_DRAINING' : 'SERVER_STATE_DRAINED',
+    reason: drainText(drain) + down,
+    since: drain.ended || drain.since,
+    inPool: pool === null || pool.servers.has(serverId(key)),
+    effectiveWeight: 0,
+  };
+}
+
+function healthMessage({ key, condition }: Server, { pool }: Service): ServerCondition | null {
   if (condition === null || pool === null) return null;
   const pooled = pool.servers.get(serverId(key));
   return {
@@ -92,7 +112,9 @@ export function inForceMessage(model: Model): Configuration {
     services: [...model.services.values()].map(({ key, spec, servers, pool }) => ({
       key,
       spec,
-      servers: [...(pool?.servers ?? servers).values()].map((server) => ({ key: server.key, spec: server.spec })),
+      servers: (pool === null ? [...servers.values()].map(unchecked) : [...pool.servers.values()]).map(
+        (server) => ({ key: server.key, spec: server.spec }),
+      ),
     })),
   };
 }

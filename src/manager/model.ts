@@ -9,6 +9,7 @@ import type { OperationResult } from '../generated/fulcrum/v1/OperationResult.js
 import { FulcrumError, type Reason } from '../grpc/errors.js';
 import { type Capabilities, engineCapabilities } from './capabilities.js';
 import { Draft } from './draft.js';
+import { drainMessage, readDrain } from './drain.js';
 import { readHealthPolicy, readServerHealth } from './health_values.js';
 import { readMarkRules } from './mark_rules.js';
 import {
@@ -181,6 +182,8 @@ function editOf(draft: Draft, operation: Operation__Output): Operation {
       return setHealth(draft, operation);
     case 'setServerHealth':
       return setServerHealth(draft, operation);
+    case 'setDrain':
+      return setDrain(draft, operation);
     default:
       throw invalid('', 'no action is given');
   }
@@ -328,6 +331,18 @@ function setServerHealth(draft: Draft, { setServerHealth: change }: Operation__O
   const health = change?.health ? readServerHealth(change.health, `${path}.health`, draft.capabilities) : null;
   draft.setServerHealth(service, server, health);
   return { setServerHealth: { service: service.key, key, health } };
+}
+
+function setDrain(draft: Draft, { setDrain: change }: Operation__Output): Operation {
+  const path = 'set_drain';
+  const service = findService(draft, readServiceKey(change?.service, `${path}.service`), `${path}.service`);
+  const key = readServerKey(change?.key, `${path}.key`);
+  const server = findServer(service, serverId(key), `${path}.key`);
+  if (!change?.drain && server.drain === null)
+    throw invalid(`${path}.drain`, `${serverId(key)} of ${serviceId(service.key)} is not draining`);
+  const drain = change?.drain ? readDrain(change.drain, draft.now, `${path}.drain`) : null;
+  draft.setDrain(service, server, drain);
+  return { setDrain: { service: service.key, key, drain: drain && drainMessage(drain) } };
 }
 
 /** Number of real servers in all services. */

@@ -11,6 +11,7 @@ import type { TunnelChecksum__Output } from '../generated/fulcrum/v1/TunnelCheck
 import type { TunnelType__Output } from '../generated/fulcrum/v1/TunnelType.js';
 import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
 import { endpoint, type Family, familyOf } from './address.js';
+import type { Drain } from './drain.js';
 import type { Condition, Pool } from './pool.js';
 
 export interface ServiceKey {
@@ -58,6 +59,8 @@ export interface Server {
   readonly health: ServerHealth__Output | null;
   /** Null while its service is not checked. */
   readonly condition: Condition | null;
+  /** As long as it has one it gets no new connections. */
+  readonly drain: Drain | null;
 }
 
 export interface Service {

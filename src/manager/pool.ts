@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the dataplane is to have of a service whose servers are checked: which servers, with which weights. One rule, a
 // pure function of what is wanted and what is known, with keepalived's outcomes:
-//   weight in force = 0 if the wanted weight is 0 or the server is kept in with inhibit_on_failure;
+//   weight in force = 0 if there is a drain, the wanted weight is 0 or the server is kept in with inhibit_on_failure;
 //                     else (a check's weight, or the wanted one) × the share of its slow start, at least 1.
 import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
 import { type Server, type ServerKey, type ServerSpec, serverId } from './nouns.js';
@@ -38,9 +38,15 @@ export interface Pooled {
   readonly health: HealthPolicy__Output;
 }
 
-export function weightInForce({ spec, condition }: Server): number {
+/** A drain is as if its operator wanted weight 0, until it is called off. */
+function wantedWeight({ spec, drain }: Server): number {
+  return drain === null ? spec.weight : 0;
+}
+
+export function weightInForce(server: Server): number {
+  const { spec, condition } = server;
   const base = condition?.weight ?? spec.weight;
-  if (spec.weight === 0 || base === 0) return 0;
+  if (wantedWeight(server) === 0 || base === 0) return 0;
   return Math.max(1, Math.floor((base * (condition?.share ?? 100)) / 100));
 }
 
@@ -88,7 +94,7 @@ function order(left: string, right: string): number {
 
 /** keepalived lowers a quorum that could never be met. */
 function quorumOf({ servers, health }: Pooled): number {
-  const all = [...servers.values()].reduce((sum, { spec }) => sum + spec.weight, 0);
+  const all = [...servers.values()].reduce((sum, server) => sum + wantedWeight(server), 0);
   return Math.max(1, Math.min(Math.max(1, health.quorum), all));
 }
 
@@ -121,6 +127,11 @@ export function wantedPool(service: Pooled, wasUp: boolean): Pool {
       wanted.set(sorryId, { ...sorry, spec: withWeight(sorry.spec, 0) });
   }
   return { servers: wanted, quorumUp };
+}
+
+/** What the dataplane is to have of a server that nobody checks. */
+export function unchecked(server: Server): PoolServer {
+  return server.drain === null ? server : { key: server.key, spec: withWeight(server.spec, 0) };
 }
 
 function withWeight(spec: ServerSpec, weight: number): ServerSpec {

@@ -3,8 +3,10 @@
 // what only the dataplane knows is asked of it.
 import type { Server } from '@grpc/grpc-js';
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import type { DirectorStreams } from '../grpc/client.js';
 import { addService } from '../grpc/handlers.js';
 import type { Logger } from '../grpc/log.js';
+import { connectionHandlers } from './service_connections.js';
 import type { ServiceContext } from './service_context.js';
 import { dataplaneHandlers } from './service_dataplane.js';
 import { editHandlers } from './service_edits.js';
@@ -18,6 +20,6 @@ export function addDirectorService(
   context: ServiceContext,
   log: Logger,
 ): void {
-  const handlers = { ...editHandlers(context), ...readHandlers(context), ...dataplaneHandlers(context) };
-  addService<DirectorServiceDefinition, 'Watch'>(server, definition, handlers, log);
+  const handlers = { ...editHandlers(context), ...readHandlers(context), ...dataplaneHandlers(context), ...connectionHandlers(context) };
+  addService<DirectorServiceDefinition, DirectorStreams>(server, definition, handlers, log);
 }

@@ -4,6 +4,7 @@ import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { CallContext } from '../grpc/handlers.js';
 import type { Director, Outcome } from './director.js';
+import type { Drainer } from './drainer.js';
 import { type Latency, revisionText } from './messages.js';
 import { type Applied, applyOperations, type Model } from './model.js';
 import { type Server, type Service, type ServiceKey, serviceId } from './nouns.js';
@@ -17,6 +18,7 @@ export interface ServiceContext {
   /** How long an edit waits for the dataplane before it is answered with in_force = false. */
   readonly inForceTimeoutMs: number;
   readonly latency: Latency;
+  readonly drainer: Drainer;
 }
 
 /** Part of the time until the caller's own deadline after which it is told that an edit is not in force yet. */

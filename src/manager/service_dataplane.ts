@@ -5,19 +5,21 @@ import { join } from 'node:path';
 import { type TunableValues, withDefaults } from '../config/tunables.js';
 import type { DataplaneStatus } from '../generated/fulcrum/v1/DataplaneStatus.js';
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import type { DirectorStreams } from '../grpc/client.js';
 import { FulcrumError } from '../grpc/errors.js';
 import type { CallContext, Handlers } from '../grpc/handlers.js';
 import { projectRoot } from '../grpc/loader.js';
 import { networkNamespaceInode } from '../grpc/paths.js';
 import { revisionText } from './messages.js';
+import { readConnectionFilter } from './connection_filter.js';
 import { countServers } from './model.js';
 import { pageToken, readPageSize, readPageToken } from './pages.js';
 import type { Reconciler, ReconcilerStatus } from './reconciler.js';
 import { findService, type ServiceContext } from './service_context.js';
 import { mergeServices, sumVerdicts } from './statistics.js';
-import { invalid, readAddress, readServiceKey } from './validate.js';
+import { invalid, readServiceKey } from './validate.js';
 
-type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
+type AllHandlers = Handlers<DirectorServiceDefinition, DirectorStreams>;
 export type DataplaneHandlers = Pick<
   AllHandlers,
   'listConnections' | 'getStatistics' | 'listNeighbors' | 'listPorts' | 'getStatus' | 'getTunables'
@@ -138,25 +140,16 @@ async function listConnections(
   { signal }: CallContext,
 ) {
   const dataplane = reconciler.dataplane();
-  const filters = readFilters(request);
+  const filter = readConnectionFilter(request.filter, 'filter');
   const { instanceId, position } = readCursor(request.pageToken, reconciler.status().state?.instanceId ?? '');
   const pageSize = readPageSize(request.pageSize);
   const end = performance.now() + searchMs;
   for (let cursor = position; ; ) {
-    const page = await dataplane.listConnections({ pageSize, cursor, ...filters }, { signal });
+    const page = await dataplane.listConnections({ pageSize, cursor, filter }, { signal });
     cursor = page.nextCursor;
     if (cursor === '0') return { connections: page.connections, nextPageToken: '' };
     if (page.connections.length > 0 || performance.now() > end) {
       return { connections: page.connections, nextPageToken: pageToken('connections', `${cursor}@${instanceId}`) };
     }
   }
-}
-
-function readFilters(request: Parameters<DataplaneHandlers['listConnections']>[0]) {
-  const address = (text: string, field: string) => (text === '' ? '' : readAddress(text, field).text);
-  return {
-    service: request.service ? readServiceKey(request.service, 'service') : null,
-    serverAddress: address(request.serverAddress, 'server_address'),
-    clientAddress: address(request.clientAddress, 'client_address'),
-  };
 }

@@ -2,6 +2,7 @@
 // Handlers of the calls that edit. Each is translated to operations, so that all edits follow one set of rules.
 import { withDefaults } from '../config/tunables.js';
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import type { DirectorStreams } from '../grpc/client.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { RealServer } from '../generated/fulcrum/v1/RealServer.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
@@ -25,7 +26,7 @@ import {
 import { effectiveServerKey, invalid, readServerKey, readServerSpec, readServiceKey } from './validate.js';
 import { vipsOf } from './vips.js';
 
-type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
+type AllHandlers = Handlers<DirectorServiceDefinition, DirectorStreams>;
 type EditMethods =
   | `${'create' | 'update' | 'delete'}${'VirtualService' | 'RealServer'}`
   | 'setVip'

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Handlers of the calls that read what is configured.
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import type { DirectorStreams } from '../grpc/client.js';
 import type { WatchResponse } from '../generated/fulcrum/v1/WatchResponse.js';
 import { FulcrumError } from '../grpc/errors.js';
 import type { Handlers } from '../grpc/handlers.js';
@@ -18,7 +19,7 @@ import { findService, type ServiceContext } from './service_context.js';
 import { readServerKey, readServiceKey } from './validate.js';
 import { vipsOf } from './vips.js';
 
-type AllHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
+type AllHandlers = Handlers<DirectorServiceDefinition, DirectorStreams>;
 export type ReadHandlers = Pick<
   AllHandlers,
   | 'getVirtualService'

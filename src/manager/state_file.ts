@@ -40,9 +40,10 @@ export interface State {
  * A server as JSON. By hand, since there may be very many of them: numbers, names of enums and addresses need no quoting,
  * and what few servers have is left out.
  */
-function serverText({ key, spec, sequence, version: changed, health, condition }: Server): string {
+function serverText({ key, spec, sequence, version: changed, health, condition, drain }: Server): string {
   const checked = condition === null && health === null ? '' : `,"checked":${JSON.stringify({ health, condition })}`;
-  const rest = (hasExtras(spec) ? `,"extras":${JSON.stringify(extrasOf(spec))}` : '') + checked;
+  const drained = drain === null ? '' : `,"drain":${JSON.stringify(drain)}`;
+  const rest = (hasExtras(spec) ? `,"extras":${JSON.stringify(extrasOf(spec))}` : '') + checked + drained;
   return `{"address":"${key.address}","port":${key.port},"method":"${spec.method}","weight":${spec.weight},"sequence":${sequence},"version":${changed}${rest}}`;
 }
 
@@ -51,6 +52,7 @@ type Extras = Omit<ServerSpec, 'method' | 'weight'>;
 interface StoredServer extends ServerKey, Pick<ServerSpec, 'method' | 'weight'>, Pick<Server, 'sequence' | 'version'> {
   readonly extras?: Extras;
   readonly checked?: Pick<Server, 'health' | 'condition'>;
+  readonly drain?: Server['drain'];
 }
 
 function hasExtras(spec: ServerSpec): boolean {
@@ -70,8 +72,8 @@ const noExtras: Extras = {
 };
 
 function readServer({ address, port, method, weight, sequence, version: changed, ...rest }: StoredServer): Server {
-  const { extras = noExtras, checked = { health: null, condition: null } } = rest;
-  return { key: { address, port }, spec: { method, weight, ...extras }, sequence, version: changed, ...checked };
+  const { extras = noExtras, checked = { health: null, condition: null }, drain = null } = rest;
+  return { key: { address, port }, spec: { method, weight, ...extras }, sequence, version: changed, ...checked, drain };
 }
 
 /** A service on lines of its own, made once for each object. */

@@ -116,15 +116,15 @@ test('connections: pages that the filter empties are passed over', async (t) => 
   const seen: number[] = [];
   let pages = 0;
   for (let pageToken = ''; pages === 0 || pageToken !== ''; pages++) {
-    const page = await client.listConnections({ pageSize: 10, serverAddress: '10.0.0.9', pageToken });
+    const page = await client.listConnections({ pageSize: 10, filter: { serverAddress: '10.0.0.9' }, pageToken });
     seen.push(...page.connections.map((one) => one.clientPort));
     pageToken = page.nextPageToken;
   }
   t.deepEqual(seen, [399]);
   t.true(pages < 40);
   t.is(
-    await failure(client.listConnections({ serverAddress: '10.0.0' })),
-    'INVALID_ARGUMENT REASON_INVALID server_address',
+    await failure(client.listConnections({ filter: { serverAddress: '10.0.0' } })),
+    'INVALID_ARGUMENT REASON_INVALID filter.server_address',
   );
 });
 

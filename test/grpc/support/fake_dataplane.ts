@@ -7,12 +7,15 @@ import type { Server } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import type { ApplyRequest__Output } from '../../../src/generated/fulcrum/dataplane/v1/ApplyRequest.js';
 import type { DataplaneServiceDefinition } from '../../../src/generated/fulcrum/dataplane/v1/DataplaneService.js';
+import type { DeleteConnectionsRequest__Output } from '../../../src/generated/fulcrum/dataplane/v1/DeleteConnectionsRequest.js';
+import type { DeleteConnectionsResponse } from '../../../src/generated/fulcrum/dataplane/v1/DeleteConnectionsResponse.js';
 import type { ListConnectionsRequest__Output } from '../../../src/generated/fulcrum/dataplane/v1/ListConnectionsRequest.js';
 import type { WatchEventsResponse } from '../../../src/generated/fulcrum/dataplane/v1/WatchEventsResponse.js';
 import type { Connection } from '../../../src/generated/fulcrum/v1/Connection.js';
 import type { Operation__Output } from '../../../src/generated/fulcrum/v1/Operation.js';
 import type { Overload } from '../../../src/generated/fulcrum/v1/Overload.js';
 import type { ServerKey__Output } from '../../../src/generated/fulcrum/v1/ServerKey.js';
+import type { ServerStatistics } from '../../../src/generated/fulcrum/v1/ServerStatistics.js';
 import type { ServiceKey__Output } from '../../../src/generated/fulcrum/v1/ServiceKey.js';
 import type { ServiceStatistics } from '../../../src/generated/fulcrum/v1/ServiceStatistics.js';
 import type { WorkerStatistics } from '../../../src/generated/fulcrum/v1/WorkerStatistics.js';
@@ -23,6 +26,9 @@ import { loadDataplaneServices } from '../../../src/grpc/loader.js';
 
 const service = (key: ServiceKey__Output | null) => `${key?.address}:${key?.port}`;
 const server = (key: ServerKey__Output | null) => `${key?.address}:${key?.port}`;
+
+const sum = (servers: readonly ServerStatistics[], field: 'activeConnections' | 'inactiveConnections') =>
+  servers.reduce((all, each) => all + Number(each[field] ?? 0), 0);
 
 /** Refuses an apply, or lets it pass. */
 export type Check = (request: ApplyRequest__Output) => FulcrumError | undefined;
@@ -133,6 +139,10 @@ export class FakeDataplane {
         this.#count('ListConnections');
         return this.#page(request);
       },
+      deleteConnections: async (request) => {
+        this.#count('DeleteConnections');
+        return this.#delete(request);
+      },
       listNeighbors: async () => ({ neighbors: [{ address: '10.0.0.1', interface: 'lan', mac: '02:00:00:00:00:01' }] }),
       listPorts: async () => ({ ports: [{ name: 'wan', linkUp: true }] }),
       watchEvents: (_request, context) => this.#watch(context),
@@ -152,12 +162,24 @@ export class FakeDataplane {
   }
 
   /** A page holds what the filter leaves of page_size entries, so it may be empty. */
-  #page({ pageSize, cursor, serverAddress }: ListConnectionsRequest__Output) {
+  #page({ pageSize, cursor, filter }: ListConnectionsRequest__Output) {
+    const serverAddress = filter?.serverAddress ?? '';
     const begin = Number(cursor);
     const end = begin + pageSize;
     const entries = this.connections.slice(begin, end);
     const connections = entries.filter((entry) => serverAddress === '' || entry.serverAddress === serverAddress);
     return { connections, nextCursor: end < this.connections.length ? end : 0 };
+  }
+
+  /** By the server's address and port only; what it counts is not what it lists. */
+  #delete({ filter, countOnly }: DeleteConnectionsRequest__Output): DeleteConnectionsResponse {
+    const servers = this.statistics.services.flatMap((each) => each.servers ?? []);
+    const meant = servers.filter(
+      ({ key }) => key?.address === filter?.serverAddress && key?.port === filter?.serverPort,
+    );
+    const [active, inactive] = [sum(meant, 'activeConnections'), sum(meant, 'inactiveConnections')];
+    for (const one of countOnly ? [] : meant) Object.assign(one, { activeConnections: 0, inactiveConnections: 0 });
+    return { connections: active + inactive, active, templates: 0, oldestMs: active > 0 ? 1_500 : 0 };
   }
 
   #apply(request: ApplyRequest__Output): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum: what the editing commands ask of the director.
 import test from 'ava';
-import type { ServerStatistics } from '../../../src/generated/fulcrum/v1/ServerStatistics.js';
+import type { WatchDrainResponse } from '../../../src/generated/fulcrum/v1/WatchDrainResponse.js';
 import { FulcrumError } from '../../../src/grpc/errors.js';
 import { director, run } from './support/run_fulcrum.js';
 
@@ -79,61 +79,114 @@ test('what is stored but not in force ends with 3, and still prints what was sto
   t.is((await run('service add tcp:203.0.113.10:80 --dry-run', fake)).exitCode, 0);
 });
 
-/** Statistics of a server whose connections go down by one with every question. */
-function emptying(connections: number) {
-  let left = connections + 1;
-  return async () => {
-    left--;
-    const counted: ServerStatistics = {
-      key: server.key,
-      activeConnections: Math.max(0, left - 1),
-      inactiveConnections: Math.min(left, 1),
-    };
-    return { services: [{ key: service.key, servers: [counted] }] };
+const drainLine = 'server drain tcp:203.0.113.10:80 10.0.0.11:8080';
+
+/** A drain that has so many connections at first, and one less each time; then `outcome`. */
+function draining(first: number, end: Partial<WatchDrainResponse> = { outcome: 'no connection is left', completed: true }) {
+  return {
+    apply: async () => ({ results: [{}], inForce: true }),
+    watchDrain: async function* () {
+      for (let left = first; left > 0; left--)
+        yield { activeConnections: left, inactiveConnections: 1, oldestMs: 125_000, leftMs: 48_900 };
+      yield { activeConnections: 0, inactiveConnections: 0, drain: { atEnd: 'DRAIN_END_KEEP' as const }, ...end };
+    },
   };
 }
 
-test('server drain sets weight 0 and returns at once', async (t) => {
-  const fake = await director(t, { updateRealServer: async () => ({ server, inForce: true }) });
-  t.is((await run('server drain tcp:203.0.113.10:80 10.0.0.11:8080', fake)).exitCode, 0);
-  const [request] = fake.requests('updateRealServer');
-  t.is(request?.server?.spec?.weight, 0);
-  t.deepEqual(request?.updateMask?.paths, ['spec.weight']);
-  t.is(fake.calls.length, 1);
-});
-
-test('server drain --wait asks until no connection is left, active or inactive', async (t) => {
-  const fake = await director(t, {
-    updateRealServer: async () => ({ server, inForce: true }),
-    getStatistics: emptying(3),
-  });
-  const outcome = await run('server drain tcp:203.0.113.10:80 10.0.0.11:8080 --wait --interval 0.01', fake);
+test('server drain begins one operation and tells how it goes until it has ended', async (t) => {
+  const fake = await director(t, draining(2));
+  const outcome = await run(`${drainLine} --timeout 1h30m --then remove --interval 200ms`, fake);
+  t.is(outcome.output, `active 2  inactive 1  oldest 2m5s  time left 48s
+active 1  inactive 1  oldest 2m5s  time left 48s
+no connection is left
+`);
   t.is(outcome.exitCode, 0);
-  t.is(fake.requests('getStatistics').length, 4);
-});
-
-test('server drain --timeout gives up', async (t) => {
-  const fake = await director(t, {
-    updateRealServer: async () => ({ server, inForce: true }),
-    getStatistics: emptying(1_000_000),
+  const [operation] = fake.requests('apply')[0]?.operations?.operations ?? [];
+  t.like(operation?.setDrain, {
+    service: { address: '203.0.113.10', port: 80 },
+    key: { address: '10.0.0.11', port: 8080 },
+    drain: { atEnd: 'DRAIN_END_REMOVE', timeoutMs: 5_400_000, deadline: '' },
   });
-  const line = 'server drain tcp:203.0.113.10:80 10.0.0.11:8080 --wait --interval 0.01 --timeout 0.05';
-  const outcome = await run(line, fake);
-  t.is(outcome.exitCode, 1);
-  t.regex(outcome.complaints, /10\.0\.0\.11:8080 still has \d+ connections after 0\.05 s/);
+  t.is(fake.requests('watchDrain')[0]?.intervalMs, 200);
 });
 
-test('Ctrl-C ends a wait with 130', async (t) => {
+test('server drain: JSON lines; the default is to wait for all and to keep the server', async (t) => {
+  const fake = await director(t, draining(1));
+  const { output } = await run(`${drainLine} -o json`, fake);
+  const rows = output.trimEnd().split('\n').map((line) => JSON.parse(line));
+  t.deepEqual(rows[0], { active_connections: 1, inactive_connections: 1, oldest_ms: 125_000, left_ms: 48_900 });
+  t.like(rows[1], { outcome: 'no connection is left', completed: true });
+  const [operation] = fake.requests('apply')[0]?.operations?.operations ?? [];
+  t.like(operation?.setDrain?.drain, { atEnd: 'DRAIN_END_KEEP', timeoutMs: 0 });
+});
+
+test('server drain --detach returns at once, --watch only follows', async (t) => {
+  const fake = await director(t, draining(1));
+  t.is((await run(`${drainLine} --detach`, fake)).exitCode, 0);
+  t.deepEqual(fake.calls.map(({ method }) => method), ['apply']);
+  t.is((await run(`${drainLine} --watch`, fake)).exitCode, 0);
+  t.deepEqual(fake.calls.map(({ method }) => method), ['apply', 'watchDrain']);
+  t.is((await run(`${drainLine} --watch --timeout 5m`, fake)).exitCode, 2);
+});
+
+test('server drain: called off, or connections that are kept, is exit status 1', async (t) => {
+  const off = await director(t, draining(1, { outcome: 'called off', completed: false }));
+  t.like(await run(drainLine, off), { exitCode: 1, complaints: 'error: the drain has ended: called off\n' });
+  const left = { activeConnections: 3, outcome: 'time is up', completed: true };
+  t.is((await run(drainLine, await director(t, draining(1, left)))).exitCode, 1);
+  const cut = { ...left, drain: { atEnd: 'DRAIN_END_RESET' as const } };
+  t.is((await run(drainLine, await director(t, draining(1, cut)))).exitCode, 0);
+});
+
+test('server drain that is not in force yet has its exit status', async (t) => {
+  const fake = await director(t, { ...draining(1), apply: async () => ({ results: [{}], inForce: false }) });
+  t.is((await run(drainLine, fake)).exitCode, 3);
+  t.is((await run(`${drainLine} --detach`, fake)).exitCode, 3);
+});
+
+test('Ctrl-C leaves the drain going, says so, and ends with 130', async (t) => {
   const interrupted = new AbortController();
   const fake = await director(t, {
-    updateRealServer: async () => ({ server, inForce: true }),
-    getStatistics: async () => {
+    ...draining(1),
+    watchDrain: async function* (_request, { signal }) {
+      yield { activeConnections: 1 };
       interrupted.abort();
-      return emptying(5)();
+      await new Promise((done) => signal.addEventListener('abort', done));
     },
   });
-  const line = 'server drain tcp:203.0.113.10:80 10.0.0.11:8080 --wait --interval 3600';
-  t.is((await run(line, fake, { signal: interrupted.signal })).exitCode, 130);
+  const outcome = await run(drainLine, fake, { signal: interrupted.signal });
+  t.is(outcome.exitCode, 130);
+  t.regex(outcome.complaints, /the drain goes on: "fulcrum server drain tcp:203\.0\.113\.10:80 10\.0\.0\.11:8080 --watch"/);
+});
+
+test('server undrain', async (t) => {
+  const fake = await director(t, draining(1));
+  t.is((await run('server undrain tcp:203.0.113.10:80 10.0.0.11:8080', fake)).exitCode, 0);
+  const [operation] = fake.requests('apply')[0]?.operations?.operations ?? [];
+  t.is(operation?.setDrain?.drain, null);
+});
+
+test('connection delete: what is meant, how, and how many it was', async (t) => {
+  const fake = await director(t, { deleteConnections: async () => ({ connections: '12', templates: '3' }) });
+  const filters = '--service tcp:203.0.113.10:80 --server 10.0.0.11 --client 198.51.100.0/24 --protocol tcp --state established';
+  const { output } = await run(`connection delete ${filters} --reset --templates`, fake);
+  t.is(output, 'deleted 12 connections and 3 templates\n');
+  const [request] = fake.requests('deleteConnections');
+  t.like(request, { all: false, reset: true, templates: true, validateOnly: false });
+  t.like(request?.filter, { serverAddress: '10.0.0.11', client: '198.51.100.0/24', state: 'ESTABLISHED' });
+  t.is(request?.filter?.serverPort, undefined);
+  const all = await run('connection delete --all --dry-run -o json', fake);
+  t.deepEqual(JSON.parse(all.output), { connections: 12, templates: 3 });
+  t.like(fake.requests('deleteConnections')[1], { filter: null, all: true, validateOnly: true });
+});
+
+test('connection delete wants a filter or --all, and not both', async (t) => {
+  const fake = await director(t, {});
+  t.like(await run('connection delete', fake), { exitCode: 2 });
+  t.like(await run('connection delete --all --server 10.0.0.11', fake), { exitCode: 2 });
+  for (const wrong of ['--server 10.0.0', '--client 10.0.0.0/x', '--protocol icmp', '--service 10.0.0.1'])
+    t.is((await run(`connection delete ${wrong}`, fake)).exitCode, 2, wrong);
+  t.is(fake.calls.length, 0);
 });
 
 test('vip set, activate, standby, delete', async (t) => {

@@ -181,13 +181,19 @@ tcp    198.18.0.1:1024        203.0.113.10:80        10.0.0.11:8080         ESTA
 
 test('connection list: filters and limit go to the director', async (t) => {
   const fake = await director(t, table(100));
-  const line = 'connection list --service tcp:203.0.113.10:80 --server 10.0.0.11 --client 198.18.0.1 --limit 3';
+  const filters = '--server 10.0.0.11:8080 --client 198.18.0.0/24 --protocol tcp --state syn_recv';
+  const line = `connection list --service tcp:203.0.113.10:80 ${filters} --limit 3`;
   t.is((await run(line, fake)).output.trimEnd().split('\n').length, 4);
   t.like(fake.requests('listConnections')[0], {
     pageSize: 3,
-    serverAddress: '10.0.0.11',
-    clientAddress: '198.18.0.1',
-    service: { address: '203.0.113.10', port: 80 },
+    filter: {
+      service: { address: '203.0.113.10', port: 80 },
+      serverAddress: '10.0.0.11',
+      serverPort: 8080,
+      client: '198.18.0.0/24',
+      protocol: 'PROTOCOL_TCP',
+      state: 'SYN_RECV',
+    },
   });
 });
 

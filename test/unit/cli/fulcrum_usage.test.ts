@@ -48,7 +48,7 @@ const wrong: readonly (readonly [line: string, complaint: RegExp])[] = [
   ['server add tcp:203.0.113.10:80 10.0.0.300', /"10\.0\.0\.300" is not an IPv4 or IPv6 address/],
   ['server add tcp:203.0.113.10:80 10.0.0.1 --method masq', /Allowed choices are nat, dr, tun/],
   ['server add tcp:203.0.113.10:80 10.0.0.1 --weight -1', /whole number from 0 to 2147483647/],
-  ['server drain tcp:203.0.113.10:80 10.0.0.1 --timeout 0', /number of seconds above 0/],
+  ['server drain tcp:203.0.113.10:80 10.0.0.1 --timeout 0', /duration above 0/],
   ['vip activate host.example.org', /IPv4 or IPv6 address is needed/],
   ['config apply', /required option '-f, --file <file>' not specified/],
   ['status -o xml', /Allowed choices are table, json, yaml/],

@@ -39,7 +39,7 @@ function configuration(services: readonly Wanted[], rest: Partial<Configuration_
       pool: [],
       servers: servers.map((entry) => {
         const [address, given] = typeof entry === 'string' ? [entry, {}] : entry;
-        return { key: server(address), spec: serverSpec(given), etag: '', health: null, condition: null };
+        return { key: server(address), spec: serverSpec(given), etag: '', health: null, condition: null, drain: null };
       }),
     })),
     vips: [],

@@ -5,13 +5,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DirectorServiceDefinition } from '../../../../src/generated/fulcrum/v1/DirectorService.js';
+import type { DirectorStreams } from '../../../../src/grpc/client.js';
 import { FulcrumError } from '../../../../src/grpc/errors.js';
 import { addService, type Handlers } from '../../../../src/grpc/handlers.js';
 import { createServer, listenUnix } from '../../../../src/grpc/listen.js';
 import { loadDirectorService } from '../../../../src/grpc/loader.js';
 import { createLogger } from '../../../../src/grpc/log.js';
 
-export type DirectorHandlers = Handlers<DirectorServiceDefinition, 'Watch'>;
+export type DirectorHandlers = Handlers<DirectorServiceDefinition, DirectorStreams>;
 
 export interface FakeDirector {
   readonly socket: string;

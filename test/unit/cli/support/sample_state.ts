@@ -230,6 +230,7 @@ export const services: readonly VirtualService__Output[] = sample.map(({ address
     etag: '',
     health: null,
     condition: null,
+    drain: null,
   })),
 }));
 
