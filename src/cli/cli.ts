@@ -117,7 +117,9 @@ export function duration(text: string): number {
   const parts = isWhole ? text.matchAll(/([\d.]+)([a-z]+)/g) : [['', /^\d+(?:\.\d+)?$/.test(text) ? text : '0', 's']];
   const ms = [...parts].reduce((sum, [, number, unit]) => sum + Number(number) * (unitMs[unit ?? ''] ?? 0), 0);
   if (ms < 1 || ms > longestMs)
-    throw new InvalidArgumentError('A duration above 0 is needed: "90" or "90s" are seconds, "5m", "1h30m", at most 49 days.');
+    throw new InvalidArgumentError(
+      'A duration above 0 is needed: "90" or "90s" are seconds, "5m", "1h30m", at most 49 days.',
+    );
   return Math.round(ms);
 }
 

@@ -4,8 +4,8 @@ import { isIP } from 'node:net';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Endpoint, formatEndpoint, KeyError, parseEndpoint, protocolName } from '../config/keys.js';
 import { words } from '../config/services.js';
-import type { ConnectionFilter } from '../generated/fulcrum/v1/ConnectionFilter.js';
 import type { Connection__Output } from '../generated/fulcrum/v1/Connection.js';
+import type { ConnectionFilter } from '../generated/fulcrum/v1/ConnectionFilter.js';
 import type { Protocol__Output } from '../generated/fulcrum/v1/Protocol.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
 import { type Cli, editSettings, globalOptions, print, serviceArgument, wholeNumber, withDirector } from './cli.js';
@@ -164,8 +164,7 @@ async function pageText(format: OutputFormat, connections: readonly Connection__
 
 async function remove(cli: Cli, command: Command, options: DeleteOptions): Promise<void> {
   const filter = filterOf(options);
-  if (filter === undefined && !options.all)
-    command.error('error: no filter is given: --all deletes every connection');
+  if (filter === undefined && !options.all) command.error('error: no filter is given: --all deletes every connection');
   if (filter !== undefined && options.all) command.error('error: --all is for when no filter is given');
   await withDirector(cli, command, async (director) => {
     const { reset = false, templates = false, all = false, dryRun: validateOnly = false } = options;

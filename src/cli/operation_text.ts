@@ -85,7 +85,11 @@ export function describe(operation: Operation__Output): Described {
     }
     case 'setDrain': {
       const { service, key, drain } = operation.setDrain ?? {};
-      const settings = { service: keyText(service), server: key ? formatServerKey(key) : '', drain: drainSetting(drain) };
+      const settings = {
+        service: keyText(service),
+        server: key ? formatServerKey(key) : '',
+        drain: drainSetting(drain),
+      };
       return { sign: '~', action: 'set_drain', settings };
     }
     default:

@@ -363,12 +363,7 @@ async function drain(
   });
 }
 
-async function undrain(
-  cli: Cli,
-  command: Command,
-  service: ServiceKey__Output,
-  key: ServerKey__Output,
-): Promise<void> {
+async function undrain(cli: Cli, command: Command, service: ServiceKey__Output, key: ServerKey__Output): Promise<void> {
   await withDirector(cli, command, async (director) => {
     const operations = [{ setDrain: { service, key } }];
     await printEdit(cli, command, await director.apply({ operations: { operations } }, editSettings), {});

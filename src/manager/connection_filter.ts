@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filters of connections as they come in requests, checked and in normal form.
-import type { ConnectionFilter } from '../generated/fulcrum/v1/ConnectionFilter.js';
-import type { ConnectionFilter__Output } from '../generated/fulcrum/v1/ConnectionFilter.js';
+import type { ConnectionFilter, ConnectionFilter__Output } from '../generated/fulcrum/v1/ConnectionFilter.js';
 import { joinPath, quote } from '../grpc/errors.js';
 import { readPrefix } from './prefixes.js';
 import { invalid, outOfRange, readAddress, readServiceKey } from './validate.js';
@@ -38,8 +37,15 @@ export function readConnectionFilter(given: ConnectionFilter__Output | null, pat
 
 /** "server 10.0.0.11:80, state ESTABLISHED"; "all". */
 export function filterText(filter: ConnectionFilter, service: string): string {
-  const server = filter.serverPort === undefined ? filter.serverAddress : `${filter.serverAddress} port ${filter.serverPort}`;
-  const parts = Object.entries({ service, server, client: filter.client, protocol: filter.protocol, state: filter.state })
+  const server =
+    filter.serverPort === undefined ? filter.serverAddress : `${filter.serverAddress} port ${filter.serverPort}`;
+  const parts = Object.entries({
+    service,
+    server,
+    client: filter.client,
+    protocol: filter.protocol,
+    state: filter.state,
+  })
     .filter(([, value]) => value !== undefined && value !== '')
     .map(([name, value]) => `${name} ${value}`);
   return parts.length === 0 ? 'all' : parts.join(', ');

@@ -84,7 +84,12 @@ export class Drainer {
   }
 
   /** Now and at each interval, until it has ended. */
-  async *watch(service: ServiceKey, key: ServerKey, intervalMs: number, signal: AbortSignal) {
+  async *watch(
+    service: ServiceKey,
+    key: ServerKey,
+    intervalMs: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchDrainResponse> {
     const id = drainId(service, key);
     const draining = this.#going.get(id) ?? this.#ended.get(id);
     if (draining === undefined) {

@@ -85,7 +85,12 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs, latency, drainer }, log);
+  addDirectorService(
+    server,
+    definition,
+    { director, reconciler, broadcaster, inForceTimeoutMs, latency, drainer },
+    log,
+  );
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {

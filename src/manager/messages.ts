@@ -112,9 +112,10 @@ export function inForceMessage(model: Model): Configuration {
     services: [...model.services.values()].map(({ key, spec, servers, pool }) => ({
       key,
       spec,
-      servers: (pool === null ? [...servers.values()].map(unchecked) : [...pool.servers.values()]).map(
-        (server) => ({ key: server.key, spec: server.spec }),
-      ),
+      servers: (pool === null ? [...servers.values()].map(unchecked) : [...pool.servers.values()]).map((server) => ({
+        key: server.key,
+        spec: server.spec,
+      })),
     })),
   };
 }

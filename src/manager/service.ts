@@ -20,6 +20,11 @@ export function addDirectorService(
   context: ServiceContext,
   log: Logger,
 ): void {
-  const handlers = { ...editHandlers(context), ...readHandlers(context), ...dataplaneHandlers(context), ...connectionHandlers(context) };
+  const handlers = {
+    ...editHandlers(context),
+    ...readHandlers(context),
+    ...dataplaneHandlers(context),
+    ...connectionHandlers(context),
+  };
   addService<DirectorServiceDefinition, DirectorStreams>(server, definition, handlers, log);
 }

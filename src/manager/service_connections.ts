@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Handlers of the calls that end connections, at once or by a drain.
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import type { WatchDrainResponse } from '../generated/fulcrum/v1/WatchDrainResponse.js';
 import type { DirectorStreams } from '../grpc/client.js';
 import type { CallContext, Handlers } from '../grpc/handlers.js';
 import { filterText, readConnectionFilter } from './connection_filter.js';
@@ -44,16 +45,16 @@ async function deleteConnections(
   return { connections: answer.connections, templates: answer.templates };
 }
 
-function watchDrain(
+async function* watchDrain(
   { director, drainer }: ServiceContext,
   request: RequestOf<'watchDrain'>,
   { signal }: CallContext,
-): ReturnType<ConnectionHandlers['watchDrain']> {
+): AsyncGenerator<WatchDrainResponse> {
   const service = readServiceKey(request.service, 'service');
   const key = readServerKey(request.key, 'key');
   const intervalMs = request.intervalMs || defaultIntervalMs;
   if (intervalMs < shortestIntervalMs)
     throw outOfRange('interval_ms', `${intervalMs} is less than ${shortestIntervalMs}`);
   findService(director.state.model, service, 'service');
-  return drainer.watch(service, key, intervalMs, signal);
+  yield* drainer.watch(service, key, intervalMs, signal);
 }

@@ -2,10 +2,10 @@
 // Handlers of the calls that edit. Each is translated to operations, so that all edits follow one set of rules.
 import { withDefaults } from '../config/tunables.js';
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
-import type { DirectorStreams } from '../grpc/client.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { RealServer } from '../generated/fulcrum/v1/RealServer.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
+import type { DirectorStreams } from '../grpc/client.js';
 import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { Handlers } from '../grpc/handlers.js';
 import { diff } from './diff.js';

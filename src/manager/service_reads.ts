@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Handlers of the calls that read what is configured.
 import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
-import type { DirectorStreams } from '../grpc/client.js';
 import type { WatchResponse } from '../generated/fulcrum/v1/WatchResponse.js';
+import type { DirectorStreams } from '../grpc/client.js';
 import { FulcrumError } from '../grpc/errors.js';
 import type { Handlers } from '../grpc/handlers.js';
 import {

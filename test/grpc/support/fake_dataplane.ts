@@ -36,6 +36,8 @@ export type Check = (request: ApplyRequest__Output) => FulcrumError | undefined;
 export class FakeDataplane {
   /** Every Apply that was answered with success, oldest first. */
   readonly applied: ApplyRequest__Output[] = [];
+  /** What connections were to be deleted, not only counted. */
+  readonly deleted: DeleteConnectionsRequest__Output[] = [];
   /** Number of calls by method. */
   readonly calls = new Map<string, number>();
   instanceId: string = randomUUID();
@@ -172,7 +174,9 @@ export class FakeDataplane {
   }
 
   /** By the server's address and port only; what it counts is not what it lists. */
-  #delete({ filter, countOnly }: DeleteConnectionsRequest__Output): DeleteConnectionsResponse {
+  #delete(request: DeleteConnectionsRequest__Output): DeleteConnectionsResponse {
+    const { filter, countOnly } = request;
+    if (!countOnly) this.deleted.push(request);
     const servers = this.statistics.services.flatMap((each) => each.servers ?? []);
     const meant = servers.filter(
       ({ key }) => key?.address === filter?.serverAddress && key?.port === filter?.serverPort,

@@ -82,7 +82,10 @@ test('what is stored but not in force ends with 3, and still prints what was sto
 const drainLine = 'server drain tcp:203.0.113.10:80 10.0.0.11:8080';
 
 /** A drain that has so many connections at first, and one less each time; then `outcome`. */
-function draining(first: number, end: Partial<WatchDrainResponse> = { outcome: 'no connection is left', completed: true }) {
+function draining(
+  first: number,
+  end: Partial<WatchDrainResponse> = { outcome: 'no connection is left', completed: true },
+) {
   return {
     apply: async () => ({ results: [{}], inForce: true }),
     watchDrain: async function* () {
@@ -96,10 +99,13 @@ function draining(first: number, end: Partial<WatchDrainResponse> = { outcome: '
 test('server drain begins one operation and tells how it goes until it has ended', async (t) => {
   const fake = await director(t, draining(2));
   const outcome = await run(`${drainLine} --timeout 1h30m --then remove --interval 200ms`, fake);
-  t.is(outcome.output, `active 2  inactive 1  oldest 2m5s  time left 48s
+  t.is(
+    outcome.output,
+    `active 2  inactive 1  oldest 2m5s  time left 48s
 active 1  inactive 1  oldest 2m5s  time left 48s
 no connection is left
-`);
+`,
+  );
   t.is(outcome.exitCode, 0);
   const [operation] = fake.requests('apply')[0]?.operations?.operations ?? [];
   t.like(operation?.setDrain, {
@@ -113,7 +119,10 @@ no connection is left
 test('server drain: JSON lines; the default is to wait for all and to keep the server', async (t) => {
   const fake = await director(t, draining(1));
   const { output } = await run(`${drainLine} -o json`, fake);
-  const rows = output.trimEnd().split('\n').map((line) => JSON.parse(line));
+  const rows = output
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   t.deepEqual(rows[0], { active_connections: 1, inactive_connections: 1, oldest_ms: 125_000, left_ms: 48_900 });
   t.like(rows[1], { outcome: 'no connection is left', completed: true });
   const [operation] = fake.requests('apply')[0]?.operations?.operations ?? [];
@@ -123,15 +132,21 @@ test('server drain: JSON lines; the default is to wait for all and to keep the s
 test('server drain --detach returns at once, --watch only follows', async (t) => {
   const fake = await director(t, draining(1));
   t.is((await run(`${drainLine} --detach`, fake)).exitCode, 0);
-  t.deepEqual(fake.calls.map(({ method }) => method), ['apply']);
+  t.deepEqual(
+    fake.calls.map(({ method }) => method),
+    ['apply'],
+  );
   t.is((await run(`${drainLine} --watch`, fake)).exitCode, 0);
-  t.deepEqual(fake.calls.map(({ method }) => method), ['apply', 'watchDrain']);
+  t.deepEqual(
+    fake.calls.map(({ method }) => method),
+    ['apply', 'watchDrain'],
+  );
   t.is((await run(`${drainLine} --watch --timeout 5m`, fake)).exitCode, 2);
 });
 
 test('server drain: called off, or connections that are kept, is exit status 1', async (t) => {
   const off = await director(t, draining(1, { outcome: 'called off', completed: false }));
-  t.like(await run(drainLine, off), { exitCode: 1, complaints: 'error: the drain has ended: called off\n' });
+  t.like(await run(drainLine, off), { exitCode: 1, complaints: 'fulcrum: the drain has ended: called off\n' });
   const left = { activeConnections: 3, outcome: 'time is up', completed: true };
   t.is((await run(drainLine, await director(t, draining(1, left)))).exitCode, 1);
   const cut = { ...left, drain: { atEnd: 'DRAIN_END_RESET' as const } };
@@ -156,7 +171,10 @@ test('Ctrl-C leaves the drain going, says so, and ends with 130', async (t) => {
   });
   const outcome = await run(drainLine, fake, { signal: interrupted.signal });
   t.is(outcome.exitCode, 130);
-  t.regex(outcome.complaints, /the drain goes on: "fulcrum server drain tcp:203\.0\.113\.10:80 10\.0\.0\.11:8080 --watch"/);
+  t.regex(
+    outcome.complaints,
+    /the drain goes on: "fulcrum server drain tcp:203\.0\.113\.10:80 10\.0\.0\.11:8080 --watch"/,
+  );
 });
 
 test('server undrain', async (t) => {
@@ -168,7 +186,8 @@ test('server undrain', async (t) => {
 
 test('connection delete: what is meant, how, and how many it was', async (t) => {
   const fake = await director(t, { deleteConnections: async () => ({ connections: '12', templates: '3' }) });
-  const filters = '--service tcp:203.0.113.10:80 --server 10.0.0.11 --client 198.51.100.0/24 --protocol tcp --state established';
+  const filters =
+    '--service tcp:203.0.113.10:80 --server 10.0.0.11 --client 198.51.100.0/24 --protocol tcp --state established';
   const { output } = await run(`connection delete ${filters} --reset --templates`, fake);
   t.is(output, 'deleted 12 connections and 3 templates\n');
   const [request] = fake.requests('deleteConnections');

@@ -23,7 +23,7 @@ test('help names every noun, the exit codes, and examples', async (t) => {
 test('help of a verb has the common options and the exit codes', async (t) => {
   const { exitCode, output } = await run('server drain --help');
   t.is(exitCode, 0);
-  t.regex(output, /--timeout <seconds>/);
+  t.regex(output, /--timeout <duration>/);
   t.regex(output, /--output <format>/);
   t.regex(output, /Exit status:/);
 });

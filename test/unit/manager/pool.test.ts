@@ -12,7 +12,16 @@ import { type Applied, applyConditions, applyOperations, emptyModel, type Model 
 import { type ServerKey, serverId } from '../../../src/manager/nouns.js';
 import type { Condition } from '../../../src/manager/pool.js';
 import { parseState, serializeState } from '../../../src/manager/state_file.js';
-import { addServer, addService, deleteServer, editServer, server, serverSpec, service } from './support/operations.js';
+import {
+  addServer,
+  addService,
+  deleteServer,
+  editServer,
+  server,
+  serverSpec,
+  service,
+  setDrain,
+} from './support/operations.js';
 
 const web = 'tcp 192.0.2.1:80';
 const [one, two, three] = ['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80'] as const;
@@ -259,4 +268,36 @@ test('a policy that cannot be is refused, by the name of its field', (t) => {
     refusal({ sorryServer: { key: server('2001:db8::1:80'), spec: serverSpec({ method: 'FORWARDING_METHOD_NAT' }) } }),
     'operations[0].set_health.health.sorry_server.key.address',
   );
+});
+
+function drainsIn({ services }: Model) {
+  const { pool, servers } = services.get('TCP 192.0.2.1:80') ?? {};
+  const weights = [...(pool?.servers.values() ?? [])].map(({ key, spec }) => `${serverId(key)}*${spec.weight}`);
+  return { weights, drains: [...(servers?.values() ?? [])].map(({ drain }) => drain) };
+}
+
+test('a drain is weight 0 whatever checks say, and quorum and dynamic weights follow', (t) => {
+  const story = withServers({ quorum: 3, sorryServer: sorry });
+  t.deepEqual(story.edit(setDrain(web, one, {})), [`edit ${one}*0`]);
+  t.is(story.list, `${two}*2 ${one}*0`);
+  // What is left of the wanted weights is 2: the quorum cannot be more.
+  t.true(story.model.services.get('TCP 192.0.2.1:80')?.pool?.quorumUp);
+  t.deepEqual(story.find(one, { weight: 7 }), []);
+  t.deepEqual(story.find(one, { share: 10 }), []);
+  // It may fail, too, and comes back drained.
+  t.deepEqual(story.find(one, down), [`delete ${one}`]);
+  t.deepEqual(story.find(one, {}), [`add ${one}*0`]);
+  t.deepEqual(story.edit(editServer(web, one, { weight: 5 })), [`edit ${one}*0`]);
+  t.deepEqual(story.edit(setDrain(web, one, null)), [`edit ${one}*5`]);
+  for (const model of story.restarted) t.deepEqual(drainsIn(model), drainsIn(story.model));
+});
+
+test('a drain begins and ends with checks, or goes on without them', (t) => {
+  const story = withServers({});
+  story.edit(setDrain(web, one, { timeoutMs: 60_000 }));
+  t.deepEqual(story.edit(setHealth(null)), [`edit ${one}*0`, `edit ${two}*2`]);
+  t.deepEqual(story.edit(setHealth({})), []);
+  t.is(story.list, `${two}*2 ${one}*0`);
+  for (const model of story.restarted) t.deepEqual(drainsIn(model), drainsIn(story.model));
+  t.deepEqual(story.edit(deleteServer(web, one)), [`delete ${one}`]);
 });

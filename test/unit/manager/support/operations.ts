@@ -2,6 +2,7 @@
 // Short ways to write operations and to read a model, for tests.
 import { keptTimeouts, type TimeoutValues } from '../../../../src/config/timeouts.js';
 import type { TunableValues } from '../../../../src/config/tunables.js';
+import type { Drain__Output } from '../../../../src/generated/fulcrum/v1/Drain.js';
 import type { MarkRule__Output } from '../../../../src/generated/fulcrum/v1/MarkRule.js';
 import type { Operation__Output } from '../../../../src/generated/fulcrum/v1/Operation.js';
 import type { ServerSpec__Output } from '../../../../src/generated/fulcrum/v1/ServerSpec.js';
@@ -71,6 +72,12 @@ export function editServer(of: string, key: string, spec: Partial<ServerSpec__Ou
 
 export function deleteServer(of: string, key: string): Operation__Output {
   return { action: 'deleteServer', deleteServer: { service: service(of), key: server(key) } };
+}
+
+export function setDrain(of: string, key: string, drain: Partial<Drain__Output> | null): Operation__Output {
+  const unset = { atEnd: 'DRAIN_END_UNSPECIFIED', timeoutMs: 0, deadline: '', since: '', ended: '' } as const;
+  const change = { service: service(of), key: server(key), drain: drain && { ...unset, ...drain } };
+  return { action: 'setDrain', setDrain: change };
 }
 
 export function setTimeouts(values: Partial<TimeoutValues>): Operation__Output {
