@@ -171,10 +171,14 @@ async function remove(cli: Cli, command: Command, options: DeleteOptions): Promi
     const request = { ...(filter && { filter }), all, reset, templates, validateOnly };
     const answer = await director.deleteConnections(request, { ...editSettings, signal: cli.signal });
     const view = { connections: BigInt(answer.connections), templates: BigInt(answer.templates) };
-    const what = options.templates ? ` and ${view.templates} templates` : '';
+    const what = options.templates ? ` and ${plural(view.templates, 'template')}` : '';
     const would = options.dryRun ? 'would delete' : 'deleted';
-    await print(cli, command, view, () => [`${would} ${view.connections} connections${what}`]);
+    await print(cli, command, view, () => [`${would} ${plural(view.connections, 'connection')}${what}`]);
   });
+}
+
+function plural(count: bigint, noun: string): string {
+  return `${count} ${noun}${count === 1n ? '' : 's'}`;
 }
 
 async function list(cli: Cli, command: Command, options: ListOptions): Promise<void> {

@@ -104,6 +104,8 @@ function workerView(worker: WorkerStatistics__Output): View {
     total_ns: BigInt(worker.totalNs),
     stateless_packets: BigInt(worker.statelessPackets),
     adopted_connections: BigInt(worker.adoptedConnections),
+    deleted_connections: BigInt(worker.deletedConnections),
+    reset_packets: BigInt(worker.resetPackets),
     verdicts: worker.verdicts.map(verdictView),
   };
 }
