@@ -30,8 +30,8 @@ struct StateSet {
 
 struct ConnectionFilter {
   bool by_service = false;
-  ServiceKey service;                         // as templates know it
-  ServiceSlot service_slot = kNoServiceSlot;  // as connections know it; none: no service has, or had, this key
+  ServiceKey service;                         // which the engine names by its slot
+  ServiceSlot service_slot = kNoServiceSlot;  // none: no service has, or had, this key
   Address server;
   std::optional<uint16_t> server_port;  // as the server was configured
   Prefix client;                        // of templates: of what they are for, which may be masked
@@ -57,11 +57,13 @@ inline bool matches(const ConnectionFilter& filter, const Connection<F>& entry, 
   return filter.matches_server(server, server_port) && filter.matches_client(Address::from(entry.forward.source));
 }
 
-inline bool matches(const ConnectionFilter& filter, const Template& at, const Address& server, uint16_t server_port) {
+// `service`: its server's. Several services may have templates with one key (an FTP service's have port 0).
+inline bool matches(const ConnectionFilter& filter, const Template& at, const Address& server, uint16_t server_port,
+                    ServiceSlot service) {
   const TemplateKey& key = at.key;
   if (filter.protocol != IpProtocol{} && filter.protocol != key.protocol) return false;
   if ((filter.states.templates >> at.assured & 1) == 0) return false;
-  if (filter.by_service && !(filter.service == ServiceKey{key.vip, key.protocol, key.port, key.fwmark})) return false;
+  if (filter.by_service && filter.service_slot != service) return false;
   return filter.matches_server(server, server_port) && filter.matches_client(key.client);
 }
 

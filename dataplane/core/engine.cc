@@ -636,15 +636,15 @@ std::vector<PortStatistics> Engine::ports() const {
   return all;
 }
 
-uint64_t Engine::list_connections(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
+uint64_t Engine::list_connections(ConnectionFilter filter, uint64_t cursor, uint32_t limit,
                                   std::vector<ConnectionInfo>& page) {
   const std::lock_guard lock(list_mutex_);
+  name_service(filter);
   auto worker = static_cast<uint32_t>(cursor >> 32);
   auto from = static_cast<uint32_t>(cursor);
   for (; worker < shared_.workers && page.size() < limit; ++worker, from = 0) {
     ListRequest request;
     request.filter = filter;
-    name_service(request.filter);
     request.limit = limit - static_cast<uint32_t>(page.size());
     request.cursor = from;
     request.connections.reserve(request.limit);
@@ -671,7 +671,7 @@ uint64_t Engine::list_templates(const ConnectionFilter& filter, uint64_t cursor,
     const TemplateKey& key = at.key;
     if (at.controlled == 0 && is_due(at.deadline, now)) return true;
     const ServerLine& server = shared_.servers[at.server];
-    if (!matches(filter, at, server.address, server.port)) return true;
+    if (!matches(filter, at, server.address, server.port, server.service)) return true;
     if (page.size() == limit) return false;
     ConnectionInfo info;
     info.protocol = key.protocol;
@@ -732,7 +732,7 @@ Engine::Purged Engine::purge(ConnectionFilter filter, PurgeRequest::Action actio
 uint64_t Engine::purge_templates(const ConnectionFilter& filter, PurgeRequest::Action action) {
   const auto is_meant = [&](const Template& at) {
     const ServerLine& server = shared_.servers[at.server];
-    return matches(filter, at, server.address, server.port);
+    return matches(filter, at, server.address, server.port, server.service);
   };
   const Ticks now = shared_.clock.now();
   if (action != PurgeRequest::Action::kCount)

@@ -79,7 +79,7 @@ class Engine {
   std::vector<NeighborInfo> neighbors() { return control_->neighbors(); }
   const Network& network() const { return *network_; }
   // A page of connections from `cursor` (0: the beginning); the cursor to go on from, 0 at the end.
-  uint64_t list_connections(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
+  uint64_t list_connections(ConnectionFilter filter, uint64_t cursor, uint32_t limit,
                             std::vector<ConnectionInfo>& page);
   // Counts the connections that match, and may delete them; with `templates` those of persistence too.
   struct Purged {

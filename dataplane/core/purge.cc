@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections that an operator deletes: each worker looks through its own tables, a slice between bursts. With a reset
 // a TCP connection leaves its server's counts at once, but its entry stays for a minute: sequence numbers are not
-// tracked, so the next segment of either end tells those that both ends accept (RFC 5961 section 3.2).
+// tracked, so the next segment of either end brings the numbers that both ends accept (RFC 5961 section 3.2).
 #include <algorithm>
 
 #include "core/forward.h"

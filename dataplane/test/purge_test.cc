@@ -357,7 +357,7 @@ TEST_CASE("purge: templates stay unless they are meant too") {
         shared.clock.now(),
         [&](const Template& at) {
           const ServerLine& server = shared.servers[at.server];
-          return matches(filter, at, server.address, server.port);
+          return matches(filter, at, server.address, server.port, server.service);
         },
         [&](const Template& gone) { shared.servers[gone.server].persistent.fetch_sub(1); });
   };
@@ -388,4 +388,26 @@ TEST_CASE("purge: templates stay unless they are meant too") {
   CHECK(erase({}) == 1);
   CHECK(persistent() == 0);
   check_accounts(story);
+}
+
+TEST_CASE("purge: templates of an FTP service are not those of a port-0 service, though their keys may be alike") {
+  Story story({"-A -t 192.0.2.1:21 -s rr -p 300", "-a -t 192.0.2.1:21 -r 10.0.2.11 -g", "-A -t 192.0.2.1:0 -s rr -p 300",
+               "-a -t 192.0.2.1:0 -r 10.0.2.12:0 -g"});
+  CHECK(story.connections(1, client(2000), "192.0.2.1:21", "est") == "11");
+  CHECK(story.connections(1, "198.51.100.2:2000", "192.0.2.1:443", "est") == "12");
+  for (const char* at : {"192.0.2.1:21", "192.0.2.1:0"}) {
+    const Endpoint key(at);
+    ConnectionFilter filter;
+    filter.by_service = true;
+    filter.service_slot =
+        story.publisher().slot_of({key.address, IpProtocol::kTcp, static_cast<uint16_t>(key.port), 0}).value();
+    std::vector<Address> servers;
+    story.shared().templates->list(0, [&](const Template& of) {
+      const ServerLine& server = story.shared().servers[of.server];
+      if (matches(filter, of, server.address, server.port, server.service)) servers.push_back(server.address);
+      return true;
+    });
+    REQUIRE(servers.size() == 1);
+    CHECK(servers[0].text() == (key.port == 21 ? "10.0.2.11" : "10.0.2.12"));
+  }
 }

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { formatServerKey, formatServiceKey } from '../config/keys.js';
 import { largestWeight } from '../config/servers.js';
 import { serverEntry, words } from '../config/services.js';
+import type { Drain__Output } from '../generated/fulcrum/v1/Drain.js';
 import type { DrainEnd__Output } from '../generated/fulcrum/v1/DrainEnd.js';
 import type { RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
 import type { ServerKey__Output } from '../generated/fulcrum/v1/ServerKey.js';
@@ -52,6 +53,13 @@ interface DrainOptions {
   readonly detach?: boolean;
   readonly watch?: boolean;
 }
+
+/** The API's words for what --then says. */
+const ends: Readonly<Record<string, DrainEnd__Output>> = {
+  keep: 'DRAIN_END_KEEP',
+  reset: 'DRAIN_END_RESET',
+  remove: 'DRAIN_END_REMOVE',
+};
 
 const serverWords = 'ADDRESS:PORT, or ADDRESS for the port of the service';
 
@@ -254,6 +262,7 @@ export function rowView({ server, counted }: ServerRow): View {
     inactive_connections: counted && BigInt(counted.inactiveConnections),
     persistent_connections: counted && BigInt(counted.persistentConnections),
     ...conditionView(server.condition),
+    ...(server.drain && { drain: drainView(server.drain) }),
     etag: server.etag,
   };
 }
@@ -271,6 +280,11 @@ function conditionView(
     in_pool: inPool,
     effective_weight: effectiveWeight,
   };
+}
+
+function drainView({ atEnd, deadline, since, ended }: Drain__Output): View {
+  const end = Object.keys(ends).find((name) => ends[name] === atEnd) ?? '';
+  return { at_end: end, since, ...(deadline !== '' && { deadline }), ...(ended !== '' && { ended }) };
 }
 
 function serverView(server: RealServer__Output): View {
@@ -335,13 +349,6 @@ async function remove(
   });
 }
 
-/** The API's words for what --then says. */
-const ends: Readonly<Record<string, DrainEnd__Output>> = {
-  keep: 'DRAIN_END_KEEP',
-  reset: 'DRAIN_END_RESET',
-  remove: 'DRAIN_END_REMOVE',
-};
-
 async function drain(
   cli: Cli,
   command: Command,
@@ -385,7 +392,7 @@ async function followDrain(
       if (progress.outcome !== '') return endFollowing(progress);
     }
   } catch (error) {
-    if (cli.signal.aborted) {
+    if (cli.signal.aborted || (error instanceof FulcrumError && error.code === 'UNAVAILABLE')) {
       const names = `${formatServiceKey(request.service)} ${formatServerKey(request.key)}`;
       cli.complain(`the drain goes on: "fulcrum server drain ${names} --watch" follows it, "undrain" calls it off`);
     }

@@ -59,6 +59,8 @@ export class Drainer {
   readonly #ended = new Map<string, Draining>();
   readonly #stopped = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer fires. */
+  #lookAt = Number.POSITIVE_INFINITY;
   #looking: Promise<void> = Promise.resolve();
   #isLooking = false;
 
@@ -165,21 +167,23 @@ export class Drainer {
 
   /** The next look: at a deadline, or a second from now. */
   #schedule(): void {
-    if (this.#isLooking || this.#stopped.signal.aborted) return;
-    clearTimeout(this.#timer);
-    if (this.#going.size === 0) return;
+    if (this.#isLooking || this.#stopped.signal.aborted || this.#going.size === 0) return;
     const left = [...this.#going.values()].map(({ drain }) => leftMs(drain)).filter((ms) => ms > 0);
-    this.#timer = setTimeout(() => this.#look(), Math.min(lookEveryMs, ...left));
+    const waitMs = Math.min(lookEveryMs, ...left);
+    // What is edited meanwhile does not put a look off.
+    if (performance.now() + waitMs >= this.#lookAt) return;
+    clearTimeout(this.#timer);
+    this.#lookAt = performance.now() + waitMs;
+    this.#timer = setTimeout(() => this.#look(), waitMs);
   }
 
   #look(): void {
     this.#isLooking = true;
-    this.#looking = this.#lookAtAll()
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'drains cannot go on yet'))
-      .finally(() => {
-        this.#isLooking = false;
-        this.#schedule();
-      });
+    this.#lookAt = Number.POSITIVE_INFINITY;
+    this.#looking = this.#lookAtAll().finally(() => {
+      this.#isLooking = false;
+      this.#schedule();
+    });
   }
 
   async #lookAtAll(): Promise<void> {
@@ -190,11 +194,21 @@ export class Drainer {
     const statistics: Statistics = new Map();
     for (const draining of [...this.#going.values()]) {
       if (this.#stopped.signal.aborted) return;
-      const counts = isInForce ? await this.#counts(draining, statistics) : undefined;
-      const left = counts === undefined ? undefined : counts.active + counts.inactive;
-      if (left === 0) await this.#finish(draining, 'no connection is left');
-      else if (leftMs(draining.drain) <= 0) await this.#finish(draining, `time is up with ${leftText(left)} left`);
+      try {
+        await this.#lookAtOne(draining, isInForce ? statistics : undefined);
+      } catch (error) {
+        const id = drainId(draining.service, draining.key);
+        this.#options.log.warn({ err: error, drain: id }, 'a drain cannot be ended yet');
+      }
     }
+  }
+
+  /** Without statistics: connections may still begin. */
+  async #lookAtOne(draining: Draining, statistics: Statistics | undefined): Promise<void> {
+    const counts = statistics && (await this.#counts(draining, statistics));
+    const left = counts && counts.active + counts.inactive;
+    if (left === 0) await this.#finish(draining, 'no connection is left');
+    else if (leftMs(draining.drain) <= 0) await this.#finish(draining, `time is up with ${leftText(left)} left`);
   }
 
   /** Undefined while the dataplane does not tell. */

@@ -69,8 +69,11 @@ function healthMessage({ key, condition }: Server, { pool }: Service): ServerCon
 }
 
 /** What the dataplane has of its servers, in LVS list order. */
-function poolMessage({ pool }: Service): RealServer[] {
-  return pool === null ? [] : [...pool.servers.values()].reverse();
+function poolMessage({ pool, servers }: Service): RealServer[] {
+  if (pool !== null) return [...pool.servers.values()].reverse();
+  const all = [...servers.values()];
+  if (all.every(({ drain }) => drain === null)) return [];
+  return all.map((server) => ({ key: server.key, spec: unchecked(server).spec })).reverse();
 }
 
 /** In LVS list order: the server added last comes first. */

@@ -116,7 +116,9 @@ export function wantedPool(service: Pooled, wasUp: boolean): Pool {
   const wanted = new Map<string, PoolServer>();
   for (const [id, server] of servers) {
     const serves = isIn(server) && !sorryServes;
-    if (serves || isInhibited(server, health))
+    // What is drained keeps its connections, also when a sorry server takes its place.
+    const stays = server.drain !== null && isIn(server);
+    if (serves || stays || isInhibited(server, health))
       wanted.set(id, { key: server.key, spec: withWeight(server.spec, serves ? weightInForce(server) : 0) });
   }
   const sorryId = sorry && serverId(sorry.key);

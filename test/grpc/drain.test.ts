@@ -160,6 +160,20 @@ test('it does not end before the dataplane has weight 0: connections may still b
   t.true(isOpen);
 });
 
+test('other edits do not put its end off', async (t) => {
+  const { client } = await startWith(t, 0, 0);
+  await drain(client, 'DRAIN_END_KEEP');
+  let isOver = false;
+  const last = lastOf(client.watchDrain(draining)).finally(() => {
+    isOver = true;
+  });
+  const update = { service, updateMask: { paths: ['spec.weight'] } };
+  for (let weight = 1; !isOver && weight < 1_000; weight++)
+    await client.updateRealServer({ ...update, server: { key: { ...key, address: '10.0.0.2' }, spec: { weight } } });
+  t.true(isOver);
+  t.is((await last).outcome, 'no connection is left; kept with weight 0');
+});
+
 test('what WatchDrain refuses', async (t) => {
   const { client } = await startWith(t, 0, 0);
   const refused = (request: object) => failure(lastOf(client.watchDrain({ ...draining, ...request })));

@@ -54,14 +54,15 @@ export function joinStatistics(
   return services.flatMap((service) => {
     if (!service.key || !service.spec) return [];
     const counted = byKey.get(formatServiceKey(service.key));
+    const isPooled = service.health !== null || service.pool.length > 0;
     return [
       {
         key: service.key,
         spec: service.spec,
         counters: countersOf(counted?.counters),
         rates: countersOf(counted?.rates),
-        // Of servers that are checked: those that serve, as the kernel would have them.
-        servers: joinServers(service.health ? service.pool : service.servers, counted?.servers ?? []),
+        // Of servers that are checked or drained: those that serve, as the kernel would have them.
+        servers: joinServers(isPooled ? service.pool : service.servers, counted?.servers ?? []),
       },
     ];
   });

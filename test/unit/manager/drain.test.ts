@@ -88,7 +88,8 @@ test('it is told with its server', (t) => {
     setDrain(web, two, { ended: '2026-05-02T12:00:00Z' }),
   ]);
   const service = model.services.get('TCP 192.0.2.1:80');
-  const servers = service === undefined ? [] : (virtualServiceMessage(service, 'lineage').servers ?? []);
+  const { servers = [], pool } = service === undefined ? {} : virtualServiceMessage(service, 'lineage');
+  t.deepEqual(pool?.map(({ spec }) => spec?.weight), [0, 0]);
   t.like(servers[1], {
     condition: {
       state: 'SERVER_STATE_DRAINING',

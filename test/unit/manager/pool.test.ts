@@ -301,3 +301,9 @@ test('a drain begins and ends with checks, or goes on without them', (t) => {
   for (const model of story.restarted) t.deepEqual(drainsIn(model), drainsIn(story.model));
   t.deepEqual(story.edit(deleteServer(web, one)), [`delete ${one}`]);
 });
+
+test('what is drained keeps its connections when the sorry server comes', (t) => {
+  const story = withServers({ sorryServer: sorry }, [2]);
+  t.deepEqual(story.edit(setDrain(web, one, {})), [`edit ${one}*0`, 'add 10.0.0.9:80*1']);
+  t.deepEqual(story.edit(setDrain(web, one, null)), ['delete 10.0.0.9:80', `edit ${one}*2`]);
+});
