@@ -32,9 +32,7 @@ namespace {
 constexpr uint32_t kMempoolCache = 256;
 constexpr uint32_t kControlBuffers = 1023;
 constexpr uint32_t kNeighbors = 16384;
-constexpr uint32_t kBaseMemoryMb = 288;  // routes (70 MB, IPv6 80 MB), rings, hashes
 constexpr uint32_t kMostTemplates = 1u << 24;
-constexpr unsigned kBufferOverhead = 5 * RTE_CACHE_LINE_SIZE;  // rte_mbuf, and mempool's own per object
 // The owner hash spreads connections unevenly; a worker's table has so much more than its share.
 constexpr uint64_t kShareHeadroomPercent = 10;
 
@@ -99,11 +97,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
   silence_.impose(interfaces);
 
   const uint32_t buffers = estimate_buffers(config_), kernel_buffers = estimate_kernel_buffers(config_);
-  const uint32_t pool_mb =
-      static_cast<uint32_t>(uint64_t{buffers + kernel_buffers} * (data_room(config_) + kBufferOverhead) / (1 << 20)) +
-      1;
-  const EalOptions options =
-      plan_memory(config_, pool_mb + kBaseMemoryMb + 8 * static_cast<uint32_t>(config_.worker_cpus.size()));
+  const EalOptions options = plan_memory(config_, estimate_memory(config_));
   hugepages_ = options.hugepages;
   start_eal(eal_arguments(config_, options));
   eal_started_ = true;

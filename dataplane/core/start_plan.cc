@@ -2,11 +2,11 @@
 #include "core/start_plan.h"
 
 #include <rte_mbuf.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
 
-#include "core/eal.h"
 #include "core/kernel_ports.h"
 #include "core/kernel_silence.h"
 
@@ -17,6 +17,9 @@ namespace {
 constexpr uint32_t kKernelBuffers = 2048;     // of a kernel port, what its port's transmit queue holds aside
 constexpr uint32_t kBuffersPerWorker = 8192;  // parked, handed over, waiting to be sent
 constexpr uint32_t kMostWorkers = 128;
+constexpr uint32_t kBaseMemoryMb = 288;  // routes (70 MB, IPv6 80 MB), rings, hashes
+constexpr uint32_t kWorkerMemoryMb = 8;
+constexpr unsigned kBufferOverhead = 5 * RTE_CACHE_LINE_SIZE;  // rte_mbuf, and mempool's own per object
 
 uint16_t largest_mtu(const StartConfig& config) {
   uint16_t largest = 1500;
@@ -76,6 +79,18 @@ uint32_t estimate_kernel_buffers(const StartConfig& config) {
   for (const PortConfig& port : config.ports)
     if (port.kernel) sum += kKernelBuffers + std::max<uint32_t>(port.tx_descriptors, kUsualDescriptors);
   return sum;
+}
+
+// Without huge pages a mempool lets no object lie across pages that it need not.
+MemoryNeeds estimate_memory(const StartConfig& config) {
+  const uint64_t buffers = uint64_t{estimate_buffers(config)} + estimate_kernel_buffers(config);
+  const uint64_t bytes = data_room(config) + kBufferOverhead, page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t bytes_in_pages = bytes <= page ? page / (page / bytes) : (bytes + page - 1) / page * page;
+  const auto megabytes = [&](uint64_t pools) {
+    return static_cast<uint32_t>(pools >> 20) + 1 + kBaseMemoryMb +
+           kWorkerMemoryMb * static_cast<uint32_t>(config.worker_cpus.size());
+  };
+  return {megabytes(buffers * bytes), megabytes(buffers * bytes_in_pages)};
 }
 
 void check(const StartConfig& config) {

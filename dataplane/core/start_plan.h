@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/config.h"
+#include "core/eal.h"
 
 namespace fulcrum {
 
@@ -17,5 +18,7 @@ uint32_t estimate_kernel_buffers(const StartConfig& config);
 
 // Data room of a packet buffer: a whole frame, with room before it for a tunnel's headers.
 uint16_t data_room(const StartConfig& config);
+
+MemoryNeeds estimate_memory(const StartConfig& config);
 
 }  // namespace fulcrum
