@@ -187,7 +187,7 @@ void compare_tables(const TableOptions& options) {
   config.hugepages = options.hugepages;
   const uint32_t greatest = *std::max_element(options.sizes.begin(), options.sizes.end());
   const auto megabytes = static_cast<uint32_t>(64 + uint64_t{greatest} * 128 / (1 << 20));
-  const EalOptions memory = plan_memory(config, megabytes);
+  const EalOptions memory = plan_memory(config, {megabytes, megabytes});
   start_eal(eal_arguments(config, memory));
   std::vector<JsonObject> results;
   for (const uint32_t size : options.sizes) {

@@ -98,14 +98,14 @@ bool is_pci_address(const std::string& device) {
 
 std::string device_name(const std::string& device) { return device.substr(0, device.find(',')); }
 
-EalOptions plan_memory(const StartConfig& config, uint32_t needed_mb) {
+EalOptions plan_memory(const StartConfig& config, MemoryNeeds needs) {
   const uint32_t free_mb = free_hugepages_mb();
-  const uint32_t wanted = config.memory_mb != 0 ? config.memory_mb : needed_mb;
+  const uint32_t wanted = config.memory_mb != 0 ? config.memory_mb : needs.in_hugepages;
   if (config.hugepages == Hugepages::kOn && free_mb < wanted)
     throw StartError("memory.hugepages: on, but only " + std::to_string(free_mb) + " MB of huge pages are free and " +
                      std::to_string(wanted) + " MB are needed (see vm.nr_hugepages)");
   const bool huge = config.hugepages != Hugepages::kOff && free_mb >= wanted;
-  return {huge, wanted};
+  return {huge, huge || config.memory_mb != 0 ? wanted : needs.in_pages};
 }
 
 std::vector<std::string> eal_arguments(const StartConfig& config, const EalOptions& options) {

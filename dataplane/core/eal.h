@@ -14,8 +14,13 @@ struct EalOptions {
   uint32_t memory_mb = 0;  // without hugepages
 };
 
-// Chooses hugepages or not, and how much memory: `needed_mb` is what pools and tables take.
-EalOptions plan_memory(const StartConfig& config, uint32_t needed_mb);
+// What pools and tables take, in megabytes.
+struct MemoryNeeds {
+  uint32_t in_hugepages, in_pages;
+};
+
+// Chooses hugepages or not, and how much memory.
+EalOptions plan_memory(const StartConfig& config, MemoryNeeds needs);
 // The arguments for rte_eal_init. Workers are lcores 1…N; the main lcore is the set of housekeeping CPUs.
 std::vector<std::string> eal_arguments(const StartConfig& config, const EalOptions& options);
 // Throws StartError with EAL's own lines. A failed start cannot be retried within the process.

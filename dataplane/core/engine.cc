@@ -16,12 +16,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <set>
 #include <thread>
 
 #include "core/dpdk_compat.h"
 #include "core/eal.h"
 #include "core/port_alignment.h"
+#include "core/start_network.h"
+#include "core/start_plan.h"
 #include "net/fragment_limit.h"
 
 namespace fulcrum {
@@ -31,12 +32,7 @@ namespace {
 constexpr uint32_t kMempoolCache = 256;
 constexpr uint32_t kControlBuffers = 1023;
 constexpr uint32_t kNeighbors = 16384;
-constexpr uint32_t kKernelBuffers = 2048;     // of a kernel port, what its port's transmit queue holds aside
-constexpr uint32_t kBuffersPerWorker = 8192;  // parked, handed over, waiting to be sent
-constexpr uint32_t kBaseMemoryMb = 288;       // routes (70 MB, IPv6 80 MB), rings, hashes
-constexpr uint32_t kMostWorkers = 128;
 constexpr uint32_t kMostTemplates = 1u << 24;
-constexpr unsigned kBufferOverhead = 5 * RTE_CACHE_LINE_SIZE;  // rte_mbuf, and mempool's own per object
 // The owner hash spreads connections unevenly; a worker's table has so much more than its share.
 constexpr uint64_t kShareHeadroomPercent = 10;
 
@@ -71,67 +67,6 @@ rte_ring* make_message_ring(const std::string& name, uint32_t size, uint32_t byt
   return ring;
 }
 
-uint16_t largest_mtu(const StartConfig& config) {
-  uint16_t largest = 1500;
-  for (const PortConfig& port : config.ports) largest = std::max(largest, port.mtu);
-  return largest;
-}
-
-// Data room of a packet buffer: a whole frame, with room before it for a tunnel's headers.
-uint16_t data_room(const StartConfig& config) {
-  const unsigned frame = largest_mtu(config) + 18u + 4u + RTE_PKTMBUF_HEADROOM;
-  return static_cast<uint16_t>(std::max<unsigned>(RTE_MBUF_DEFAULT_BUF_SIZE, frame));
-}
-
-// Of the port that the interface is on; null: it has none.
-const KernelPortConfig* kernel_port_of(const StartConfig& config, const InterfaceConfig& interface) {
-  for (const PortConfig& port : config.ports)
-    if (port.name == interface.port) return port.kernel ? &*port.kernel : nullptr;
-  return nullptr;
-}
-
-// Before EAL: an upper bound of what ports will ask for.
-uint32_t estimate_buffers(const StartConfig& config) {
-  if (config.packet_buffers != 0) return config.packet_buffers;
-  const auto workers = static_cast<uint32_t>(config.worker_cpus.size());
-  uint32_t memory_ports = 0;
-  for (const PortConfig& port : config.ports) memory_ports += port.device == "memory";
-  uint32_t kernel_interfaces = 0;
-  for (const InterfaceConfig& interface : config.interfaces)
-    kernel_interfaces += kernel_port_of(config, interface) != nullptr;
-  return static_cast<uint32_t>(config.ports.size()) * workers * 2048 + workers * kBuffersPerWorker +
-         memory_ports * 16384 +
-         kernel_interfaces * workers * static_cast<uint32_t>(kKernelClasses) * KernelQueue::kSize + 4096;
-}
-
-// For what the kernel sends. 0: no port has a kernel port.
-uint32_t estimate_kernel_buffers(const StartConfig& config) {
-  constexpr uint32_t kUsualDescriptors = 1024;
-  uint32_t sum = 0;
-  for (const PortConfig& port : config.ports)
-    if (port.kernel) sum += kKernelBuffers + std::max<uint32_t>(port.tx_descriptors, kUsualDescriptors);
-  return sum;
-}
-
-bool is_link_local(const Prefix& prefix) {
-  return prefix.address.family == Family::kIpv6 && fulcrum::is_link_local(prefix.address.v6());
-}
-
-// RFC 4291 section 2.5.1 and appendix A: an interface that speaks IPv6 has an address that its link knows.
-void add_link_local(Interface& interface) {
-  const auto speaks_v6 = [](const Prefix& own) { return own.address.family == Family::kIpv6; };
-  if (std::none_of(interface.addresses.begin(), interface.addresses.end(), speaks_v6) ||
-      std::any_of(interface.addresses.begin(), interface.addresses.end(), is_link_local))
-    return;
-  const MacAddress& mac = interface.mac;
-  Prefix own;
-  own.length = 64;
-  own.address.family = Family::kIpv6;
-  own.address.bytes = {0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
-                       mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
-  interface.addresses.push_back(own);
-}
-
 // LVS lists the template of a fwmark service with the mark where the address would be.
 Address mark_as_address(const TemplateKey& key) {
   Address address;
@@ -154,7 +89,7 @@ uint64_t steady_ms() {
 }  // namespace
 
 Engine::Engine(StartConfig config) : config_(std::move(config)) {
-  check();
+  check(config_);
   std::vector<KernelSilence::Wanted> interfaces;
   for (const PortConfig& port : config_.ports)
     if (const std::string name = kernel_interface(port.device); !name.empty())
@@ -162,11 +97,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
   silence_.impose(interfaces);
 
   const uint32_t buffers = estimate_buffers(config_), kernel_buffers = estimate_kernel_buffers(config_);
-  const uint32_t pool_mb =
-      static_cast<uint32_t>(uint64_t{buffers + kernel_buffers} * (data_room(config_) + kBufferOverhead) / (1 << 20)) +
-      1;
-  const EalOptions options =
-      plan_memory(config_, pool_mb + kBaseMemoryMb + 8 * static_cast<uint32_t>(config_.worker_cpus.size()));
+  const EalOptions options = plan_memory(config_, estimate_memory(config_));
   hugepages_ = options.hugepages;
   start_eal(eal_arguments(config_, options));
   eal_started_ = true;
@@ -212,7 +143,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
       if (shared_.ports.size() <= port->id()) shared_.ports.resize(port->id() + 1u);
       shared_.ports[port->id()] = {port->id(), port->rx_queues(), port->tx_queues(), mac_value(port->mac())};
     }
-    build_network();
+    network_ = build_network(config_, ports_, routes_);
     make_rings();
     make_kernel_ports();
     shared_.servers = map_array<ServerLine>(Shared::kServerSlots);
@@ -248,106 +179,6 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
 }
 
 Engine::~Engine() { stop(); }
-
-void Engine::check() const {
-  const auto workers = config_.worker_cpus.size();
-  if (workers == 0 || workers > kMostWorkers)
-    throw StartError("worker_cpus: between 1 and " + std::to_string(kMostWorkers) + " workers");
-  if (config_.housekeeping_cpus.empty()) throw StartError("housekeeping_cpus: at least one CPU");
-  if (config_.ports.empty()) throw StartError("ports: at least one");
-  if (config_.connections == 0 || config_.connections / workers > 0x7fffffff)
-    throw StartError("connections: between 1 and 2147483647 a worker");
-  std::set<std::string> names, devices;
-  for (const PortConfig& port : config_.ports) {
-    if (port.name.empty()) throw StartError("ports: a port without a name");
-    if (!names.insert(port.name).second) throw StartError("ports." + port.name + ": defined twice");
-    if (port.device != "memory" && !devices.insert(device_name(port.device)).second)
-      throw StartError("ports." + port.name + ".device: \"" + device_name(port.device) + "\" is another port's too");
-    if (port.mtu < 68 || port.mtu > 9600) throw StartError("ports." + port.name + ".mtu: between 68 and 9600");
-  }
-  std::set<std::string> interface_names;
-  std::set<std::pair<std::string, uint16_t>> places;
-  for (const InterfaceConfig& interface : config_.interfaces) {
-    if (!names.contains(interface.port))
-      throw StartError("interfaces." + interface.name + ".port: there is no port \"" + interface.port + "\"");
-    if (!interface_names.insert(interface.name).second)
-      throw StartError("interfaces." + interface.name + ": defined twice");
-    if (interface.vlan > 4094) throw StartError("interfaces." + interface.name + ".vlan: between 0 and 4094");
-    if (!places.insert({interface.port, interface.vlan}).second)
-      throw StartError("interfaces." + interface.name + ".vlan: its port has an interface with that VLAN already");
-  }
-  check_kernel_ports();
-}
-
-void Engine::check_kernel_ports() const {
-  constexpr size_t kLongestName = 15;
-  std::set<std::string> taken;
-  for (const PortConfig& port : config_.ports) taken.insert(kernel_interface(port.device));
-  for (const PortConfig& port : config_.ports) {
-    if (!port.kernel) continue;
-    const std::string field = "ports." + port.name + ".kernel.name";
-    if (port.kernel->name.empty() || port.kernel->name.find('/') != std::string::npos)
-      throw StartError(field + ": \"" + port.kernel->name + "\" is no name of a network interface");
-    for (const InterfaceConfig& interface : config_.interfaces) {
-      if (interface.port != port.name) continue;
-      const std::string name = KernelPorts::name_of(*port.kernel, interface.vlan);
-      if (name.size() > kLongestName)
-        throw StartError(field + ": \"" + name + "\" is longer than " + std::to_string(kLongestName) + " characters");
-      if (!taken.insert(name).second) throw StartError(field + ": \"" + name + "\" is another interface's name");
-    }
-  }
-}
-
-void Engine::build_network() {
-  network_ = std::make_shared<Network>();
-  if (!network_->create(0)) throw StartError("memory: no room for the routing table");
-  for (const InterfaceConfig& wanted : config_.interfaces) {
-    const auto port =
-        std::find_if(ports_.begin(), ports_.end(), [&](const auto& at) { return at->config().name == wanted.port; });
-    Interface interface;
-    interface.name = wanted.name;
-    interface.port = (*port)->id();
-    interface.vlan = wanted.vlan;
-    interface.mtu = wanted.mtu != 0 ? wanted.mtu : (*port)->config().mtu;
-    if (interface.mtu > (*port)->config().mtu)
-      throw StartError("interfaces." + wanted.name + ".mtu: above its port's, " +
-                       std::to_string((*port)->config().mtu));
-    interface.mac = (*port)->mac();
-    interface.addresses = wanted.addresses;
-    add_link_local(interface);
-    network_->add_interface(interface);
-  }
-  const auto id_of = [&](const std::string& name) {
-    for (const Interface& interface : network_->interfaces())
-      if (interface.name == name) return interface.id;
-    return kNoInterface;
-  };
-  for (const Interface& interface : network_->interfaces())
-    for (const Prefix& own : interface.addresses)
-      if (!is_link_local(own) && !network_->add_route(own, {interface.id, Address{}}))
-        throw StartError("interfaces." + interface.name + ".addresses: no room for the route to " + own.text());
-  for (const RouteConfig& route : config_.routes) {
-    const std::string where = "routes: " + route.prefix.text();
-    Route made{id_of(route.interface), route.via};
-    if (!route.interface.empty() && made.interface == kNoInterface)
-      throw StartError(where + ": there is no interface \"" + route.interface + "\"");
-    if (route.interface.empty()) {
-      for (const Interface& interface : network_->interfaces())
-        for (const Prefix& own : interface.addresses)
-          if (own.contains(route.via)) made.interface = interface.id;
-      if (made.interface == kNoInterface)
-        throw StartError(where + ": via " + route.via.text() + " is on no interface's link");
-    }
-    if (route.via.family != Family::kNone && route.via.family != route.prefix.address.family)
-      throw StartError(where + ": via " + route.via.text() + " is of another address family");
-    if (!network_->add_route(route.prefix, made)) throw StartError(where + ": no room in the routing table");
-    routes_.emplace_back(route.prefix, made);
-  }
-  for (const StaticNeighbor& neighbor : config_.neighbors)
-    if (id_of(neighbor.interface) == kNoInterface)
-      throw StartError("neighbors: " + neighbor.address.text() + ": there is no interface \"" + neighbor.interface +
-                       "\"");
-}
 
 void Engine::make_rings() {
   const uint32_t workers = shared_.workers;

@@ -106,9 +106,6 @@ class Engine {
   void launch();
 
  private:
-  void check() const;
-  void check_kernel_ports() const;
-  void build_network();
   void make_kernel_ports();
   void make_rings();
   uint64_t list_templates(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,

@@ -45,8 +45,16 @@ export interface ControlReport {
   readonly deleteMs: number;
   readonly memory: { readonly empty: Memory; readonly full: Memory };
   readonly underLoad: UnderLoad;
-  /** Nanoseconds of the worker's CPU time per packet: a thousand flows of one service, and of a thousand among all. */
-  readonly packetNs: { readonly oneService: number; readonly allServices: number };
+  /** With a thousand flows, that are of a thousand services where there are all. */
+  readonly packetNs: PacketNs;
+  /** With two hundred thousand, that are of all services. */
+  readonly packetNsManyFlows: PacketNs;
+}
+
+/** Nanoseconds of the worker's CPU time per packet. */
+interface PacketNs {
+  readonly oneService: number;
+  readonly allServices: number;
 }
 
 interface Memory {
@@ -63,7 +71,10 @@ interface Spread {
 /** Ten thousand real servers in one call while the worker forwards as fast as it can. */
 interface UnderLoad {
   readonly servers: number;
-  readonly applyMs: number;
+  /** The first such call that client, manager and dataplane ever saw. */
+  readonly firstMs: number;
+  /** Then, with all of them deleted in between. */
+  readonly applyMs: Spread;
   readonly packets: number;
   readonly drops: Readonly<Record<string, number>>;
 }
@@ -71,7 +82,9 @@ interface UnderLoad {
 const timeoutMs = 60_000;
 const patience = { timeoutMs };
 const serversUnderLoad = 10_000;
+const appliesUnderLoad = 5;
 const flowCount = 1_000;
+const manyFlows = 200_000;
 
 export async function benchControl(options: ControlOptions): Promise<ControlReport> {
   const world = await World.create(`bench-control-${process.pid}`);
@@ -79,13 +92,18 @@ export async function benchControl(options: ControlOptions): Promise<ControlRepo
   options.signal.addEventListener('abort', end, { once: true });
   try {
     await world.addNamespace('director');
-    const one = await withDirector(world, options, flowsAmong(1, 1), (client) => measureUnderLoad(client, options));
+    const oneServices = flowsAmong(flowCount, 1, 1);
+    const one = await withDirector(world, options, oneServices, (client) => measureUnderLoad(client, options));
     const stride = Math.max(1, Math.floor(options.services / flowCount));
-    const flows = flowsAmong(Math.min(flowCount, options.services), stride);
+    const flows = flowsAmong(flowCount, Math.min(flowCount, options.services), stride);
     const all = await withDirector(world, options, flows, (client, socket) => measureAll(client, socket, options));
     const { allServicesNs, ...figures } = all;
     const packetNs = { oneService: one.ns, allServices: allServicesNs };
-    return { ...figures, underLoad: one.underLoad, packetNs };
+    const packetNsManyFlows = {
+      oneService: await measureManyFlows(world, options, 1),
+      allServices: await measureManyFlows(world, options, options.services),
+    };
+    return { ...figures, underLoad: one.underLoad, packetNs, packetNsManyFlows };
   } catch (error) {
     options.signal.throwIfAborted();
     throw error;
@@ -106,7 +124,7 @@ async function withDirector<T>(
   const capture = join(directory, 'flows.pcap');
   writeFlows(capture, flows);
   const place = { world, namespace: 'director', directory, signal: options.signal };
-  const director = await LabDirector.start(place, configuration(options, capture));
+  const director = await LabDirector.start(place, configuration(options, capture, flows.length));
   const socket = join(director.runDirectory, 'manager.sock');
   const client = connectDirector(socket);
   try {
@@ -117,10 +135,13 @@ async function withDirector<T>(
   }
 }
 
+/** Buffers beside those that net_pcap keeps the file's frames in. */
+const spareBuffers = 32_768;
+
 /** Frames come from a file without end; everything leaves to a gateway whose address is known. */
-function configuration({ workerCpu, housekeepingCpu }: ControlOptions, capture: string): string {
+function configuration({ workerCpu, housekeepingCpu }: ControlOptions, capture: string, flows: number): string {
   return `cpus: { housekeeping: [${housekeepingCpu}], workers: [${workerCpu}] }
-memory: { hugepages: off, connections: 65536 }
+memory: { hugepages: off, connections: 400000, packet_buffers: ${flows + spareBuffers} }
 forwarding: false
 ports:
   source: { device: "net_pcap0,rx_pcap=${capture},infinite_rx=1", interfaces: [{ addresses: [198.51.100.1/24] }] }
@@ -130,11 +151,20 @@ neighbors: [{ address: 10.1.0.254, interface: sink, mac: "02:00:00:00:01:fe" }]
 `;
 }
 
-/** A thousand flows to so many services, every so-manieth of the list. Clients are of RFC 2544's network. */
-function flowsAmong(services: number, stride: number): readonly Flow[] {
-  return Array.from({ length: flowCount }, (_, flow) => {
+/** Flows to so many services, every so-manieth of the list. Clients are of RFC 2544's network. */
+function flowsAmong(count: number, services: number, stride: number): readonly Flow[] {
+  return Array.from({ length: count }, (_, flow) => {
     const { address = '', port = 0 } = keyOf((flow % services) * stride);
-    return { from: `198.18.${flow >> 8}.${flow & 255}`, fromPort: 1024 + flow, to: address, toPort: port };
+    const from = `198.${18 + ((flow >> 16) & 1)}.${(flow >> 8) & 255}.${flow & 255}`;
+    return { from, fromPort: 1024 + (flow % 60_000), to: address, toPort: port };
+  });
+}
+
+function measureManyFlows(world: World, options: ControlOptions, services: number): Promise<number> {
+  options.say(`what a packet of ${manyFlows} flows costs with ${services} services`);
+  return withDirector(world, options, flowsAmong(manyFlows, services, 1), async (client) => {
+    await inForce(client, { configuration: { services: serviceList(services, options.serversPerService) } });
+    return await packetNs(client, manyFlows);
   });
 }
 
@@ -142,12 +172,18 @@ async function measureUnderLoad(client: DirectorClient, { say, services }: Contr
   say(`what a packet costs with one service`);
   const one = serviceList(1, 10);
   await inForce(client, { configuration: { services: one } });
-  const ns = await packetNs(client);
+  const ns = await packetNs(client, flowCount);
   say(`${serversUnderLoad} real servers in one call, under full load`);
   const others = serviceList(serversUnderLoad / 10 + 1, 10).slice(1);
   if (others.length > services) throw new Error(`at least ${others.length} services are needed`);
   const before = await verdicts(client);
-  const applyMs = await elapsed(() => inForce(client, { configuration: { services: others } }));
+  const deletions = others.map(({ key: of }): Operation => ({ deleteService: of ?? null }));
+  const apply = () => elapsed(() => inForce(client, { configuration: { services: others } }));
+  const firstMs = await apply();
+  const againMs = await repeat(appliesUnderLoad, async () => {
+    await inForce(client, { operations: { operations: deletions } });
+    return await apply();
+  });
   const after = await verdicts(client);
   const grown = after.map(({ verdict, drop, packets }, index) => ({
     verdict,
@@ -157,7 +193,7 @@ async function measureUnderLoad(client: DirectorClient, { say, services }: Contr
   const dropped = grown.filter(({ drop, packets }) => drop && packets > 0);
   const drops = Object.fromEntries(dropped.map(({ verdict, packets }) => [verdict, packets]));
   const packets = grown.filter(({ drop }) => !drop).reduce((sum, { packets: of }) => sum + of, 0);
-  return { ns, underLoad: { servers: serversUnderLoad, applyMs, packets, drops } };
+  return { ns, underLoad: { servers: serversUnderLoad, firstMs, applyMs: spread(againMs), packets, drops } };
 }
 
 async function measureAll(client: DirectorClient, socket: string, options: ControlOptions) {
@@ -171,7 +207,7 @@ async function measureAll(client: DirectorClient, socket: string, options: Contr
   const applyMs = await elapsed(() => inForce(client, { configuration: { services: wanted } }));
 
   say('what a packet costs with all of them');
-  const allServicesNs = await packetNs(client);
+  const allServicesNs = await packetNs(client, flowCount);
 
   say(`${edits} edits of one weight`);
   const { editMs, watchMs } = await measureEdits(client, wanted, edits);
@@ -242,10 +278,10 @@ const windowMs = 400;
  * Of the worker's own CPU time, so that a worker that was kept waiting is not called slow. Windows begin when every flow
  * has its connection: no packet is refused any more.
  */
-async function packetNs(client: DirectorClient): Promise<number> {
+async function packetNs(client: DirectorClient, flows: number): Promise<number> {
   const { dataplane } = await client.getStatus({}, patience);
   const schedstat = workerSchedstat(dataplane?.pid ?? 0);
-  await established(client);
+  await established(client, flows);
   const sample = async (): Promise<{ readonly packets: number; readonly cpuNs: number }> => {
     const { ports } = await client.listPorts({}, patience);
     const cpuNs = Number(readFileSync(schedstat, 'utf8').split(' ')[0]);
@@ -262,11 +298,11 @@ async function packetNs(client: DirectorClient): Promise<number> {
   return median(costs);
 }
 
-async function established(client: DirectorClient): Promise<void> {
+async function established(client: DirectorClient, flows: number): Promise<void> {
   const end = performance.now() + timeoutMs;
   for (;;) {
     const { dataplane } = await client.getStatus({}, patience);
-    if (Number(dataplane?.connections) >= flowCount) return;
+    if (Number(dataplane?.connections) >= flows) return;
     if (performance.now() > end) throw new Error('the director makes no connections of the packets that it is sent');
   }
 }
@@ -423,6 +459,8 @@ export function controlTable(report: ControlReport): readonly string[] {
     `${ms(middle)} median, ${ms(p99)} p99, ${ms(greatest)} greatest`;
   const use = ({ manager, dataplane }: Memory): string =>
     `manager ${manager.residentMb} MB, dataplane ${dataplane.residentMb} MB`;
+  const packets = (ns: PacketNs): string =>
+    `${ns.oneService.toFixed(1)} ns of CPU; of ${report.services} services: ${ns.allServices.toFixed(1)} ns (${percentMore(ns)})`;
   const { underLoad } = report;
   const drops = Object.entries(underLoad.drops).map(([name, count]) => `${name} ${count}`);
   const lines: readonly (readonly [string, string])[] = [
@@ -436,18 +474,19 @@ export function controlTable(report: ControlReport): readonly string[] {
     ['delete all services', ms(report.deleteMs)],
     ['resident memory, empty', use(report.memory.empty)],
     ['resident memory, full', use(report.memory.full)],
-    [`apply ${underLoad.servers} servers under full load`, ms(underLoad.applyMs)],
     [
-      'packet, 1,000 flows of one service',
-      `${report.packetNs.oneService.toFixed(1)} ns of CPU; of ${report.services} services: ${report.packetNs.allServices.toFixed(1)} ns (${percentMore(report.packetNs)})`,
+      `apply ${underLoad.servers} servers under full load`,
+      `first call ${ms(underLoad.firstMs)}; then ${of(underLoad.applyMs)}`,
     ],
     ['  forwarded meanwhile', `${underLoad.packets} packets, dropped: ${drops.join(', ') || 'none'}`],
+    ['packet, 1,000 flows of one service', packets(report.packetNs)],
+    ['packet, 200,000 flows of one service', packets(report.packetNsManyFlows)],
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
   return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
 }
 
-function percentMore({ oneService, allServices }: ControlReport['packetNs']): string {
+function percentMore({ oneService, allServices }: PacketNs): string {
   const more = 100 * (allServices / oneService - 1);
   return `${more >= 0 ? '+' : ''}${more.toFixed(1)}%`;
 }

@@ -21,13 +21,17 @@ export interface RunOptions {
   readonly timeoutMs?: number;
 }
 
+/** npm puts its packages' programs first, and one of those is called nft too. */
+const systemPath = (process.env.PATH ?? '').split(':').filter((place) => !place.includes('/node_modules/'));
+const systemEnvironment = { ...process.env, PATH: systemPath.join(':') };
+
 /** Between the signal that asks and the one that does not. */
 const killGraceMs = 5000;
 
 /** Runs a program to its end; resolves with its standard output, rejects with CommandError if it fails. */
 export function run(command: Command, options: RunOptions = {}): Promise<string> {
   const [file, ...parameters] = command;
-  const child = spawn(file, parameters, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  const child = spawn(file, parameters, { stdio: ['pipe', 'pipe', 'pipe'], detached: true, env: systemEnvironment });
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
     child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -73,7 +77,7 @@ export class Task {
   constructor(command: Command) {
     const [file, ...parameters] = command;
     this.#command = command;
-    const child = spawn(file, parameters, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+    const child = spawn(file, parameters, { stdio: ['pipe', 'pipe', 'pipe'], detached: true, env: systemEnvironment });
     this.#child = child;
     child.stdin.on('error', () => {});
     for (const stream of [child.stdout, child.stderr])

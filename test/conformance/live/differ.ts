@@ -38,7 +38,8 @@ export async function differ(
     const recording = await record(script, line);
     const started = await starting;
     if ('error' in started) return { recording, difference: failure('a director', started.error), explained: [] };
-    return { recording, ...(await compare({ ...script, golden: recording.golden }, recording.lateMs, started.value)) };
+    const scenario = { ...script, golden: recording.golden };
+    return { recording, ...(await compare(scenario, recording.lateMs, started.value, workers)) };
   } catch (error) {
     if (error instanceof Refused) return undefined;
     throw error;
@@ -66,6 +67,7 @@ async function compare(
   scenario: Scenario,
   lateMs: readonly number[],
   world: World,
+  workers: number,
 ): Promise<Omit<Verdict, 'recording'>> {
   const player = new Player(scenario, world, world);
   const explained: string[] = [];
@@ -82,7 +84,7 @@ async function compare(
     late += Math.max(0, more);
     const difference = await differenceAt(player, scenario, index, world);
     if (difference === undefined) continue;
-    const known = explanation(scenario, difference);
+    const known = explanation(scenario, difference, workers);
     if (known === undefined) return { difference, explained };
     explained.push(known.reason);
     if (known.parts) break;

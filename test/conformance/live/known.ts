@@ -9,7 +9,7 @@ export interface Explanation {
   readonly reason: string;
   /** The two go separate ways from here on: what follows in the scenario says nothing. */
   readonly parts?: true;
-  readonly applies: (scenario: Scenario, difference: Difference) => boolean;
+  readonly applies: (scenario: Scenario, difference: Difference, workers: number) => boolean;
 }
 
 type Tunnel = NonNullable<ReturnType<typeof tunnelOfError>>;
@@ -222,9 +222,19 @@ const explanations: readonly Explanation[] = [
       'A tunnel over the other family: Linux cuts its packet as the buffers of the pieces lie that came, and takes the notes of one family about them for those of the other (a length for DF); Fulcrum cuts it to what the link carries',
     applies: isPieceOverOtherFamily,
   },
+  {
+    reason:
+      'drop_packet with several workers: each drops the first and every n-th of the packets that would make a connection with it; Linux counts those of all CPUs together',
+    parts: true,
+    applies: ({ events }, { event, expected }, workers) =>
+      workers > 1 &&
+      event !== undefined &&
+      Object.keys(expected as Json).some((key) => /^(chosen|out)\[/.test(key)) &&
+      events.slice(0, event).some(({ op, key, value }) => op === 'sysctl' && key === 'drop_packet' && value !== 0),
+  },
 ];
 
 /** Why this difference is none; undefined if nobody knows. */
-export function explanation(scenario: Scenario, difference: Difference): Explanation | undefined {
-  return explanations.find(({ applies }) => applies(scenario, difference));
+export function explanation(scenario: Scenario, difference: Difference, workers: number): Explanation | undefined {
+  return explanations.find(({ applies }) => applies(scenario, difference, workers));
 }
