@@ -272,8 +272,9 @@ TEST_CASE("purge: a reset with DR and TUN") {
     const auto reply = tcp(kVip, client(2000), "PA").payload("data");
     story.server(reply, Verdict::kForwardedReply, {to_client(PacketBuilder(reply).ttl(63).packet())});
     const Bytes told = from_client(client(2000), kVip, "RA").ttl(63).packet();
-    const Expected at_server =
-        tunnel ? any_id(to_server(11, ipip("10.0.2.1", "10.0.2.11", told).ttl(63).id(0).packet())) : to_server(11, told);
+    const Expected at_server = tunnel
+                                   ? any_id(to_server(11, ipip("10.0.2.1", "10.0.2.11", told).ttl(63).id(0).packet()))
+                                   : to_server(11, told);
     story.client(from_client(client(2000), kVip).payload_size(100),
                  tunnel ? Verdict::kForwardedTun : Verdict::kForwardedDr,
                  {to_client(reset(kVip, client(2000), 9001).packet()), at_server});
@@ -391,8 +392,8 @@ TEST_CASE("purge: templates stay unless they are meant too") {
 }
 
 TEST_CASE("purge: templates of an FTP service are not those of a port-0 service, though their keys may be alike") {
-  Story story({"-A -t 192.0.2.1:21 -s rr -p 300", "-a -t 192.0.2.1:21 -r 10.0.2.11 -g", "-A -t 192.0.2.1:0 -s rr -p 300",
-               "-a -t 192.0.2.1:0 -r 10.0.2.12:0 -g"});
+  Story story({"-A -t 192.0.2.1:21 -s rr -p 300", "-a -t 192.0.2.1:21 -r 10.0.2.11 -g",
+               "-A -t 192.0.2.1:0 -s rr -p 300", "-a -t 192.0.2.1:0 -r 10.0.2.12:0 -g"});
   CHECK(story.connections(1, client(2000), "192.0.2.1:21", "est") == "11");
   CHECK(story.connections(1, "198.51.100.2:2000", "192.0.2.1:443", "est") == "12");
   for (const char* at : {"192.0.2.1:21", "192.0.2.1:0"}) {

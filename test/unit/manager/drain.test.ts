@@ -89,7 +89,10 @@ test('it is told with its server', (t) => {
   ]);
   const service = model.services.get('TCP 192.0.2.1:80');
   const { servers = [], pool } = service === undefined ? {} : virtualServiceMessage(service, 'lineage');
-  t.deepEqual(pool?.map(({ spec }) => spec?.weight), [0, 0]);
+  t.deepEqual(
+    pool?.map(({ spec }) => spec?.weight),
+    [0, 0],
+  );
   t.like(servers[1], {
     condition: {
       state: 'SERVER_STATE_DRAINING',
