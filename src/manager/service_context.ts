@@ -4,7 +4,7 @@ import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { CallContext } from '../grpc/handlers.js';
 import type { Director, Outcome } from './director.js';
-import { type Latency, revisionText } from './messages.js';
+import { type LiveOf, revisionText } from './messages.js';
 import { type Applied, applyOperations, type Model } from './model.js';
 import { type Server, type Service, type ServiceKey, serviceId } from './nouns.js';
 import type { Reconciler } from './reconciler.js';
@@ -16,7 +16,7 @@ export interface ServiceContext {
   readonly broadcaster: Broadcaster;
   /** How long an edit waits for the dataplane before it is answered with in_force = false. */
   readonly inForceTimeoutMs: number;
-  readonly latency: Latency;
+  readonly liveOf: LiveOf;
 }
 
 /** Part of the time until the caller's own deadline after which it is told that an edit is not in force yet. */

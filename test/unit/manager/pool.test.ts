@@ -33,6 +33,7 @@ const policy: HealthPolicy__Output = {
   notifyUp: [],
   notifyDown: [],
   omega: false,
+  load: null,
 };
 
 function commandCheck(program: string): Check__Output {
