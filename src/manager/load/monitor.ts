@@ -120,7 +120,7 @@ export class LoadMonitor {
       target,
       source,
       load,
-      share: { smooth: load.reading === '' ? null : load.percent, inForce: load.percent },
+      share: { smooth: load.reading === '' ? null : load.percent, inForce: load.percent, isMoving: false },
       readAt: this.#clock.now(),
       lastReading: '',
       problem: '',
@@ -198,7 +198,7 @@ export class LoadMonitor {
   }
 
   #expire(watched: Watched): void {
-    watched.share = { smooth: null, inForce: 100 };
+    watched.share = { smooth: null, inForce: 100, isMoving: false };
     const date = new Date(this.#clock.date()).toISOString();
     const reading = `nothing in ${durationText(watched.source.expiryMs)}`;
     this.#bring(watched, { ...watched.load, percent: 100 }, reading, date);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From readings to the share that is brought into force, so that weights follow the load and do not swing with it:
-// bounded, smoothed by a half-life, and still while it moves within a dead band.
+// bounded, smoothed by a half-life, and at rest while it stays within a dead band.
 
 /** All in per cent of the wanted weight, times in milliseconds. */
 export interface Shaping {
@@ -22,6 +22,11 @@ export interface Share {
   readonly smooth: number | null;
   /** In force: a whole number. */
   readonly inForce: number;
+  /**
+   * It has left the dead band, and is followed until it has come to rest. In steps as wide as the dead band, a server
+   * whose load answers to its weight would be led past the place where both agree, and back again, for ever.
+   */
+  readonly isMoving: boolean;
 }
 
 /** The share that a reading stands for. */
@@ -36,10 +41,12 @@ export function bounded(percent: number, { least, greatest }: Shaping): number {
 }
 
 /** After another reading, so long after the one before. */
-export function nextShare({ smooth, inForce }: Share, target: number, elapsedMs: number, shaping: Shaping): Share {
-  const next = smoothed(smooth, target, elapsedMs, shaping.halfLifeMs);
-  const whole = next > 0 ? Math.max(1, Math.round(next)) : 0;
-  return { smooth: next, inForce: isStill(whole, inForce, target, shaping) ? inForce : whole };
+export function nextShare(before: Share, target: number, elapsedMs: number, shaping: Shaping): Share {
+  const smooth = smoothed(before.smooth, target, elapsedMs, shaping.halfLifeMs);
+  const whole = smooth > 0 ? Math.max(1, Math.round(smooth)) : 0;
+  const isMoving = before.isMoving || startsMoving(before.inForce, whole, target, shaping);
+  const isThere = Math.abs(target - smooth) <= shaping.deadBand / 2;
+  return { smooth, inForce: isMoving ? whole : before.inForce, isMoving: isMoving && !isThere };
 }
 
 /** To 0 and from it there is no way in little steps: who asks for nothing is to get nothing. */
@@ -49,8 +56,7 @@ function smoothed(before: number | null, target: number, elapsedMs: number, half
 }
 
 /** The ends are reached in spite of the dead band, or a server that has long been idle would never get all of its weight. */
-function isStill(whole: number, inForce: number, target: number, { least, greatest, deadBand }: Shaping): boolean {
-  if (whole === 0 || inForce === 0) return whole === inForce;
-  const atEnd = (whole === least || whole === greatest) && Math.round(target) === whole;
-  return !atEnd && Math.abs(whole - inForce) < deadBand;
+function startsMoving(inForce: number, whole: number, target: number, { least, greatest, deadBand }: Shaping): boolean {
+  const isAtEnd = (whole === least || whole === greatest) && Math.round(target) === whole;
+  return isAtEnd || (whole === 0) !== (inForce === 0) || Math.abs(whole - inForce) >= deadBand;
 }
