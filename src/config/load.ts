@@ -81,7 +81,7 @@ export const loadSchema = {
       'seconds after which half of a change has come; left out: 10, of agent 0',
     ),
     least: percent('least percentage of the weight; left out: 10, of agent 0'),
-    greatest: percent('greatest percentage of the weight; left out: 100, of agent 25600'),
+    greatest: { ...percent('greatest percentage of the weight; left out: 100, of agent 25600'), minimum: 1 },
     dead_band: percent('percentages that differ by less leave the weight alone; left out: 5, of agent 0', 100),
     expiry: time({ least: 0, most: 86_400 }, 'seconds without a reading until the weight is the wanted one again'),
     send: text('sent to the agent when the connection is made'),
@@ -177,8 +177,24 @@ function toNumber(entry: LoadEntry, path: Path, attempt: Attempt): NumberSource_
     host: at('host', () => checkHost(entry.host ?? '')) ?? '',
     headers: headers.filter((header) => header !== undefined),
     tls: entry.https ? toTls(entry.tls ?? {}) : null,
-    ...(entry.type === 'json' ? { jsonPointer: entry.pointer ?? '' } : { prometheusMetric: entry.metric ?? '' }),
+    ...(entry.type === 'json'
+      ? { jsonPointer: at('pointer', () => checkPointer(entry.pointer ?? '')) ?? '' }
+      : { prometheusMetric: at('metric', () => checkMetric(entry.metric ?? '')) ?? '' }),
   };
+}
+
+/** RFC 6901. */
+function checkPointer(pointer: string): string {
+  if (!/^(\/([^~]|~[01])*)?$/s.test(pointer))
+    throw new KeyError(`"${pointer}" is not a JSON pointer such as "/load/0"`);
+  return pointer;
+}
+
+/** What is in the braces is looked at by who reads them. */
+function checkMetric(metric: string): string {
+  if (metric !== '' && !/^\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(\{.*\}\s*)?$/s.test(metric))
+    throw new KeyError(`"${metric}" is not a metric such as node_load1 or busy_workers{pool="web"}`);
+  return metric;
 }
 
 /** The entry that toLoad would read back to the same; what is left to defaults is left out. */

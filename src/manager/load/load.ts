@@ -18,7 +18,7 @@ export interface Load {
   readonly maxConnections: number | null;
   /** When admin and down became what they are; RFC 3339, empty before the agent has said anything of them. */
   readonly since: string;
-  /** What all that came from, as it was said, and when (RFC 3339). Empty: nothing was read yet. */
+  /** What the share came from, as it was said, and when (RFC 3339). Empty: nothing was read yet. */
   readonly reading: string;
   readonly readAt: string;
 }

@@ -175,7 +175,9 @@ export class LoadMonitor {
     const target = targetOf(watched.source, said);
     if (target !== undefined) this.#follow(watched, target);
     const told = said.kind === 'words' ? afterWords(watched.load, said.words, date) : watched.load;
-    this.#bring(watched, { ...told, percent: watched.share.inForce }, said.text, date);
+    const isOfShare = target !== undefined || watched.load.reading === '';
+    const from = isOfShare ? { reading: said.text, readAt: date } : {};
+    this.#bring(watched, { ...told, percent: watched.share.inForce, ...from });
   }
 
   #follow(watched: Watched, target: number): void {
@@ -185,10 +187,10 @@ export class LoadMonitor {
   }
 
   /** Told if it changes anything, or is the first that was read. */
-  #bring(watched: Watched, load: Load, reading: string, readAt: string): void {
+  #bring(watched: Watched, load: Load): void {
     if (isSameLoad(load, watched.load) && watched.load.reading !== '') return;
-    watched.load = { ...load, reading, readAt };
-    this.#changes.add({ targetId: watched.id, load: watched.load });
+    watched.load = load;
+    this.#changes.add({ targetId: watched.id, load });
   }
 
   #armExpiry(watched: Watched): void {
@@ -199,9 +201,9 @@ export class LoadMonitor {
 
   #expire(watched: Watched): void {
     watched.share = { smooth: null, inForce: 100, isMoving: false };
-    const date = new Date(this.#clock.date()).toISOString();
+    const readAt = new Date(this.#clock.date()).toISOString();
     const reading = `nothing in ${durationText(watched.source.expiryMs)}`;
-    this.#bring(watched, { ...watched.load, percent: 100 }, reading, date);
+    this.#bring(watched, { ...watched.load, percent: 100, reading, readAt });
   }
 }
 
