@@ -172,6 +172,27 @@ test('down with a reason, maintenance, and slow start when it is over', async (t
   ]);
 });
 
+test('a slow start goes on while readings come', async (t) => {
+  const rig = await startRig(t);
+  const agent = await Agent.start(t);
+  const load = { agent: {}, port: agent.port, address: '127.0.0.1', intervalMs: 100, timeoutMs: 20_000 };
+  // A step is longer than the time between readings.
+  const service = pool({ slowStartMs: 3000 });
+  Object.assign(service.servers?.[0] ?? {}, { health: { load } });
+  await apply(rig, service);
+  await agent.says('down\n');
+  await weighs(rig, undefined);
+  await agent.says('up\n');
+  let hasEnded = false;
+  const chatter = async (): Promise<void> => {
+    for (let reading = 0; !hasEnded; reading++) await agent.says(reading % 2 === 0 ? '90%\n' : '100%\n');
+  };
+  const chatting = chatter();
+  await weighs(rig, 100);
+  hasEnded = true;
+  await chatting;
+});
+
 test('checks pause in maintenance, and go on afterwards', async (t) => {
   const rig = await startRig(t);
   const agent = await Agent.start(t);

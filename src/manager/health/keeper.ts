@@ -84,7 +84,8 @@ export class Keeper {
       const server = service.servers.get(serverId(serverKey)) as Server;
       const known = before.services.get(serviceId(key))?.servers.get(serverId(serverKey))?.condition;
       this.#tellChange(service, server, known ?? null);
-      if ((server.condition?.share ?? 100) < 100)
+      // A step is under way unless the share is another one.
+      if (server.condition !== null && server.condition.share < 100 && server.condition.share !== known?.share)
         this.#slowlyOn(targetId(service, server), service.health?.slowStartMs ?? 0);
     }
     for (const id of touched.services) {
@@ -177,10 +178,7 @@ export class Keeper {
     // It was read from what is no longer the source.
     if (loadSource(server, service.health)?.kind !== load.kind) return [];
     const before = server.condition;
-    const after = { ...before, load };
-    const comesBack = isLive(after) && !isLive(before);
-    const share = comesBack ? firstShare(service.health) : isLive(after) ? before.share : 100;
-    return [{ ...watched, condition: { ...after, share } }];
+    return [{ ...watched, condition: withShare(before, { ...before, load }, service.health) }];
   }
 
   #take(batch: readonly Change[]): void {
@@ -194,17 +192,15 @@ export class Keeper {
     const server = service?.servers.get(serverId(watched.key));
     if (service?.health == null || server?.condition == null) return [];
     const before = server.condition;
-    const comesBack = change.up && !before.up && before.checked;
-    const condition: Condition = {
+    const after: Condition = {
       ...before,
       up: change.up,
       checked: true,
       reason: change.reason,
       since: before.up === change.up ? before.since : new Date(change.at).toISOString(),
       weight: change.weights.length > 0 ? dynamicWeight(server.spec.weight, change.weights) : null,
-      share: comesBack ? firstShare(service.health) : change.up ? before.share : 100,
     };
-    return [{ ...watched, condition }];
+    return [{ ...watched, condition: withShare(before, after, service.health) }];
   }
 
   #tellChange(service: Service, server: Server, before: Condition | null): void {
@@ -277,9 +273,11 @@ export class Keeper {
   }
 }
 
-/** Per cent of the weight that a server has when it comes back. */
-function firstShare({ slowStartMs }: HealthPolicy__Output): number {
-  return slowStartMs > 0 ? 100 / slowStartSteps : 100;
+/** With the share that it begins with when it comes back. Who has had to prove himself first (alpha) does not come back. */
+function withShare(before: Condition, after: Condition, { slowStartMs }: HealthPolicy__Output): Condition {
+  if (!isLive(after)) return { ...after, share: 100 };
+  const comesBack = !isLive(before) && (before.checked || before.up);
+  return comesBack && slowStartMs > 0 ? { ...after, share: 100 / slowStartSteps } : after;
 }
 
 function targetId(service: Service, server: Server): string {

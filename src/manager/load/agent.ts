@@ -5,12 +5,10 @@ import type { Socket } from 'node:net';
 import type { AgentSource__Output } from '../../generated/fulcrum/v1/AgentSource.js';
 import { attempt, type Course } from '../health/attempt.js';
 import { openConnection } from '../health/connection.js';
-import { readAgentLine } from './agent_words.js';
+import { readAgentLine, shown } from './agent_words.js';
 import type { Ask, Hear } from './source.js';
 
 const longestLine = 16_384;
-/** Of a line, for people to read. */
-const longestShown = 200;
 const lineFeed = 10;
 const carriageReturn = 13;
 
@@ -32,7 +30,7 @@ function readLine(socket: Socket, course: Course, hear: Hear): void {
     course.late = 'no end of the line';
     const end = line.findIndex((byte) => byte === lineFeed || byte === carriageReturn);
     if (end >= 0) {
-      const text = line.subarray(0, end).toString('latin1');
+      const text = line.subarray(0, end).toString();
       hear({ kind: 'words', words: readAgentLine(text), text: shown(text) });
       course.pass();
     } else if (line.length >= longestLine) course.fail(`no end of the line in ${longestLine} bytes`);
@@ -42,9 +40,4 @@ function readLine(socket: Socket, course: Course, hear: Hear): void {
       line.length === 0 ? 'connection closed without an answer' : 'connection closed in the middle of a line',
     ),
   );
-}
-
-function shown(line: string): string {
-  const text = line.replaceAll(/[^\x20-\x7e]/g, '?').trim();
-  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
 }

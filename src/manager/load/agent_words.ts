@@ -2,6 +2,8 @@
 // The line of HAProxy's agent-check: words in any order, divided by blanks, tabs or commas; of a kind the last one counts.
 //   health "up" "down" "stopped" "fail" · admin "ready" "drain" "maint" · weight "30%" · "maxconn:50" · # description
 
+import { quote } from '../../grpc/errors.js';
+
 /** What an agent said. What it did not name is undefined: it stays as it is. */
 export interface AgentWords {
   readonly admin?: Admin;
@@ -20,6 +22,8 @@ export type AgentHealth = 'up' | 'down' | 'stopped' | 'fail';
 
 /** HAProxy's bound: a weight of 256, of a configured one of 1. */
 export const largestPercent = 25_600;
+/** Of what an agent said, for people to read. */
+const longestShown = 200;
 /** LVS's, of thresholds. */
 const mostConnections = 2_147_483_647;
 
@@ -45,15 +49,21 @@ export function readAgentLine(line: string): AgentWords {
   const percent = readPercent(sorted.weight);
   const connections = readConnections(sorted.connections);
   const problems = [percent, connections].flatMap((read) => (typeof read === 'string' ? [read] : []));
-  if (sorted.unknown !== undefined) problems.push(`does not know ${JSON.stringify(sorted.unknown)}`);
+  if (sorted.unknown !== undefined) problems.push(`does not know ${quote(sorted.unknown)}`);
   return {
     ...(sorted.admin !== undefined && { admin: sorted.admin as Admin }),
     ...(sorted.health !== undefined && { health: sorted.health as AgentHealth }),
     ...(typeof percent === 'number' && { percent }),
     ...(typeof connections === 'number' && { maxConnections: connections }),
-    description: description.trim(),
+    description: shown(description),
     problem: problems.join('; '),
   };
+}
+
+/** As it may stand in a table. */
+export function shown(line: string): string {
+  const text = line.replaceAll(/\p{C}/gu, '?').trim();
+  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
 }
 
 /** HAProxy looks at the words as they are, and at the kind of each by how it begins. */
@@ -69,7 +79,7 @@ function sortIn(sorted: Sorted, word: string): Sorted {
 /** "30%" is 30, "75%x" is a problem. */
 function readPercent(word: string | undefined): number | string | undefined {
   if (word === undefined) return undefined;
-  if (!/^\d+%$/.test(word)) return `${JSON.stringify(word)} is not a percentage`;
+  if (!/^\d+%$/.test(word)) return `${quote(word)} is not a percentage`;
   return Math.min(largestPercent, Number.parseInt(word, 10));
 }
 
@@ -77,6 +87,6 @@ function readConnections(word: string | undefined): number | string | undefined 
   const digits = word?.slice('maxconn:'.length);
   if (digits === undefined) return undefined;
   if (!/^\d+$/.test(digits) || Number(digits) > mostConnections)
-    return `${JSON.stringify(word)} is not a number of connections`;
+    return `${quote(word)} is not a number of connections`;
   return Number(digits);
 }

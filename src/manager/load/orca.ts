@@ -92,8 +92,8 @@ function listen(target: Target, listener: Listener, settings: Settings): () => v
   const close = (): void => {
     isOver = true;
     clearTimeout(timer);
-    session?.destroy();
     connection?.destroy();
+    session?.destroy();
   };
   const end: Listener['ended'] = (why) => {
     if (isOver) return;

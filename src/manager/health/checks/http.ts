@@ -67,8 +67,8 @@ export function prepareHttpQuestion(question: HttpQuestion, path: string): AskHt
       };
       const connection = openConnection(target, course, ready, tls, ['http/1.1']);
       return () => {
-        sent?.destroy();
         connection.destroy();
+        sent?.destroy();
       };
     });
 }
