@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a real server's load source has said, for fulcrum server list: as columns and as values.
+// Where a real server's weight comes from, its load source and checks with dynamic weights, for fulcrum server list: as
+// columns and as values.
 import type { RealServer__Output } from '../generated/fulcrum/v1/RealServer.js';
 import type { ServerLoad__Output } from '../generated/fulcrum/v1/ServerLoad.js';
 import type { Column, View } from './output.js';
@@ -10,23 +11,26 @@ interface Row {
 
 const loadColumns: readonly Column<Row>[] = [
   { title: 'SHARE', value: ({ server }) => shareText(server.condition?.load), right: true },
-  { title: 'READING', value: ({ server }) => readingText(server.condition?.load) },
+  { title: 'READING', value: ({ server }) => readingText(server.condition) },
 ];
 
-/** None if no server has a source. */
+/** None if every server has the weight that is wanted. */
 export function loadColumnsOf(rows: readonly Row[]): readonly Column<Row>[] {
-  return rows.some(({ server }) => server.condition?.load) ? loadColumns : [];
+  const isRead = ({ server: { condition } }: Row): boolean =>
+    condition?.load != null || condition?.checkWeight !== undefined;
+  return rows.some(isRead) ? loadColumns : [];
 }
 
 function shareText(load: ServerLoad__Output | null | undefined): string {
   return load ? `${load.percent}%` : '';
 }
 
-/** What the share came from, and what has become of asking since. */
-function readingText(load: ServerLoad__Output | null | undefined): string {
-  if (!load) return '';
-  const reading = load.reading === '' ? [] : [load.reading];
-  return [...reading, ...(load.problem === '' ? [] : [`(${load.problem})`])].join(' ');
+/** What the share came from, what has become of asking since, and what checks say. */
+function readingText(condition: RealServer__Output['condition']): string {
+  const { load, checkWeight } = condition ?? {};
+  const problem = load?.problem ? `(${load.problem})` : '';
+  const checks = checkWeight === undefined ? '' : `checks: weight ${checkWeight}`;
+  return [load?.reading ?? '', problem, checks].filter((text) => text !== '').join(' ');
 }
 
 const admins: Readonly<Record<string, string>> = {
@@ -35,21 +39,25 @@ const admins: Readonly<Record<string, string>> = {
   AGENT_ADMIN_MAINT: 'maint',
 };
 
-/** Empty without a source. */
+/** Empty where nothing is read. */
 export function loadView(condition: RealServer__Output['condition']): Readonly<Record<string, View>> {
-  const load = condition?.load;
-  if (!load) return {};
+  const { load, checkWeight } = condition ?? {};
+  return {
+    ...(checkWeight !== undefined && { check_weight: checkWeight }),
+    ...(load && { load: viewOf(load) }),
+  };
+}
+
+function viewOf(load: ServerLoad__Output): View {
   const { percent, reading, readAt, lastReading, problem, agentDown, maxConnections } = load;
   const admin = admins[load.admin];
   return {
-    load: {
-      percent,
-      reading,
-      read_at: readAt,
-      last_reading: lastReading,
-      problem,
-      ...(admin !== undefined && { admin, agent_down: agentDown }),
-      ...(maxConnections !== undefined && { max_connections: maxConnections }),
-    },
+    percent,
+    reading,
+    read_at: readAt,
+    last_reading: lastReading,
+    problem,
+    ...(admin !== undefined && { admin, agent_down: agentDown }),
+    ...(maxConnections !== undefined && { max_connections: maxConnections }),
   };
 }

@@ -58,6 +58,7 @@ function conditionMessage({ key, condition }: Server, { pool }: Service): Server
     since: sinceOf(condition),
     inPool: pooled !== undefined,
     effectiveWeight: pooled?.spec.weight ?? 0,
+    ...(condition.weight !== null && { checkWeight: condition.weight }),
   };
 }
 

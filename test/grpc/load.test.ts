@@ -304,6 +304,20 @@ async function run(t: ExecutionContext, { socket }: Rig, line: string): Promise<
   return output;
 }
 
+test('a weight that a check says is shown, too', async (t) => {
+  const rig = await startRig(t);
+  const command = { command: ['/bin/sh', '-c', 'exit 14'], dynamicWeight: true };
+  await apply(rig, pool({ checks: [{ command, warmupMs: 0 }] }));
+  await weighs(rig, 12);
+  t.is((await conditionOf(rig)).checkWeight, 12);
+  t.regex(
+    await run(t, rig, 'server list tcp:192.0.2.1:80'),
+    /^127\.0\.0\.1:8080 +nat +100 .* 12 +up .* checks: weight 12$/m,
+  );
+  const { servers } = JSON.parse(await run(t, rig, 'server list tcp:192.0.2.1:80 -o json'));
+  t.is(servers[1].check_weight, 12);
+});
+
 test('from a file, and as an operator sees it', async (t) => {
   const rig = await startRig(t);
   const agent = await Agent.start(t);

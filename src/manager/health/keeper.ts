@@ -167,7 +167,9 @@ export class Keeper {
   }
 
   #takeLoads(batch: readonly LoadChange[]): void {
-    this.#enter((model) => batch.flatMap((change) => this.#loadedCondition(model, change)));
+    // Each says all that is known: of several about a server the last one is enough.
+    const last = new Map(batch.map((change) => [change.targetId, change]));
+    this.#enter((model) => [...last.values()].flatMap((change) => this.#loadedCondition(model, change)));
   }
 
   #loadedCondition(model: Model, { targetId: id, load }: LoadChange): ConditionChange[] {

@@ -86,7 +86,6 @@ function readPercent(word: string | undefined): number | string | undefined {
 function readConnections(word: string | undefined): number | string | undefined {
   const digits = word?.slice('maxconn:'.length);
   if (digits === undefined) return undefined;
-  if (!/^\d+$/.test(digits) || Number(digits) > mostConnections)
-    return `${quote(word)} is not a number of connections`;
+  if (!/^\d+$/.test(digits) || Number(digits) > mostConnections) return `${quote(word)} is not a number of connections`;
   return Number(digits);
 }
