@@ -32,6 +32,7 @@ import {
 } from './cli.js';
 import { CommandError } from './exit_codes.js';
 import { type Column, jsonText, tableLines, type View, yamlText } from './output.js';
+import { loadColumnsOf, loadView } from './server_load.js';
 
 interface ServerOptions {
   readonly method?: string;
@@ -208,7 +209,8 @@ const healthColumns: readonly Column<ServerRow>[] = [
 
 /** With what is known of their health, if they are checked. */
 export function columnsOf(rows: readonly ServerRow[]): readonly Column<ServerRow>[] {
-  return rows.some(({ server }) => server.condition !== null) ? [...serverColumns, ...healthColumns] : serverColumns;
+  if (rows.every(({ server }) => server.condition === null)) return serverColumns;
+  return [...serverColumns, ...healthColumns, ...loadColumnsOf(rows)];
 }
 
 function weightInForce(condition: RealServer__Output['condition']): string {
@@ -263,6 +265,7 @@ export function rowView({ server, counted }: ServerRow): View {
     persistent_connections: counted && BigInt(counted.persistentConnections),
     ...conditionView(server.condition),
     ...(server.drain && { drain: drainView(server.drain) }),
+    ...loadView(server.condition),
     etag: server.etag,
   };
 }

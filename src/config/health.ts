@@ -16,6 +16,7 @@ import {
   toMilliseconds,
 } from './health_check.js';
 import { KeyError } from './keys.js';
+import { type LoadEntry, loadEntry, loadSchema, toLoad } from './load.js';
 import { largestWeight, type ServerSpecEntry, serverSpecEntry, sorryServerProperties, toServer } from './servers.js';
 
 export type HealthEntry = {
@@ -34,6 +35,7 @@ export type HealthEntry = {
   readonly notify_up?: readonly string[];
   readonly notify_down?: readonly string[];
   readonly omega?: boolean;
+  readonly load?: LoadEntry;
 };
 
 /** What is left out is the service's. */
@@ -43,6 +45,7 @@ export type ServerHealthEntry = {
   readonly inhibit_on_failure?: boolean;
   readonly notify_up?: readonly string[];
   readonly notify_down?: readonly string[];
+  readonly load?: LoadEntry;
 };
 
 const longestSlowStart = 86_400;
@@ -55,6 +58,7 @@ const sharedProperties = {
   inhibit_on_failure: flag('a server that is down stays with weight 0 instead of being removed'),
   notify_up: programSchema('run for a server that comes up'),
   notify_down: programSchema('run for a server that goes down'),
+  load: loadSchema,
 };
 
 export const serverHealthSchema = {
@@ -148,8 +152,9 @@ function toShared(
   entry: ServerHealthEntry,
   path: Path,
   attempt: Attempt,
-): Pick<ServerHealth__Output, 'checks' | 'notifyUp' | 'notifyDown'> {
+): Pick<ServerHealth__Output, 'checks' | 'notifyUp' | 'notifyDown' | 'load'> {
   return {
+    load: entry.load === undefined ? null : toLoad(entry.load, [...path, 'load'], attempt),
     checks: (entry.checks ?? []).map((check, index) => toCheck(check, [...path, 'checks', index], attempt)),
     notifyUp: toProgram(entry, 'notify_up', path, attempt),
     notifyDown: toProgram(entry, 'notify_down', path, attempt),
@@ -202,8 +207,11 @@ export function serverHealthEntry(health: ServerHealth__Output): ServerHealthEnt
   };
 }
 
-function sharedEntry(health: Pick<ServerHealth__Output, 'checks' | 'notifyUp' | 'notifyDown'>): ServerHealthEntry {
+function sharedEntry(
+  health: Pick<ServerHealth__Output, 'checks' | 'notifyUp' | 'notifyDown' | 'load'>,
+): ServerHealthEntry {
   return {
+    ...(health.load && { load: loadEntry(health.load) }),
     ...(health.checks.length > 0 && { checks: health.checks.map(checkEntry) }),
     ...(health.notifyUp.length > 0 && { notify_up: health.notifyUp }),
     ...(health.notifyDown.length > 0 && { notify_down: health.notifyDown }),

@@ -100,14 +100,14 @@ const mostTries = 1_000_000;
 
 const mostReplyBytes = 65_535;
 
-const time = ({ least, most }: { readonly least: number; readonly most: number }, description: string) => ({
+export const time = ({ least, most }: { readonly least: number; readonly most: number }, description: string) => ({
   type: 'number',
   minimum: least,
   maximum: most,
   description,
 });
-const text = (description: string) => ({ type: 'string', minLength: 1, description });
-const flag = (description: string) => ({ type: 'boolean', default: false, description });
+export const text = (description: string) => ({ type: 'string', minLength: 1, description });
+export const flag = (description: string) => ({ type: 'boolean', default: false, description });
 const tries = (description: string) => ({ type: 'integer', minimum: 1, maximum: mostTries, default: 1, description });
 const bytes = (description: string) => ({ type: 'integer', minimum: 0, maximum: mostReplyBytes, description });
 
@@ -119,7 +119,7 @@ export const programSchema = (description: string) => ({
   description: `${description}: a program and its arguments, without a shell`,
 });
 
-const tlsSchema = {
+export const tlsSchema = {
   type: 'object',
   additionalProperties: false,
   properties: {
@@ -217,7 +217,7 @@ export function toMilliseconds(seconds: number | undefined): number {
   return whole;
 }
 
-function addressOf(address: string | undefined): string {
+export function addressOf(address: string | undefined): string {
   if (address !== undefined && isIP(address) === 0) {
     throw new KeyError(`"${address}" is not an IPv4 or IPv6 address`);
   }
@@ -274,7 +274,7 @@ function toHttp(entry: CheckEntry, path: Path, attempt: Attempt): HttpCheck__Out
   };
 }
 
-function toTls(entry: TlsEntry): TlsOptions__Output {
+export function toTls(entry: TlsEntry): TlsOptions__Output {
   return {
     serverName: entry.server_name ?? '',
     verify: entry.verify ?? false,
@@ -292,19 +292,19 @@ function checkToken(method: string): string {
   return method;
 }
 
-function checkPath(path: string): string {
+export function checkPath(path: string): string {
   if (path !== '' && !/^[/*][\x21-\xff]*$/.test(path)) {
     throw new KeyError(`"${path}" is not a path: it begins with "/", and has neither blanks nor control characters`);
   }
   return path;
 }
 
-function checkHost(host: string): string {
+export function checkHost(host: string): string {
   if (/[\x00-\x20\x7f]/.test(host)) throw new KeyError(`"${host}" has a blank or a control character`);
   return host;
 }
 
-function checkHeader(header: string): string {
+export function checkHeader(header: string): string {
   const [, name = ''] = /^([^:]*):[^\x00-\x08\x0a-\x1f\x7f]*$/.exec(header) ?? [];
   if (!token.test(name.trim())) throw new KeyError(`"${header}" is not a header: write "Name: value"`);
   return header;
@@ -449,7 +449,7 @@ function statusEntry({ first, last }: StatusRange__Output): number | string {
   return last === 0 ? first : `${first}-${last}`;
 }
 
-function tlsEntry(tls: TlsOptions__Output): TlsEntry {
+export function tlsEntry(tls: TlsOptions__Output): TlsEntry {
   return {
     ...(tls.serverName !== '' && { server_name: tls.serverName }),
     ...(tls.verify && { verify: true }),

@@ -352,7 +352,8 @@ export function documentPath(field: string): Path {
     if (/^\d+$/.test(part)) path.push(Number(part));
     else if (part === 'key') return [...path, 'address'];
     else if (part.endsWith('_ports')) return [...path, part];
-    else if (part !== 'spec' && part !== 'rules' && !isKindOfCheck(parts, index)) path.push(documentName(parts, index));
+    else if (part !== 'spec' && part !== 'rules' && !isKindOfCheck(parts, index) && !isKindOfLoad(parts, index))
+      path.push(documentName(parts, index));
   }
   return path;
 }
@@ -362,6 +363,11 @@ function isKindOfCheck(parts: readonly string[], index: number): boolean {
   return parts[index - 2] === 'checks' && checkKinds.has(parts[index] ?? '');
 }
 
+/** "load.number.path", likewise. */
+function isKindOfLoad(parts: readonly string[], index: number): boolean {
+  return parts[index - 1] === 'load' && /^(agent|orca|number)$/.test(parts[index] ?? '');
+}
+
 const checkKinds: ReadonlySet<string> = new Set('tcp http smtp dns udp ping grpc command'.split(' '));
 const isWithoutUnit = /^(timeouts|services)$/;
 
@@ -369,6 +375,7 @@ const isWithoutUnit = /^(timeouts|services)$/;
 function documentName(parts: readonly string[], index: number): string {
   const part = parts[index] ?? '';
   if (parts[index - 1] === 'dns') return `query_${part}`;
+  if (parts[index - 1] === 'number' && /^(json_pointer|prometheus_metric)$/.test(part)) return part.replace(/^.*_/, '');
   return isWithoutUnit.test(parts[0] ?? '') ? part.replace(/_(s|ms|percent)$/, '') : part;
 }
 

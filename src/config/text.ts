@@ -3,7 +3,7 @@
 import { Document, isMap, visit, type YAMLMap } from 'yaml';
 import type { ServicesSection } from './services.js';
 
-const inOneLine = ['sorry_server', 'quorum_up', 'quorum_down', 'notify_up', 'notify_down'];
+const inOneLine = ['sorry_server', 'quorum_up', 'quorum_down', 'notify_up', 'notify_down', 'load'];
 
 export function fileText(section: ServicesSection): string {
   const document = new Document(section, { aliasDuplicateObjects: false });

@@ -7,6 +7,7 @@ import type { Operation } from '../generated/fulcrum/v1/Operation.js';
 import type { Capabilities } from './capabilities.js';
 import type { Drain } from './drain.js';
 import { EditedMap } from './edited_map.js';
+import { keptLoad, loadSource } from './load/load.js';
 import type { Model } from './model.js';
 import {
   type MarkRule,
@@ -190,10 +191,14 @@ export class Draft {
   #assumed(server: Server, policy: Service['health']): Server {
     if (policy === null) return server.condition === null ? server : { ...server, condition: null };
     const isToCheck = isChecked(server, policy);
-    if (server.condition?.checked && isToCheck) return server;
+    const load = keptLoad(server.condition?.load, loadSource(server, policy));
+    if (server.condition?.checked && isToCheck) {
+      const { load: known, ...found } = server.condition;
+      return known === load ? server : { ...server, condition: { ...found, ...(load && { load }) } };
+    }
     const alpha = isToCheck && isAlpha(server, policy);
     const since = server.condition?.since ?? new Date(this.now).toISOString();
-    return { ...server, condition: firstCondition(alpha, since) };
+    return { ...server, condition: firstCondition(alpha, since, load) };
   }
 
   /** From the pool back to all servers as they are configured, in their order. */

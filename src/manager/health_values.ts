@@ -14,6 +14,7 @@ export function readHealthPolicy(
   capabilities: Capabilities,
 ): HealthPolicy__Output {
   capabilities.checkHealth(given.checks, path);
+  if (given.load) capabilities.checkLoad(given.load, `${path}.load`);
   const quorum = Math.max(1, given.quorum);
   if (given.hysteresis >= quorum && given.hysteresis !== 0)
     throw invalid(`${path}.hysteresis`, `${given.hysteresis} is not less than the quorum of ${quorum}`);
@@ -45,6 +46,7 @@ export function readServerHealth(
   capabilities: Capabilities,
 ): ServerHealth__Output {
   capabilities.checkHealth(given.checks, path);
+  if (given.load) capabilities.checkLoad(given.load, `${path}.load`);
   for (const field of ['notifyUp', 'notifyDown'] as const) readCommand(given[field], path, field);
   return given;
 }

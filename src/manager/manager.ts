@@ -13,7 +13,7 @@ import { Director } from './director.js';
 import { Drainer } from './drainer.js';
 import { sharedEncoding } from './encoding.js';
 import { Keeper } from './health/keeper.js';
-import type { Latency } from './messages.js';
+import type { LiveOf } from './messages.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService, directorServiceName } from './service.js';
 import { Store } from './store.js';
@@ -81,16 +81,11 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
     log,
   });
-  const latency: Latency = (service, server) => keeper.status(service, server)?.latencyUs ?? 0;
+  const liveOf: LiveOf = (service, server) => keeper.live(service, server);
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  addDirectorService(
-    server,
-    definition,
-    { director, reconciler, broadcaster, inForceTimeoutMs, latency, drainer },
-    log,
-  );
+  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs, liveOf, drainer }, log);
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {

@@ -4,36 +4,48 @@ import type { Configuration } from '../generated/fulcrum/v1/Configuration.js';
 import type { MarkRules } from '../generated/fulcrum/v1/MarkRules.js';
 import type { RealServer } from '../generated/fulcrum/v1/RealServer.js';
 import type { ServerCondition } from '../generated/fulcrum/v1/ServerCondition.js';
+import type { ServerLoad } from '../generated/fulcrum/v1/ServerLoad.js';
+import type { ServerState__Output } from '../generated/fulcrum/v1/ServerState.js';
 import type { VirtualService } from '../generated/fulcrum/v1/VirtualService.js';
 import { drainMessage, drainText, isDraining } from './drain.js';
+import { firstLoad, loadSource } from './load/load.js';
+import type { LoadStatus } from './load/monitor.js';
 import type { Model } from './model.js';
 import { type Server, type Service, serverId } from './nouns.js';
-import { unchecked } from './pool.js';
+import { type Condition, isDrained, isLive, reasonOf, sinceOf, unchecked } from './pool.js';
 
 /** A revision or etag as clients see it. Those of two stores are never equal. */
 export function revisionText(lineage: string, number: number): string {
   return `${lineage.slice(0, 8)}-${number}`;
 }
 
-/** Of the check of a server that was made last, in microseconds; 0: none was. */
-export type Latency = (service: Service, server: Server) => number;
+/** What is known of a server just now, and is not part of the model. */
+export interface Live {
+  /** Of the check that was made last, in microseconds; 0: none was. */
+  readonly latencyUs: number;
+  /** Of its load source, if it has one. */
+  readonly load: LoadStatus | undefined;
+}
 
-const unknownLatency: Latency = () => 0;
+export type LiveOf = (service: Service, server: Server) => Live;
+
+const nothingLive: LiveOf = () => ({ latencyUs: 0, load: undefined });
 
 export function realServerMessage(
   server: Server,
   lineage: string,
   service: Service,
-  latency: Latency = unknownLatency,
+  liveOf: LiveOf = nothingLive,
 ): RealServer {
   const { key, spec, version, health, drain } = server;
+  const { latencyUs, load } = liveOf(service, server);
   const condition = conditionMessage(server, service);
   return {
     key,
     spec,
     etag: revisionText(lineage, version),
     health,
-    condition: condition && { ...condition, latencyUs: latency(service, server) },
+    condition: condition && { ...condition, latencyUs, load: loadMessage(server, service, load) },
     drain: drain && drainMessage(drain),
   };
 }
@@ -46,7 +58,7 @@ function conditionMessage(server: Server, service: Service): ServerCondition | n
 /** What checks have found is told behind it. */
 function drainedMessage({ key, condition, drain }: Server, { pool }: Service): ServerCondition | null {
   if (drain === null) return null;
-  const down = condition?.up === false ? `; down: ${condition.reason}` : '';
+  const down = condition !== null && !isLive(condition) ? `; down: ${reasonOf(condition)}` : '';
   return {
     state: isDraining(drain) ? 'SERVER_STATE_DRAINING' : 'SERVER_STATE_DRAINED',
     reason: drainText(drain) + down,
@@ -60,11 +72,38 @@ function healthMessage({ key, condition }: Server, { pool }: Service): ServerCon
   if (condition === null || pool === null) return null;
   const pooled = pool.servers.get(serverId(key));
   return {
-    state: !condition.checked ? 'SERVER_STATE_UNKNOWN' : condition.up ? 'SERVER_STATE_UP' : 'SERVER_STATE_DOWN',
-    reason: condition.reason,
-    since: condition.since,
+    state: stateOf(condition),
+    reason: reasonOf(condition),
+    since: sinceOf(condition),
     inPool: pooled !== undefined,
     effectiveWeight: pooled?.spec.weight ?? 0,
+    ...(condition.weight !== null && { checkWeight: condition.weight }),
+  };
+}
+
+/** What an agent says is known without any check. */
+function stateOf(condition: Condition): ServerState__Output {
+  if (!condition.checked && condition.up === isLive(condition))
+    return isDrained(condition) ? 'SERVER_STATE_DRAINING' : 'SERVER_STATE_UNKNOWN';
+  if (!isLive(condition)) return 'SERVER_STATE_DOWN';
+  return isDrained(condition) ? 'SERVER_STATE_DRAINING' : 'SERVER_STATE_UP';
+}
+
+const adminMessages = { ready: 'AGENT_ADMIN_READY', drain: 'AGENT_ADMIN_DRAIN', maint: 'AGENT_ADMIN_MAINT' } as const;
+
+/** Null without a load source. */
+function loadMessage(server: Server, { health }: Service, live: LoadStatus | undefined): ServerLoad | null {
+  const source = loadSource(server, health);
+  if (!source?.kind) return null;
+  const { percent, reading, readAt, admin, down, maxConnections } = server.condition?.load ?? firstLoad(source.kind);
+  return {
+    percent,
+    reading,
+    readAt,
+    lastReading: live?.lastReading ?? '',
+    problem: live?.problem ?? '',
+    ...(source.kind === 'agent' && { admin: adminMessages[admin], agentDown: down !== null }),
+    ...(maxConnections !== null && { maxConnections }),
   };
 }
 
@@ -81,12 +120,12 @@ export function listOrder(service: Service): Server[] {
   return [...service.servers.values()].reverse();
 }
 
-export function virtualServiceMessage(service: Service, lineage: string, latency?: Latency): VirtualService {
+export function virtualServiceMessage(service: Service, lineage: string, liveOf?: LiveOf): VirtualService {
   return {
     key: service.key,
     spec: service.spec,
     etag: revisionText(lineage, service.version),
-    servers: listOrder(service).map((server) => realServerMessage(server, lineage, service, latency)),
+    servers: listOrder(service).map((server) => realServerMessage(server, lineage, service, liveOf)),
     health: service.health,
     pool: poolMessage(service),
   };

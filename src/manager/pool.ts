@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the dataplane is to have of a service whose servers are checked: which servers, with which weights. One rule, a
 // pure function of what is wanted and what is known, with keepalived's outcomes:
-//   weight in force = 0 if there is a drain, the wanted weight is 0 or the server is kept in with inhibit_on_failure;
-//                     else (a check's weight, or the wanted one) × the share of its slow start, at least 1.
+//   weight in force = 0 if there is a drain, the wanted weight is 0, an agent drains it, or it is kept in with
+//     inhibit_on_failure; else (a check's weight, or the wanted one) × the share of its load × that of its slow start,
+//     rounded down, at least 1.
 import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
+import type { Load } from './load/load.js';
 import { type Server, type ServerKey, type ServerSpec, serverId } from './nouns.js';
 
-/** What checks have said of a server. */
+/** What checks have said of a server, and its load source. */
 export interface Condition {
   readonly up: boolean;
   /** False until the first result: `up` is an assumption then. */
@@ -19,7 +21,12 @@ export interface Condition {
   readonly weight: number | null;
   /** Per cent of its weight that it has got so far after it came back. */
   readonly share: number;
+  /** Left out: nothing was read yet, or it has no load source. */
+  readonly load?: Load;
 }
+
+/** LVS's bound. */
+const largestWeight = 2_147_483_647;
 
 export interface Pool {
   /** By serverId(), in the order of addition, with the weights in force. The sorry server is one of them. */
@@ -43,15 +50,59 @@ function wantedWeight({ spec, drain }: Server): number {
   return drain === null ? spec.weight : 0;
 }
 
+/** Whether it may serve: neither a check nor an agent speaks against it. */
+export function isLive({ up, load }: Condition): boolean {
+  return up && (load === undefined || (load.down === null && load.admin !== 'maint'));
+}
+
+/** Why it does not serve, or gets nothing new; empty while all is well. */
+export function reasonOf({ reason, load }: Condition): string {
+  const admin = load === undefined || load.admin === 'ready' ? '' : `agent: ${load.admin}`;
+  return [reason, load?.down ?? '', admin].filter((text) => text !== '').join('; ');
+}
+
+/** Since when it has been as it is. */
+export function sinceOf({ since, load }: Condition): string {
+  return load !== undefined && load.since > since ? load.since : since;
+}
+
+/** An agent wants no new connections to it. */
+export function isDrained({ load }: Condition): boolean {
+  return load !== undefined && (load.admin === 'drain' || load.percent === 0);
+}
+
 export function weightInForce(server: Server): number {
+  return weightWith(server, server.condition?.load?.percent ?? 100);
+}
+
+/** What it counts for the quorum. A busy server is no less live, or a busy pool would lose its quorum and with it all servers. */
+function quorumWeight(server: Server): number {
+  return weightWith(server, 100);
+}
+
+function weightWith(server: Server, percent: number): number {
   const { spec, condition } = server;
   const base = condition?.weight ?? spec.weight;
-  if (wantedWeight(server) === 0 || base === 0) return 0;
-  return Math.max(1, Math.floor((base * (condition?.share ?? 100)) / 100));
+  if (wantedWeight(server) === 0 || base === 0 || (condition !== null && isDrained(condition))) return 0;
+  const weight = Math.floor((base * percent * (condition?.share ?? 100)) / 10_000);
+  return Math.min(largestWeight, Math.max(1, weight));
+}
+
+/** What the dataplane gets of a server that serves, or with weight 0 of one that is kept in. */
+function specWith({ spec, condition }: Server, weight: number): ServerSpec {
+  const most = condition?.load?.maxConnections ?? spec.upperThreshold;
+  if (most === spec.upperThreshold) return withWeight(spec, weight);
+  // Above the upper threshold, the lower one is left to follow from it.
+  return {
+    ...spec,
+    weight,
+    upperThreshold: most,
+    lowerThreshold: spec.lowerThreshold > most ? 0 : spec.lowerThreshold,
+  };
 }
 
 /** What a server begins with. */
-export function firstCondition(alpha: boolean, now: string): Condition {
+export function firstCondition(alpha: boolean, now: string, load?: Load): Condition {
   return {
     up: !alpha,
     checked: false,
@@ -59,6 +110,7 @@ export function firstCondition(alpha: boolean, now: string): Condition {
     since: now,
     weight: null,
     share: 100,
+    ...(load && { load }),
   };
 }
 
@@ -79,13 +131,19 @@ function own<T>(value: T | null | undefined, inherited: T): T {
   return value ?? inherited;
 }
 
-/** Servers that are down, but more than checks may take out: those that failed last stay in. */
+/** Servers that are down, but more than checks and agents may take out: those that failed last stay in. */
 function spared({ servers, health: { mostOutPercent } }: Pooled): ReadonlySet<Server> {
   if (mostOutPercent === 0) return new Set();
-  const down = [...servers.values()].filter(({ condition }) => condition?.checked && !condition.up);
+  const down = [...servers.values()].filter(({ condition }) => condition !== null && hasFailed(condition));
   const most = Math.floor((servers.size * mostOutPercent) / 100);
-  const byTime = down.toSorted((left, right) => order(left.condition?.since ?? '', right.condition?.since ?? ''));
+  const since = ({ condition }: Server): string => (condition === null ? '' : sinceOf(condition));
+  const byTime = down.toSorted((left, right) => order(since(left), since(right)));
   return new Set(byTime.slice(most));
+}
+
+/** It was found to be down. What an agent takes out for maintenance has not failed: nothing brings it back in. */
+function hasFailed({ up, checked, load }: Condition): boolean {
+  return load?.admin !== 'maint' && ((checked && !up) || (load !== undefined && load.down !== null));
 }
 
 function order(left: string, right: string): number {
@@ -108,8 +166,8 @@ function isQuorumUp(service: Pooled, wasUp: boolean, live: number): boolean {
 export function wantedPool(service: Pooled, wasUp: boolean): Pool {
   const { servers, health } = service;
   const stay = spared(service);
-  const isIn = (server: Server): boolean => server.condition?.up !== false || stay.has(server);
-  const live = [...servers.values()].filter(isIn).reduce((sum, server) => sum + weightInForce(server), 0);
+  const isIn = (server: Server): boolean => server.condition === null || isLive(server.condition) || stay.has(server);
+  const live = [...servers.values()].filter(isIn).reduce((sum, server) => sum + quorumWeight(server), 0);
   const quorumUp = isQuorumUp(service, wasUp, live);
   const sorry = sorryServer(health);
   const sorryServes = sorry !== undefined && !quorumUp;
@@ -119,7 +177,7 @@ export function wantedPool(service: Pooled, wasUp: boolean): Pool {
     // What is drained keeps its connections, also when a sorry server takes its place.
     const stays = server.drain !== null && isIn(server);
     if (serves || stays || isInhibited(server, health))
-      wanted.set(id, { key: server.key, spec: withWeight(server.spec, serves ? weightInForce(server) : 0) });
+      wanted.set(id, { key: server.key, spec: specWith(server, serves ? weightInForce(server) : 0) });
   }
   const sorryId = sorry && serverId(sorry.key);
   if (sorry !== undefined && sorryId !== undefined) {

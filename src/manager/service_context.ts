@@ -5,7 +5,7 @@ import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { CallContext } from '../grpc/handlers.js';
 import type { Director, Outcome } from './director.js';
 import type { Drainer } from './drainer.js';
-import { type Latency, revisionText } from './messages.js';
+import { type LiveOf, revisionText } from './messages.js';
 import { type Applied, applyOperations, type Model } from './model.js';
 import { type Server, type Service, type ServiceKey, serviceId } from './nouns.js';
 import type { Reconciler } from './reconciler.js';
@@ -17,7 +17,7 @@ export interface ServiceContext {
   readonly broadcaster: Broadcaster;
   /** How long an edit waits for the dataplane before it is answered with in_force = false. */
   readonly inForceTimeoutMs: number;
-  readonly latency: Latency;
+  readonly liveOf: LiveOf;
   readonly drainer: Drainer;
 }
 

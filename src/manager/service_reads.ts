@@ -36,12 +36,12 @@ export type ReadHandlers = Pick<
 /** Services and servers in a page of services: larger ones would hold up everybody else. */
 const largestPageWeight = 2_000;
 
-export function readHandlers({ director, broadcaster, latency }: ServiceContext): ReadHandlers {
+export function readHandlers({ director, broadcaster, liveOf }: ServiceContext): ReadHandlers {
   return {
     getVirtualService: async ({ key }) => {
       const { model, lineage } = director.state;
       return {
-        service: virtualServiceMessage(findService(model, readServiceKey(key, 'key'), 'key'), lineage, latency),
+        service: virtualServiceMessage(findService(model, readServiceKey(key, 'key'), 'key'), lineage, liveOf),
       };
     },
     listVirtualServices: async (request) => {
@@ -51,7 +51,7 @@ export function readHandlers({ director, broadcaster, latency }: ServiceContext)
       const settings = { size: readPageSize(request.pageSize), kind: 'services', largestWeight: largestPageWeight };
       const page = takePage(rest, settings, (service: Service) => 1 + service.servers.size);
       return {
-        services: page.items.map((service) => virtualServiceMessage(service, lineage, latency)),
+        services: page.items.map((service) => virtualServiceMessage(service, lineage, liveOf)),
         nextPageToken: page.nextPageToken,
         revision: revisionText(lineage, model.revision),
       };
@@ -61,7 +61,7 @@ export function readHandlers({ director, broadcaster, latency }: ServiceContext)
       const service = findService(model, readServiceKey(serviceKey, 'service'), 'service');
       const id = serverId(readServerKey(key, 'key'));
       const server = service.servers.get(id);
-      if (server !== undefined) return { server: realServerMessage(server, lineage, service, latency) };
+      if (server !== undefined) return { server: realServerMessage(server, lineage, service, liveOf) };
       const message = `${serviceId(service.key)} has no real server ${id}`;
       throw new FulcrumError({ reason: 'REASON_SERVER_NOT_FOUND', field: 'key', message });
     },
@@ -74,7 +74,7 @@ export function readHandlers({ director, broadcaster, latency }: ServiceContext)
       const rest = listOrder(service).filter(({ sequence }) => sequence < before);
       const page = takePage(rest, { size: readPageSize(request.pageSize), kind });
       return {
-        servers: page.items.map((server) => realServerMessage(server, lineage, service, latency)),
+        servers: page.items.map((server) => realServerMessage(server, lineage, service, liveOf)),
         nextPageToken: page.nextPageToken,
       };
     },

@@ -3,13 +3,18 @@
 // so that the state survives a restart and the dataplane follows in order. Slow start goes on by steps of its own.
 import type { Event } from '../../generated/fulcrum/v1/Event.js';
 import type { HealthPolicy__Output } from '../../generated/fulcrum/v1/HealthPolicy.js';
+import type { LoadSource__Output } from '../../generated/fulcrum/v1/LoadSource.js';
 import type { Logger } from '../../grpc/log.js';
 import type { Director } from '../director.js';
+import { loadSource } from '../load/load.js';
+import { type LoadChange, LoadMonitor } from '../load/monitor.js';
+import { type PreparedLoad, prepareLoad } from '../load/prepare.js';
+import type { Live } from '../messages.js';
 import { type Applied, applyConditions, type ConditionChange, type Model } from '../model.js';
 import { type Server, type Service, serverId, serviceId } from '../nouns.js';
-import type { Condition } from '../pool.js';
+import { type Condition, isLive, reasonOf } from '../pool.js';
 import { dynamicWeight } from './dynamic_weight.js';
-import { type Change, Monitor, type TargetStatus } from './monitor.js';
+import { type Change, descriptorsForChecks, Monitor } from './monitor.js';
 import { prepareChecks, type ScheduledCheck } from './prepare.js';
 import { runScript } from './script.js';
 
@@ -19,6 +24,8 @@ export interface KeeperOptions {
   readonly log: Logger;
 }
 
+/** Of the descriptors for tries, so many are for questions to load sources. */
+const shareForLoads = 0.25;
 /** Steps of a slow start. */
 const slowStartSteps = 10;
 
@@ -32,17 +39,22 @@ export class Keeper {
   readonly #onEvent: KeeperOptions['onEvent'];
   readonly #log: Logger;
   readonly #monitor: Monitor;
+  readonly #loads: LoadMonitor;
   readonly #watched = new Map<string, Watched>();
   readonly #slowStarts = new Map<string, NodeJS.Timeout>();
   /** The checks of a policy or a server are read once. */
   readonly #prepared = new WeakMap<object, readonly ScheduledCheck[]>();
+  readonly #preparedLoads = new WeakMap<LoadSource__Output, PreparedLoad | 'unusable'>();
   #stopped = false;
 
   constructor({ director, onEvent, log }: KeeperOptions) {
     this.#director = director;
     this.#onEvent = onEvent;
     this.#log = log;
-    this.#monitor = new Monitor({ onChange: (batch) => this.#take(batch) });
+    const descriptors = descriptorsForChecks();
+    const forLoads = Math.ceil(descriptors * shareForLoads);
+    this.#monitor = new Monitor({ onChange: (batch) => this.#take(batch), mostUnderWay: descriptors - forLoads });
+    this.#loads = new LoadMonitor({ onChange: (batch) => this.#takeLoads(batch), mostUnderWay: forLoads });
   }
 
   /** Begins with what is configured, each server in the state that it was left in. */
@@ -55,12 +67,13 @@ export class Keeper {
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#slowStarts.values()) clearTimeout(timer);
-    await this.#monitor.stop();
+    await Promise.all([this.#monitor.stop(), this.#loads.stop()]);
   }
 
-  /** Undefined for a server that is not checked. */
-  status(service: Service, server: Server): TargetStatus | undefined {
-    return this.#monitor.status(targetId(service, server));
+  /** What is known just now of a server. */
+  live(service: Service, server: Server): Live {
+    const id = targetId(service, server);
+    return { latencyUs: this.#monitor.status(id)?.latencyUs ?? 0, load: this.#loads.status(id) };
   }
 
   /** Tells of what has become part of the model, not before. */
@@ -70,9 +83,9 @@ export class Keeper {
       const service = after.services.get(serviceId(key)) as Service;
       const server = service.servers.get(serverId(serverKey)) as Server;
       const known = before.services.get(serviceId(key))?.servers.get(serverId(serverKey))?.condition;
-      if (known?.up !== server.condition?.up || known?.checked !== server.condition?.checked)
-        this.#tell(service, server);
-      if ((server.condition?.share ?? 100) < 100)
+      this.#tellChange(service, server, known ?? null);
+      // A step is under way unless the share is another one.
+      if (server.condition !== null && server.condition.share < 100 && server.condition.share !== known?.share)
         this.#slowlyOn(targetId(service, server), service.health?.slowStartMs ?? 0);
     }
     for (const id of touched.services) {
@@ -98,6 +111,7 @@ export class Keeper {
 
   #forget(id: string): void {
     this.#monitor.remove(id);
+    this.#loads.remove(id);
     this.#watched.delete(id);
     clearTimeout(this.#slowStarts.get(id));
     this.#slowStarts.delete(id);
@@ -107,9 +121,14 @@ export class Keeper {
     const id = targetId(service, server);
     const { condition } = server;
     this.#watched.set(id, { service: service.key, key: server.key });
+    const target = { address: server.key.address, port: server.key.port || service.key.port };
+    const source = this.#loadOf(policy, server);
+    if (source === undefined) this.#loads.remove(id);
+    else this.#loads.set(id, { target, source, known: condition?.load });
     this.#monitor.set(id, {
-      target: { address: server.key.address, port: server.key.port || service.key.port },
-      checks: this.#checksOf(policy, server),
+      target,
+      // Who is in maintenance is not looked after.
+      checks: condition?.load?.admin === 'maint' ? [] : this.#checksOf(policy, server),
       initial: !condition?.checked ? 'unknown' : condition.up ? 'up' : 'down',
       ...(condition?.checked && { reason: condition.reason, since: Date.parse(condition.since) }),
     });
@@ -131,6 +150,39 @@ export class Keeper {
     return checks;
   }
 
+  #loadOf(policy: HealthPolicy__Output, server: Server): PreparedLoad | undefined {
+    const source = loadSource(server, policy);
+    if (source === null) return undefined;
+    let prepared = this.#preparedLoads.get(source);
+    if (prepared === undefined) {
+      try {
+        prepared = prepareLoad(source, 'health.load');
+      } catch (error) {
+        this.#report('load_not_read', `${serverId(server.key)}: ${(error as Error).message}`);
+        prepared = 'unusable';
+      }
+      this.#preparedLoads.set(source, prepared);
+    }
+    return prepared === 'unusable' ? undefined : prepared;
+  }
+
+  #takeLoads(batch: readonly LoadChange[]): void {
+    // Each says all that is known: of several about a server the last one is enough.
+    const last = new Map(batch.map((change) => [change.targetId, change]));
+    this.#enter((model) => [...last.values()].flatMap((change) => this.#loadedCondition(model, change)));
+  }
+
+  #loadedCondition(model: Model, { targetId: id, load }: LoadChange): ConditionChange[] {
+    const watched = this.#watched.get(id);
+    const service = watched && model.services.get(serviceId(watched.service));
+    const server = watched && service?.servers.get(serverId(watched.key));
+    if (!watched || service?.health == null || server?.condition == null) return [];
+    // It was read from what is no longer the source.
+    if (loadSource(server, service.health)?.kind !== load.kind) return [];
+    const before = server.condition;
+    return [{ ...watched, condition: withShare(before, { ...before, load }, service.health) }];
+  }
+
   #take(batch: readonly Change[]): void {
     this.#enter((model) => batch.flatMap((change) => this.#conditionOf(model, change)));
   }
@@ -142,24 +194,34 @@ export class Keeper {
     const server = service?.servers.get(serverId(watched.key));
     if (service?.health == null || server?.condition == null) return [];
     const before = server.condition;
-    const comesBack = change.up && !before.up && before.checked;
-    const slow = comesBack && service.health.slowStartMs > 0;
-    const condition: Condition = {
+    const after: Condition = {
+      ...before,
       up: change.up,
       checked: true,
       reason: change.reason,
       since: before.up === change.up ? before.since : new Date(change.at).toISOString(),
       weight: change.weights.length > 0 ? dynamicWeight(server.spec.weight, change.weights) : null,
-      share: slow ? 100 / slowStartSteps : change.up ? before.share : 100,
     };
-    return [{ ...watched, condition }];
+    return [{ ...watched, condition: withShare(before, after, service.health) }];
   }
 
-  #tell(service: Service, server: Server): void {
-    const { up = true, reason = '' } = server.condition ?? {};
+  #tellChange(service: Service, server: Server, before: Condition | null): void {
+    const { condition: after } = server;
+    if (after === null) return;
+    const wasLive = before === null || isLive(before);
+    if (wasLive !== isLive(after) || before?.checked !== after.checked) this.#tell(service, server, after);
+    const [old, now] = [before?.load?.admin ?? 'ready', after.load?.admin ?? 'ready'];
+    if (old === now) return;
+    this.#report(`agent_${now}`, `${serviceId(service.key)} ${serverId(server.key)}`);
+    const isPause = old === 'maint' || now === 'maint';
+    if (isPause && service.health !== null) this.#set(service, service.health, server);
+  }
+
+  #tell(service: Service, server: Server, condition: Condition): void {
+    const up = isLive(condition);
     const name = `${serviceId(service.key)} ${serverId(server.key)}`;
     const kind = up ? 'server_up' : 'server_down';
-    this.#report(kind, up ? name : `${name}: ${reason}`);
+    this.#report(kind, up ? name : `${name}: ${reasonOf(condition)}`);
     const own = up ? server.health?.notifyUp : server.health?.notifyDown;
     const command =
       own !== undefined && own.length > 0 ? own : up ? service.health?.notifyUp : service.health?.notifyDown;
@@ -170,7 +232,7 @@ export class Keeper {
   #sayFarewell({ servers, pool }: Service, policy: HealthPolicy__Output): void {
     for (const { condition, health } of servers.values()) {
       const own = health?.notifyDown ?? [];
-      if (condition?.up) this.#run(own.length > 0 ? own : policy.notifyDown);
+      if (condition !== null && isLive(condition)) this.#run(own.length > 0 ? own : policy.notifyDown);
     }
     if (pool?.quorumUp) this.#run(policy.quorumDown);
   }
@@ -208,9 +270,16 @@ export class Keeper {
     const watched = this.#watched.get(id);
     const service = watched && model.services.get(serviceId(watched.service));
     const condition = watched && service?.servers.get(serverId(watched.key))?.condition;
-    if (!watched || !condition?.up || condition.share >= 100) return [];
+    if (!watched || !condition || !isLive(condition) || condition.share >= 100) return [];
     return [{ ...watched, condition: { ...condition, share: Math.min(100, condition.share + 100 / slowStartSteps) } }];
   }
+}
+
+/** With the share that it begins with when it comes back. Who has had to prove himself first (alpha) does not come back. */
+function withShare(before: Condition, after: Condition, { slowStartMs }: HealthPolicy__Output): Condition {
+  if (!isLive(after)) return { ...after, share: 100 };
+  const comesBack = !isLive(before) && (before.checked || before.up);
+  return comesBack && slowStartMs > 0 ? { ...after, share: 100 / slowStartSteps } : after;
 }
 
 function targetId(service: Service, server: Server): string {

@@ -366,13 +366,17 @@ export class Monitor {
   }
 }
 
-function placeOf(target: Target, { address, port, source }: ScheduledCheck): Target {
+/** Where a check of a target is made. */
+export function placeOf(
+  target: Target,
+  { address, port, source }: Pick<ScheduledCheck, 'address' | 'port' | 'source'>,
+): Target {
   const from = source ?? target.source;
   const place = { address: address ?? target.address, port: port ?? target.port };
   return from === undefined ? place : { ...place, source: from };
 }
 
-function isSamePlace(one: Target, other: Target): boolean {
+export function isSamePlace(one: Target, other: Target): boolean {
   return one.address === other.address && one.port === other.port && one.source === other.source;
 }
 
@@ -406,7 +410,7 @@ function asFulcrumError(error: unknown): FulcrumError {
 }
 
 /** Each try has one socket (or a process, which has as many): what the limit leaves of them. */
-function descriptorsForChecks(): number {
+export function descriptorsForChecks(): number {
   const limit = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
   const files = limit === undefined ? Number.POSITIVE_INFINITY : Number(limit);
   return Math.max(64, files - reservedFiles);

@@ -67,7 +67,11 @@ export function prepareChecks(checks: readonly Check__Output[], path: string): r
   return checks.map((check, index) => prepareCheck(check, joinPath(path, `checks[${index}]`)));
 }
 
-function readPlace(check: Check__Output, path: string): Pick<ScheduledCheck, 'address' | 'port' | 'source'> {
+/** Where to and from, if it is not the target itself that says so. */
+export function readPlace(
+  check: Pick<Check__Output, 'address' | 'port' | 'source'>,
+  path: string,
+): Pick<ScheduledCheck, 'address' | 'port' | 'source'> {
   const address = readAddress(check.address, joinPath(path, 'address'));
   const source = readAddress(check.source, joinPath(path, 'source'));
   const port = readRange(check.port, 0, 1, maxPort, joinPath(path, 'port'));

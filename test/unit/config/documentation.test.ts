@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { healthSchema } from '../../../src/config/health.js';
 import { checkSchema } from '../../../src/config/health_check.js';
+import { loadSchema } from '../../../src/config/load.js';
 import { timeouts } from '../../../src/config/timeouts.js';
 import { tunables } from '../../../src/config/tunables.js';
 import { projectRoot } from '../../../src/grpc/loader.js';
@@ -24,7 +25,7 @@ for (const { name, state, initialS } of timeouts) {
   });
 }
 
-for (const name of Object.keys({ ...healthSchema.properties, ...checkSchema.properties })) {
+for (const name of Object.keys({ ...healthSchema.properties, ...checkSchema.properties, ...loadSchema.properties })) {
   test(`health ${name}`, (t) => {
     const start = lines.indexOf('## Health');
     const section = lines.slice(start, lines.indexOf('## From keepalived or ldirectord'));

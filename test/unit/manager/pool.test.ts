@@ -8,6 +8,7 @@ import type { Check__Output } from '../../../src/generated/fulcrum/v1/Check.js';
 import type { HealthPolicy__Output } from '../../../src/generated/fulcrum/v1/HealthPolicy.js';
 import type { Operation, Operation__Output } from '../../../src/generated/fulcrum/v1/Operation.js';
 import { recordText, replay } from '../../../src/manager/journal.js';
+import { firstLoad, type Load } from '../../../src/manager/load/load.js';
 import { type Applied, applyConditions, applyOperations, emptyModel, type Model } from '../../../src/manager/model.js';
 import { type ServerKey, serverId } from '../../../src/manager/nouns.js';
 import type { Condition } from '../../../src/manager/pool.js';
@@ -42,6 +43,7 @@ const policy: HealthPolicy__Output = {
   notifyUp: [],
   notifyDown: [],
   omega: false,
+  load: null,
 };
 
 function commandCheck(program: string): Check__Output {
@@ -306,4 +308,103 @@ test('what is drained keeps its connections when the sorry server comes', (t) =>
   const story = withServers({ sorryServer: sorry }, [2]);
   t.deepEqual(story.edit(setDrain(web, one, {})), [`edit ${one}*0`, 'add 10.0.0.9:80*1']);
   t.deepEqual(story.edit(setDrain(web, one, null)), ['delete 10.0.0.9:80', `edit ${one}*2`]);
+});
+
+const agentLoad = (found: Partial<Load> = {}): Load => ({ ...firstLoad('agent'), reading: 'said', ...found });
+const agent = {
+  intervalMs: 0,
+  timeoutMs: 0,
+  address: '',
+  port: 8081,
+  source: '',
+  kind: 'agent',
+  agent: { send: '' },
+} as const;
+
+test('a share of the load: of the weight, or of what a check says, rounded down and at least 1', (t) => {
+  const story = withServers({ load: agent }, [10, 2]);
+  t.deepEqual(story.find(one, { load: agentLoad({ percent: 35 }) }), [`edit ${one}*3`]);
+  t.deepEqual(story.find(one, { load: agentLoad({ percent: 35 }), weight: 100 }), [`edit ${one}*35`]);
+  t.deepEqual(story.find(one, { load: agentLoad({ percent: 35 }), weight: 100, share: 10 }), [`edit ${one}*3`]);
+  t.deepEqual(story.find(two, { load: agentLoad({ percent: 1 }) }), [`edit ${two}*1`]);
+  t.deepEqual(story.find(two, { load: agentLoad({ percent: 400 }) }), [`edit ${two}*8`]);
+  t.deepEqual(story.find(two, { load: agentLoad({ percent: 0 }) }), [`edit ${two}*0`]);
+  t.deepEqual(story.edit(editServer(web, one, { weight: 0 })), [`edit ${one}*0`]);
+  t.deepEqual(story.find(one, { load: agentLoad({ percent: 200 }) }), []);
+});
+
+test('a weight does not grow beyond the largest', (t) => {
+  const story = withServers({ load: agent }, [2_000_000_000]);
+  t.deepEqual(story.find(one, { load: agentLoad({ percent: 25_600 }) }), [`edit ${one}*2147483647`]);
+});
+
+test('an agent drains with weight 0, takes out for maintenance, and says that it is down', (t) => {
+  const story = withServers({ load: agent });
+  t.deepEqual(story.find(one, { load: agentLoad({ admin: 'drain' }) }), [`edit ${one}*0`]);
+  t.deepEqual(story.find(one, { load: agentLoad({ admin: 'maint' }) }), [`delete ${one}`]);
+  t.deepEqual(story.find(one, { load: agentLoad() }), [`add ${one}*2`]);
+  t.deepEqual(story.find(one, { load: agentLoad({ down: 'agent: down' }) }), [`delete ${one}`]);
+  // Who is up for its agent is not up for its checks.
+  t.deepEqual(story.find(one, { ...down, load: agentLoad() }), []);
+  t.deepEqual(story.find(one, { load: agentLoad() }), [`add ${one}*2`]);
+  const kept = withServers({ load: agent, inhibitOnFailure: true });
+  t.deepEqual(kept.find(one, { load: agentLoad({ admin: 'maint' }) }), [`edit ${one}*0`]);
+  t.deepEqual(kept.find(one, { load: agentLoad({ down: 'agent: fail' }) }), []);
+});
+
+test('who may be taken out: a failure that an agent tells counts, maintenance does not', (t) => {
+  const story = withServers({ load: agent, mostOutPercent: 40 }, [1, 1, 1]);
+  t.deepEqual(story.find(one, { load: agentLoad({ down: 'agent: down', since: '2026-01-01T00:00:01Z' }) }), [
+    `delete ${one}`,
+  ]);
+  t.deepEqual(story.find(two, { load: agentLoad({ down: 'agent: down', since: '2026-01-01T00:00:02Z' }) }), []);
+  t.deepEqual(story.find(three, { load: agentLoad({ admin: 'maint' }) }), [`delete ${three}`]);
+  t.is(story.list, `${two}*1`);
+});
+
+test('a busy pool does not lose its quorum, a drained one does', (t) => {
+  const story = withServers({ load: agent, quorum: 40, sorryServer: sorry }, [20, 20]);
+  t.deepEqual(story.find(one, { load: agentLoad({ percent: 10 }) }), [`edit ${one}*2`]);
+  t.deepEqual(story.find(two, { load: agentLoad({ percent: 10 }) }), [`edit ${two}*2`]);
+  t.deepEqual(story.find(two, { load: agentLoad({ percent: 0 }) }), [
+    `delete ${one}`,
+    `delete ${two}`,
+    'add 10.0.0.9:80*1',
+  ]);
+});
+
+test('maxconn is the upper threshold, and takes the lower one along where it would be above', (t) => {
+  const story = withServers({ load: agent });
+  const spec = () => story.model.services.get('TCP 192.0.2.1:80')?.pool?.servers.get(one)?.spec;
+  story.edit(editServer(web, one, { weight: 2, upperThreshold: 100, lowerThreshold: 80 }));
+  t.deepEqual(story.find(one, { load: agentLoad({ maxConnections: 90 }) }), [`edit ${one}*2`]);
+  t.like(spec(), { weight: 2, upperThreshold: 90, lowerThreshold: 80 });
+  t.deepEqual(story.find(one, { load: agentLoad({ maxConnections: 50 }) }), [`edit ${one}*2`]);
+  t.like(spec(), { upperThreshold: 50, lowerThreshold: 0 });
+  t.deepEqual(story.find(one, { load: agentLoad({ maxConnections: 50 }) }), []);
+  story.find(one, { load: agentLoad() });
+  t.like(spec(), { upperThreshold: 100, lowerThreshold: 80 });
+});
+
+test('what was said holds through edits and restarts, until there is another kind of source', (t) => {
+  const story = withServers({ load: agent, checks: [] });
+  const found = agentLoad({ percent: 50, admin: 'drain' });
+  story.find(one, { checked: false, load: found });
+  const known = (model: Model) => model.services.get('TCP 192.0.2.1:80')?.servers.get(one)?.condition?.load;
+  for (const model of story.restarted) t.deepEqual(known(model), found);
+  story.edit(setHealth({ load: { ...agent, intervalMs: 500 }, checks: [] }));
+  t.deepEqual(known(story.model), found);
+  story.edit(setHealth({ load: { ...agent, intervalMs: 500 } }));
+  t.deepEqual(known(story.model), found);
+  const { agent: _agent, ...rest } = agent;
+  t.deepEqual(story.edit(setHealth({ load: { ...rest, kind: 'orca', orca: { metric: '', tls: null } } })), [
+    `edit ${one}*2`,
+  ]);
+  t.is(known(story.model), undefined);
+});
+
+test('a source that cannot be asked is refused, by the name of its field', (t) => {
+  const story = withServers({});
+  const refused = t.throws(() => story.edit(setHealth({ load: { ...agent, port: 0 } })));
+  t.is((refused as unknown as { field: string }).field, 'operations[0].set_health.health.load.port');
 });

@@ -12,7 +12,7 @@ import { attempt, type Course } from '../attempt.js';
 import { openConnection, readTls } from '../connection.js';
 import { codeOf } from '../faults.js';
 import { invalid, readHexadecimal, readRange } from '../fields.js';
-import type { Prober, Target } from '../prober.js';
+import type { Prober, Result, Target } from '../prober.js';
 
 /** Of a body, searched for text. */
 const searchedBytes = 262_144;
@@ -23,7 +23,7 @@ interface StatusRange {
 }
 
 /** What is said of a body; undefined if nothing is wrong with it. */
-type BodyTest = (head: Buffer, md5: string) => string | undefined;
+export type BodyTest = (head: Buffer, md5: string) => string | undefined;
 
 interface Request {
   readonly method: string;
@@ -32,33 +32,48 @@ interface Request {
   readonly version10: boolean;
 }
 
-interface Expectation {
+export interface Expectation {
   readonly status: readonly StatusRange[];
   readonly bodyTests: readonly BodyTest[];
+  /** Of the body, for those tests. */
+  readonly searchedBytes: number;
   readonly md5: boolean;
 }
 
+/** What is asked, whatever is expected of the answer. */
+export type HttpQuestion = Pick<HttpCheck__Output, 'method' | 'path' | 'host' | 'headers' | 'http_1_0' | 'tls'>;
+
+export type AskHttp = (
+  target: Target,
+  timeoutMs: number,
+  signal: AbortSignal,
+  expected: Expectation,
+) => Promise<Result>;
+
 export function prepareHttp(check: HttpCheck__Output, path: string): Prober {
-  const what = readRequest(check, path);
+  const ask = prepareHttpQuestion(check, path);
   const expected = readExpectation(check, path);
-  const tls = check.tls === null ? undefined : readTls(check.tls, joinPath(path, 'tls'));
-  return {
-    probe: (target, timeoutMs, signal) =>
-      attempt(timeoutMs, signal, (course) => {
-        let sent: { readonly destroy: () => void } | undefined;
-        const ready = (socket: Socket): void => {
-          sent = ask(socket, what, target, expected, course);
-        };
-        const connection = openConnection(target, course, ready, tls, ['http/1.1']);
-        return () => {
-          sent?.destroy();
-          connection.destroy();
-        };
-      }),
-  };
+  return { probe: (target, timeoutMs, signal) => ask(target, timeoutMs, signal, expected) };
 }
 
-function readRequest(check: HttpCheck__Output, path: string): Request {
+export function prepareHttpQuestion(question: HttpQuestion, path: string): AskHttp {
+  const what = readRequest(question, path);
+  const tls = question.tls === null ? undefined : readTls(question.tls, joinPath(path, 'tls'));
+  return (target, timeoutMs, signal, expected) =>
+    attempt(timeoutMs, signal, (course) => {
+      let sent: { readonly destroy: () => void } | undefined;
+      const ready = (socket: Socket): void => {
+        sent = ask(socket, what, target, expected, course);
+      };
+      const connection = openConnection(target, course, ready, tls, ['http/1.1']);
+      return () => {
+        connection.destroy();
+        sent?.destroy();
+      };
+    });
+}
+
+function readRequest(check: HttpQuestion, path: string): Request {
   const method = check.method === '' ? 'GET' : check.method;
   if (!METHODS.includes(method) || method === 'CONNECT')
     throw invalid(joinPath(path, 'method'), `${quote(method)} is not a method for a check`);
@@ -105,6 +120,7 @@ function readExpectation(check: HttpCheck__Output, path: string): Expectation {
   return {
     status: status.length === 0 ? [{ first: 200, last: 299 }] : status,
     bodyTests: [...containsTest(check), ...regexTest(check, path), ...md5Test(check, path)],
+    searchedBytes,
     md5: check.bodyMd5 !== '',
   };
 }
@@ -178,11 +194,12 @@ function judge(response: IncomingMessage, expected: Expectation, course: Course)
   }
   course.late = `status ${statusCode}, but the answer did not end`;
   const hash = expected.md5 ? createHash('md5') : undefined;
+  const { searchedBytes: limit } = expected;
   const head: Buffer[] = [];
   let bytes = 0;
   response.on('data', (data: Buffer) => {
     hash?.update(data);
-    if (expected.bodyTests.length > 0 && bytes < searchedBytes) head.push(data.subarray(0, searchedBytes - bytes));
+    if (expected.bodyTests.length > 0 && bytes < limit) head.push(data.subarray(0, limit - bytes));
     bytes += data.length;
   });
   response.on('error', () => course.fail('connection closed in the middle of the answer'));
