@@ -22,23 +22,13 @@ export class Happenings {
     return happenings;
   }
 
-  /** Reads on until each of these lines has been seen, in whatever order. */
-  async all(wanted: readonly string[]): Promise<void> {
+  /** Reads on until there was a line for each of these, in whatever order. */
+  async all(wanted: readonly (string | RegExp)[]): Promise<void> {
     const missing = new Set(wanted);
     const read: string[] = [];
     while (missing.size > 0) {
       const line = await this.#next(() => `${[...missing].join('\n')}\ndid not come after\n${read.join('\n')}`);
-      missing.delete(line);
-      read.push(line);
-    }
-  }
-
-  /** Reads on to the first line of that form. */
-  async first(pattern: RegExp): Promise<string> {
-    const read: string[] = [];
-    for (;;) {
-      const line = await this.#next(() => `${pattern} did not come after\n${read.join('\n')}`);
-      if (pattern.test(line)) return line;
+      for (const one of missing) if (typeof one === 'string' ? one === line : one.test(line)) missing.delete(one);
       read.push(line);
     }
   }
