@@ -45,6 +45,7 @@ export async function runDirectorBench(cli: Cli, options: DirectorBenchOptions):
       await show(cli, options, endToEndTable(endToEnd));
     }
     if (options.health) {
+      if (options.failing > options.targets) throw new Error('--failing: there are not so many --targets');
       const health = await benchHealth({ ...settings, intervalMs: 1000 * options.interval });
       reports.health = health;
       await show(cli, options, columns(healthTable(health)));
