@@ -7,17 +7,31 @@ import { projectRoot } from '../grpc/loader.js';
 import type { Churn, Latency, Load, Memory, TableComparison } from './apart.js';
 import { type Bar, bars, isMet } from './bars.js';
 import { parseCase } from './cases.js';
+import { type HealthReport, healthTable } from './health.js';
 import type { Instructions } from './instructions.js';
+import type { Machine } from './machine.js';
 import { type Chart, flowsText, plot, type Series } from './plot.js';
 import { type CaseResult, notes, type Report } from './report.js';
 
-const begin = '<!-- measured: written by "npm run bench -- --full --write-docs" -->';
-const end = '<!-- measured: end -->';
+/** Between them stands what a kind of bench has written. */
+interface Markers {
+  readonly begin: string;
+  readonly end: string;
+}
+
+const packets: Markers = {
+  begin: '<!-- measured: written by "npm run bench -- --full --write-docs" -->',
+  end: '<!-- measured: end -->',
+};
+const health: Markers = {
+  begin: '<!-- health: written by "npm run bench -- --health --write-docs" -->',
+  end: '<!-- health: end -->',
+};
 
 export const docsDirectory = join(projectRoot, 'docs');
 
 /** Replaces what lies between the markers. */
-export function withMeasured(page: string, section: string): string {
+export function withMeasured(page: string, section: string, { begin, end }: Markers = packets): string {
   const from = page.indexOf(begin);
   const to = page.indexOf(end);
   if (from < 0 || to < from) throw new Error(`performance.md: there is no "${begin}" with "${end}" after it`);
@@ -30,6 +44,12 @@ export function writeDocs(report: Report, directory: string = docsDirectory): vo
   writeFileSync(page, written);
   writeFileSync(join(directory, 'performance.svg'), plot(charts(report)));
   writeFileSync(join(directory, 'performance.json'), `${JSON.stringify(report)}\n`);
+}
+
+export function writeHealthDocs(report: HealthReport, directory: string = docsDirectory): void {
+  const page = join(directory, 'performance.md');
+  const section = `${machineLine(report.machine)}; one run of \`npm run bench -- --health\`.\n\n${markdown(['', ''], healthTable(report))}`;
+  writeFileSync(page, withMeasured(readFileSync(page, 'utf8'), section, health));
 }
 
 export function measuredSection(report: Report): string {
@@ -54,8 +74,11 @@ function markdown(heading: Row, rows: readonly Row[]): string {
   return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
+const machineLine = (machine: Machine): string =>
+  `${machine.date.slice(0, 10)}, ${machine.cpu}, ${machine.cpus} CPUs, ${machine.memoryGb} GB, Linux ${machine.kernel}, DPDK ${machine.dpdk}, ${machine.memory}`;
+
 function machineText({ machine }: Report): string {
-  return `${machine.date.slice(0, 10)}, ${machine.cpu}, ${machine.cpus} CPUs, ${machine.memoryGb} GB, Linux ${machine.kernel}, DPDK ${machine.dpdk}, ${machine.memory}; one run of \`npm run bench -- --full\`.`;
+  return `${machineLine(machine)}; one run of \`npm run bench -- --full\`.`;
 }
 
 function casesText(cases: readonly CaseResult[]): string {

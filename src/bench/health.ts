@@ -2,19 +2,14 @@
 // Health checks at scale: what thousands of TCP checks cost the manager, how well the schedule is kept, how soon many
 // failures at once are told, and how many HTTP and HTTPS checks a CPU makes.
 
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as pass } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import type { Check__Output } from '../generated/fulcrum/v1/Check.js';
-import { type Change, Monitor } from '../manager/health/monitor.js';
+import { Monitor } from '../manager/health/monitor.js';
 import { prepareCheck, type ScheduledCheck } from '../manager/health/prepare.js';
 import type { Prober, Target } from '../manager/health/prober.js';
-import type { Ports } from './health_servers.js';
+import { type DirectorHealth, measureDirector } from './health_director.js';
+import { loopback, type Ports, withServers } from './health_rig.js';
+import { describeMachine, type Machine } from './machine.js';
 import { memoryOf } from './memory.js';
 
 export interface HealthOptions {
@@ -24,10 +19,14 @@ export interface HealthOptions {
   readonly seconds: number;
   /** How many targets fail at once. */
   readonly failing: number;
+  readonly workerCpu: number;
+  readonly housekeepingCpu: number;
   readonly say: (text: string) => void;
+  readonly signal: AbortSignal;
 }
 
 export interface HealthReport {
+  readonly machine: Machine;
   readonly targets: number;
   readonly intervalMs: number;
   readonly seconds: number;
@@ -38,7 +37,8 @@ export interface HealthReport {
   /** Milliseconds after its time at which a check was begun. */
   readonly late: Spread;
   readonly residentMb: number;
-  readonly failure: Failure;
+  /** The same checks, made by a whole director. */
+  readonly director: DirectorHealth;
   readonly rates: { readonly tcp: Rate; readonly http: Rate; readonly https: Rate };
 }
 
@@ -46,15 +46,6 @@ interface Spread {
   readonly p50: number;
   readonly p99: number;
   readonly greatest: number;
-}
-
-interface Failure {
-  readonly targets: number;
-  readonly batches: number;
-  /** From the failure until the last of them was told. Checks are spread over the interval. */
-  readonly lastMs: number;
-  /** From its detection until a failure was told. */
-  readonly toldMs: Spread;
 }
 
 /** As fast as it goes. */
@@ -70,26 +61,19 @@ const atATime = 64;
 const warmUpIntervals = 2;
 
 export async function benchHealth(options: HealthOptions): Promise<HealthReport> {
-  const directory = mkdtempSync(join(tmpdir(), 'fulcrum-bench-'));
-  let servers: ChildProcess | undefined;
-  try {
-    servers = fork(fileURLToPath(new URL('./health_servers.js', import.meta.url)), makeCertificate(directory));
-    const [ports] = (await once(servers, 'message')) as [Ports];
-    const watched = await watch(options, ports, servers);
+  const machine = await describeMachine('no-huge');
+  const own = await withServers([], async ({ ports }) => {
+    const watched = await watch(options, ports);
     options.say('as many checks as one CPU makes');
+    const target = (port: number): Target => ({ address: loopback(0), port });
     const rates = {
-      tcp: await rateOf(prepared({ tcp: {} }).prober, { address: '127.0.0.1', port: ports.tcp }),
-      http: await rateOf(prepared({ http: plainHttp }).prober, { address: '127.0.0.1', port: ports.http }),
-      https: await rateOf(prepared({ http: { ...plainHttp, tls } }).prober, {
-        address: '127.0.0.1',
-        port: ports.https,
-      }),
+      tcp: await rateOf(prepared({ tcp: {} }).prober, target(ports.tcp), options.signal),
+      http: await rateOf(prepared({ http: plainHttp }).prober, target(ports.http), options.signal),
+      https: await rateOf(prepared({ http: { ...plainHttp, tls } }).prober, target(ports.https), options.signal),
     };
     return { ...watched, rates };
-  } finally {
-    servers?.disconnect();
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
+  return { machine, ...own, director: await measureDirector(options) };
 }
 
 const tls = { serverName: 'localhost', verify: false, caFile: '', certificateFile: '', keyFile: '' };
@@ -112,88 +96,55 @@ function prepared(kind: Pick<Check__Output, 'tcp' | 'http'>, intervalMs = 0): Sc
   return prepareCheck({ ...unset, intervalMs, ...kind }, 'check');
 }
 
-function makeCertificate(directory: string): string[] {
-  const files = ['server.crt', 'server.key'].map((name) => join(directory, name)) as [string, string];
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const rest = ['-x509', '-days', '1', '-subj', '/CN=localhost', '-batch', '-out', files[0], '-keyout', files[1]];
-  execFileSync('openssl', ['req', ...key, ...rest], { stdio: 'ignore' });
-  return files;
-}
-
-/** 127.1.0.1, 127.1.0.2, … */
-function loopback(index: number): string {
-  const host = index + 1;
-  return `127.${1 + (host >> 16)}.${(host >> 8) & 255}.${host & 255}`;
-}
-
 async function watch(
   options: HealthOptions,
   ports: Ports,
-  servers: ChildProcess,
-): Promise<Omit<HealthReport, 'rates'>> {
-  const { targets, intervalMs, seconds, failing, say } = options;
-  const batches: { readonly at: number; readonly changes: readonly Change[] }[] = [];
+): Promise<Omit<HealthReport, 'machine' | 'rates' | 'director'>> {
+  const { targets, intervalMs, seconds, say, signal } = options;
   let random = 0;
+  let down = 0;
   const monitor = new Monitor({
     random: () => random,
-    onChange: (changes) => batches.push({ at: Date.now(), changes }),
+    onChange: (changes) => {
+      down += changes.filter(({ up }) => !up).length;
+    },
   });
   const check = prepared({ tcp: {} }, intervalMs);
   const schedule = new Schedule(intervalMs);
   for (let index = 0; index < targets; index++) {
     random = Math.random();
-    const port = index < failing ? ports.failing : ports.tcp;
     const prober = schedule.watch(check.prober, performance.now() + random * intervalMs);
     monitor.set(`${index}`, {
-      target: { address: loopback(index), port },
+      target: { address: loopback(index), port: ports.tcp },
       checks: [{ ...check, prober }],
       initial: 'unknown',
     });
   }
-  say(`${targets} targets, TCP, each every ${intervalMs} ms, for ${seconds} s`);
-  await pass(warmUpIntervals * intervalMs);
-  const before = { ...monitor.counts(), cpu: process.cpuUsage(), at: performance.now() };
-  schedule.start();
-  await pass(seconds * 1000);
-  const late = spreadOf(schedule.stop());
-  const cpu = process.cpuUsage(before.cpu);
-  const elapsedMs = performance.now() - before.at;
-  const after = monitor.counts();
-  const { residentMb } = memoryOf(process.pid);
-  say(`${failing} of them fail at once`);
-  batches.length = 0;
-  const failure = await fail(servers, failing, batches);
-  await monitor.stop();
-  return {
-    targets,
-    intervalMs,
-    seconds,
-    checks: after.made - before.made,
-    missed: after.missed - before.missed,
-    cpuPercent: round(((cpu.user + cpu.system) / 1000 / elapsedMs) * 100),
-    late,
-    residentMb,
-    failure,
-  };
-}
-
-async function fail(
-  servers: ChildProcess,
-  targets: number,
-  batches: readonly { readonly at: number; readonly changes: readonly Change[] }[],
-): Promise<Failure> {
-  servers.send('fail');
-  await once(servers, 'message');
-  const failedAt = Date.now();
-  const told = (): number => batches.reduce((sum, { changes }) => sum + changes.length, 0);
-  while (told() < targets) await pass(10);
-  const waits = batches.flatMap(({ at, changes }) => changes.map((change) => at - change.at));
-  return {
-    targets: told(),
-    batches: batches.length,
-    lastMs: (batches.at(-1)?.at ?? failedAt) - failedAt,
-    toldMs: spreadOf(waits),
-  };
+  try {
+    say(`${targets} targets, TCP, each every ${intervalMs} ms, for ${seconds} s`);
+    await pass(warmUpIntervals * intervalMs, undefined, { signal });
+    const before = { ...monitor.counts(), cpu: process.cpuUsage(), at: performance.now() };
+    schedule.start();
+    await pass(seconds * 1000, undefined, { signal });
+    const late = spreadOf(schedule.stop());
+    const cpu = process.cpuUsage(before.cpu);
+    const elapsedMs = performance.now() - before.at;
+    const after = monitor.counts();
+    const { residentMb } = memoryOf(process.pid);
+    if (down > 0) throw new Error(`${down} targets were found to be down, and none is`);
+    return {
+      targets,
+      intervalMs,
+      seconds,
+      checks: after.made - before.made,
+      missed: after.missed - before.missed,
+      cpuPercent: round(((cpu.user + cpu.system) / 1000 / elapsedMs) * 100),
+      late,
+      residentMb,
+    };
+  } finally {
+    await monitor.stop();
+  }
 }
 
 /** When checks are begun, compared with when they should have been since the first. */
@@ -227,13 +178,14 @@ class Schedule {
   }
 }
 
-async function rateOf(prober: Prober, target: Target): Promise<Rate> {
+async function rateOf(prober: Prober, target: Target, stopping: AbortSignal): Promise<Rate> {
   const runFor = async (milliseconds: number): Promise<number> => {
     const end = performance.now() + milliseconds;
     let made = 0;
     const one = async (): Promise<void> => {
       const { signal } = new AbortController();
       while (performance.now() < end) {
+        stopping.throwIfAborted();
         const result = await prober.probe(target, 5000, signal);
         if (!result.ok) throw new Error(`${target.address}:${target.port}: ${result.reason}`);
         made++;
@@ -260,29 +212,27 @@ function spreadOf(values: readonly number[]): Spread {
 
 const round = (value: number): number => Math.round(value * 100) / 100;
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      targets: { type: 'string', default: '10000' },
-      interval: { type: 'string', default: '2' },
-      seconds: { type: 'string', default: '30' },
-      failing: { type: 'string', default: '2000' },
-    },
-  });
-  const report = await benchHealth({
-    targets: positive(values.targets, '--targets'),
-    intervalMs: positive(values.interval, '--interval') * 1000,
-    seconds: positive(values.seconds, '--seconds'),
-    failing: positive(values.failing, '--failing'),
-    say: (text) => process.stderr.write(`bench: ${text}\n`),
-  });
-  process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+/** The report for people. */
+export function healthTable(report: HealthReport): readonly (readonly [what: string, measured: string])[] {
+  const { targets, intervalMs, seconds, late, rates, director } = report;
+  const rate = ({ perSecond, cpuUs }: Rate): string => `${perSecond} a second, ${cpuUs} µs of CPU each`;
+  const schedule = `${late.p50} / ${late.p99} / ${late.greatest} ms`;
+  return [
+    [
+      `${targets} TCP checks, each every ${intervalMs / 1000} s, for ${seconds} s: CPU`,
+      `${report.cpuPercent} % of one`,
+    ],
+    ['after their time: p50 / p99 / greatest', schedule],
+    ['checks made, left out', `${report.checks}, ${report.missed}`],
+    ['resident memory of the process', `${report.residentMb} MB`],
+    ['the same by a director: CPU of the manager', `${director.cpuPercent} % of one`],
+    ['resident memory of the manager', `${director.residentMb} MB`],
+    [
+      `${director.failing} of them fail at once: changes of the dataplane`,
+      `${director.applies}, the last one in force after ${director.lastMs} ms`,
+    ],
+    ['TCP checks, as many as go', rate(rates.tcp)],
+    ['HTTP checks', rate(rates.http)],
+    ['HTTPS checks, a handshake each', rate(rates.https)],
+  ];
 }
-
-function positive(text: string, option: string): number {
-  const value = Number(text);
-  if (!(value > 0)) throw new Error(`${option} ${text} is not a positive number`);
-  return value;
-}
-
-if (pathToFileURL(process.argv[1] ?? '').href === import.meta.url) await main();

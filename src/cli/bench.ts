@@ -17,11 +17,11 @@ import {
 } from '../bench/instructions.js';
 import { notes, type Report, readReport, table } from '../bench/report.js';
 import { usualCpuPercent } from '../bench/windows.js';
-import { runDirectorBench } from './bench_director.js';
+import { type DirectorBenchOptions, runDirectorBench } from './bench_director.js';
 import { type Cli, wholeNumber } from './cli.js';
 import { CommandError } from './exit_codes.js';
 
-interface Options {
+interface Options extends DirectorBenchOptions {
   readonly json?: boolean;
   readonly all?: boolean;
   readonly case: readonly Case[];
@@ -40,8 +40,6 @@ interface Options {
   readonly housekeepingCpu: number;
   readonly secondCpu: number;
   readonly compare?: string;
-  readonly control?: boolean;
-  readonly endToEnd?: boolean;
 }
 
 /** So many windows are tried for each one that is wanted. */
@@ -86,10 +84,21 @@ export function register(program: Command, cli: Cli): void {
     .option('--compare <file>', 'beside an older run that --json wrote')
     .option('--control', 'instead: what calls of the API cost with 10,000 services of 10 real servers')
     .option('--end-to-end', 'instead: HTTP through Fulcrum, HAProxy and nftables, side by side, in namespaces')
-    .action((options: Options) =>
-      options.control || options.endToEnd ? runDirectorBench(cli, options) : runBench(cli, options),
-    );
+    .option('--health', 'instead: what health checks cost, how well their schedule is kept, how soon failures are told')
+    .option('--targets <number>', 'with --health: real servers', wholeNumber(100, 60_000), 10_000)
+    .option('--interval <seconds>', 'with --health: from one check of each to the next', wholeNumber(1, 3600), 2)
+    .option('--seconds <number>', 'with --health: how long they are watched', wholeNumber(1, 86_400), 30)
+    .option('--failing <number>', 'with --health: how many fail at once', wholeNumber(1, 60_000), 2000)
+    .option(
+      '--soak <minutes>',
+      'instead: hostile checks and configurations; fails if anything is left behind',
+      wholeNumber(1, 10_080),
+    )
+    .action((options: Options) => (isOfDirector(options) ? runDirectorBench(cli, options) : runBench(cli, options)));
 }
+
+const isOfDirector = ({ control, endToEnd, health, soak }: Options): boolean =>
+  control === true || endToEnd === true || health === true || soak !== undefined;
 
 function addCase(text: string, before: readonly Case[]): readonly Case[] {
   const parsed = parseCase(text);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// fulcrum bench --control and --end-to-end: a whole director, not the engine alone.
+// fulcrum bench --control, --end-to-end, --health and --soak: a whole director, not the engine alone.
 
 import { benchControl, controlTable } from '../bench/control.js';
+import { writeHealthDocs } from '../bench/docs.js';
 import { benchEndToEnd, endToEndTable } from '../bench/end_to_end.js';
+import { benchHealth, healthTable } from '../bench/health.js';
+import { leakOf, soakHealth, soakTable } from '../bench/health_soak.js';
 import type { Cli } from './cli.js';
 import { CommandError } from './exit_codes.js';
 
@@ -10,6 +13,14 @@ export interface DirectorBenchOptions {
   readonly json?: boolean;
   readonly control?: boolean;
   readonly endToEnd?: boolean;
+  readonly health?: boolean;
+  readonly targets: number;
+  readonly interval: number;
+  readonly seconds: number;
+  readonly failing: number;
+  /** Minutes. */
+  readonly soak?: number;
+  readonly writeDocs?: boolean;
   readonly workerCpu: number;
   readonly housekeepingCpu: number;
 }
@@ -33,6 +44,20 @@ export async function runDirectorBench(cli: Cli, options: DirectorBenchOptions):
       reports.endToEnd = endToEnd;
       await show(cli, options, endToEndTable(endToEnd));
     }
+    if (options.health) {
+      if (options.failing > options.targets) throw new Error('--failing: there are not so many --targets');
+      const health = await benchHealth({ ...settings, intervalMs: 1000 * options.interval });
+      reports.health = health;
+      await show(cli, options, columns(healthTable(health)));
+      if (options.writeDocs) writeHealthDocs(health);
+    }
+    if (options.soak !== undefined) {
+      const soak = await soakHealth({ ...settings, minutes: options.soak });
+      reports.soak = soak;
+      await show(cli, options, columns(soakTable(soak)));
+      const leak = leakOf(soak);
+      if (leak !== undefined) throw new Error(`the manager did not give everything back: ${leak}`);
+    }
     if (options.json) await cli.write(`${JSON.stringify(reports)}\n`);
   } catch (error) {
     if (stopping.signal.aborted) process.exitCode = 130;
@@ -44,4 +69,9 @@ export async function runDirectorBench(cli: Cli, options: DirectorBenchOptions):
 async function show(cli: Cli, { json }: DirectorBenchOptions, lines: readonly string[]): Promise<void> {
   if (!json) return await cli.write(`${lines.join('\n')}\n`);
   for (const line of lines) cli.complain(line);
+}
+
+function columns(rows: readonly (readonly [string, string])[]): readonly string[] {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
 }

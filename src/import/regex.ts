@@ -1,36 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
-// Regular expressions of Perl and PCRE as JavaScript's: what is written otherwise is rewritten, and what would silently
-// mean something else is refused.
-import { checkRegex } from '../config/health_check.js';
+// Regular expressions of Perl and PCRE as RE2's: what is written otherwise is rewritten, and what would mean something
+// else is refused.
 import { KeyError } from '../config/keys.js';
+import { compileRegex } from '../config/regex.js';
 
-const classes: ReadonlyMap<string, string> = new Map([
-  ['alpha', 'a-zA-Z'],
-  ['digit', '0-9'],
-  ['alnum', 'a-zA-Z0-9'],
-  ['upper', 'A-Z'],
-  ['lower', 'a-z'],
-  ['xdigit', '0-9a-fA-F'],
-  ['space', '\\s'],
-  ['word', '\\w'],
-  ['blank', ' \\t'],
+/** regex_options of keepalived that RE2 has as letters. */
+const letters: Readonly<Record<string, string>> = { caseless: 'i', multiline: 'm', dotall: 's', ungreedy: 'U' };
+
+/** Those by which nothing else is found. */
+const withoutEffect: readonly string[] = [
+  'dupnames',
+  'no_auto_capture',
+  'no_auto_possess',
+  'no_dotstar_anchor',
+  'no_start_optimize',
+  'utf',
+];
+
+/** Those that are seen to in another way. */
+const rewritten: readonly string[] = ['anchored', 'dollar_endonly'];
+
+export function isRegexOption(name: string): boolean {
+  return name in letters || withoutEffect.includes(name) || rewritten.includes(name);
+}
+
+/** Quoted text, an escape, a class in brackets, or the one character that means something else. */
+const pieces = /\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]|\$/gs;
+
+/** What RE2 does not have, or has as something else: \v is one character there. */
+const escapes: ReadonlyMap<string, string> = new Map([
+  ['\\h', '[ \\t]'],
+  ['\\H', '[^ \\t]'],
+  ['\\v', '[\\n\\x0b\\f\\r]'],
+  ['\\V', '[^\\n\\x0b\\f\\r]'],
+  ['\\R', '(?:\\r\\n|[\\n\\x0b\\f\\r])'],
+  ['\\N', '[^\\n]'],
+  ['\\Z', '\\n?\\z'],
 ]);
 
-/** Read by JavaScript without complaint, as something else: \Q…\E, \K, \R, \G, \h, \H, \X, \e, \a. */
-const misread = /(?:^|[^\\])(?:\\\\)*(\\[QEKRGhHXNea])/;
-
-/** The source of a JavaScript expression with the same meaning. Throws KeyError if there is none. */
-export function javascriptRegex(source: string): string {
-  const rewritten = source
-    .replace(
-      /\[:(\^?)(\w+):\]/g,
-      (whole, negated: string, name: string) => (negated === '' && classes.get(name)) || whole,
-    )
-    .replace(/^\\A/, '^')
-    .replace(/\\[zZ]$/, '$');
-  const [, unknown] = misread.exec(rewritten) ?? [];
-  if (unknown !== undefined) throw new KeyError(`"${source}" uses ${unknown}, which JavaScript does not have`);
-  if (/(?:^|[^\\])\\[AzZ]/.test(rewritten)) throw new KeyError(`"${source}" has \\A, \\z or \\Z in its middle`);
-  if (/\[:\^?\w+:\]/.test(rewritten)) throw new KeyError(`"${source}" has a class that JavaScript does not have`);
-  return checkRegex(rewritten);
+/** The expression of RE2 that finds the same. Throws KeyError if there is none. */
+export function re2Regex(source: string, options: readonly string[] = []): string {
+  const isMultiline = options.includes('multiline') || /\(\?[a-zA-Z]*m/.test(source);
+  // Without other orders, $ is also before a newline at the end.
+  const end = isMultiline || options.includes('dollar_endonly') ? '$' : '\\n?$';
+  const body = source.replace(pieces, (piece) => {
+    if (piece === '$') return end;
+    if (piece.startsWith('[') && /\\[hHvVRN]/.test(piece))
+      throw new KeyError(`"${source}" has ${piece}, which RE2 has not`);
+    return escapes.get(piece) ?? piece;
+  });
+  const anchored = options.includes('anchored') ? `\\A(?:${body})` : body;
+  const flags = options.map((option) => letters[option] ?? '').join('');
+  const whole = flags === '' ? anchored : `(?${flags})${anchored}`;
+  compileRegex(whole, source);
+  return whole;
 }

@@ -16,6 +16,8 @@ export interface LabOptions {
   /** Namespaces are called <prefix>-client, <prefix>-director, … */
   readonly prefix: string;
   readonly workers: number;
+  /** Each port has an interface of the kernel, so that the manager can check the servers. */
+  readonly kernelPorts?: boolean;
   /** What happens, for people. */
   readonly say: (text: string) => void;
   readonly signal: AbortSignal;
@@ -23,12 +25,15 @@ export interface LabOptions {
 
 export class Lab {
   readonly world: World;
+  /** Of the director, and of each server's nginx by its name. */
+  readonly directory: string;
   /** The director's configuration, as text. */
   readonly configuration: string;
   readonly director: LabDirector;
 
-  private constructor(world: World, configuration: string, director: LabDirector) {
+  private constructor(world: World, directory: string, configuration: string, director: LabDirector) {
     this.world = world;
+    this.directory = directory;
     this.configuration = configuration;
     this.director = director;
   }
@@ -45,9 +50,9 @@ export class Lab {
       );
       if (!families.includes(6)) options.say('this kernel has no IPv6: IPv4 only');
       options.signal.throwIfAborted();
-      const text = configuration(options.workers, thisMachine().cpus);
+      const text = configuration(options.workers, thisMachine().cpus, options.kernelPorts);
       const place = { world, namespace: 'director', directory, signal: options.signal };
-      return new Lab(world, text, await LabDirector.start(place, text));
+      return new Lab(world, directory, text, await LabDirector.start(place, text));
     } catch (error) {
       await world.destroy();
       throw error;

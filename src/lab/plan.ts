@@ -99,18 +99,20 @@ export function cpusText(workers: number, cpus: readonly number[]): string {
 }
 
 /** The director's configuration. */
-export function configuration(workers: number, cpus: readonly number[]): string {
+export function configuration(workers: number, cpus: readonly number[], kernelPorts = false): string {
+  const port = (number: number, name: string, addresses: readonly string[]): string =>
+    portText(number, name, addresses, kernelPorts ? ` kernel: { name: fk${number} },` : '');
   return `# The lab's director.
 ${cpusText(workers, cpus)}memory: { hugepages: off, connections: 262144 }
 idle: sleep
 ports:
-${portText(0, 'wan', legs(director.wan, director.wan6))}${portText(1, 'lan', legs(director.lan, director.lan6))}services:
+${port(0, 'wan', legs(director.wan, director.wan6))}${port(1, 'lan', legs(director.lan, director.lan6))}services:
 ${services.map(serviceText).join('')}`;
 }
 
-function portText(number: number, name: string, addresses: readonly string[]): string {
+function portText(number: number, name: string, addresses: readonly string[], kernel: string): string {
   const list = addresses.map((address) => `"${address}"`).join(', ');
-  return `  ${name}: { device: "${packetDevice(number, `${name}0`)}", interfaces: [{ addresses: [${list}] }] }\n`;
+  return `  ${name}: { device: "${packetDevice(number, `${name}0`)}",${kernel} interfaces: [{ addresses: [${list}] }] }\n`;
 }
 
 function serviceText(service: LabService): string {

@@ -18,6 +18,21 @@ async function complaint(attempt: Promise<string>): Promise<string> {
   }
 }
 
+const wrongChecks: readonly (readonly [check: string, message: RegExp])[] = [
+  [
+    '{ type: http, body_regex: "a(" }',
+    /checks\.yaml:5:37: services\[0\]\.health\.checks\[0\]\.body_regex: "a\(" is not a regular expression of RE2: missing closing \)/,
+  ],
+  [
+    '{ type: https, tls: { ca_file: /nonexistent/ca.pem } }',
+    /checks\.yaml:5:\d+: services\[0\]\.health\.checks\[0\]\.tls\.ca_file: "\/nonexistent\/ca\.pem" cannot be read: no such file/,
+  ],
+  [
+    '{ type: command, command: [/nonexistent/check, -v] }',
+    /checks\.yaml:5:\d+: services\[0\]\.health\.checks\[0\]\.command\[0\]: "\/nonexistent\/check" cannot be run: no such file/,
+  ],
+];
+
 test.serial('a running director refuses what is wrong, and stays as it is', async (t) => {
   const scene = await Scene.lab(t);
   const service = `tcp:${vipOf('nat')}:80`;
@@ -35,6 +50,11 @@ test.serial('a running director refuses what is wrong, and stays as it is', asyn
     const said = await complaint(scene.fulcrum(command));
     t.regex(said, message, command);
     t.regex(said, /exit code [12]\b/, command);
+  }
+  const file = join(scene.directory, 'checks.yaml');
+  for (const [check, message] of wrongChecks) {
+    writeFileSync(file, `services:\n  - address: ${service}\n    health:\n      checks:\n        - ${check}\n`);
+    t.regex(await complaint(scene.fulcrum(`config apply --file ${file}`)), message, check);
   }
   t.is(await scene.ipvsadm('-Sn'), before);
 });

@@ -52,10 +52,10 @@ export class Scene {
   }
 
   /** The scene of `npm start`: client, director with its three VIPs, rs1, rs2, rs3. */
-  static async lab(test: ExecutionContext, workers = 1): Promise<Scene> {
+  static async lab(test: ExecutionContext, workers = 1, kernelPorts = false): Promise<Scene> {
     const signal = new AbortController().signal;
-    const lab = await Lab.start({ prefix: nextPrefix(), workers, say: (text) => test.log(text), signal });
-    return new Scene(test, lab.world, temporaryDirectory(lab.world), lab.director);
+    const lab = await Lab.start({ prefix: nextPrefix(), workers, kernelPorts, say: (text) => test.log(text), signal });
+    return new Scene(test, lab.world, lab.directory, lab.director);
   }
 
   get director(): LabDirector {

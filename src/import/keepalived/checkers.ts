@@ -3,7 +3,7 @@
 // PING_CHECK and MISC_CHECK. Its times and tries have other defaults, and are written out where they differ.
 import { type CheckEntry, checkTimes, type TlsEntry } from '../../config/health_check.js';
 import { KeyError, largestPort } from '../../config/keys.js';
-import { javascriptRegex } from '../regex.js';
+import { isRegexOption, re2Regex } from '../regex.js';
 import type { Place, Warn } from '../source.js';
 import { programOf } from '../words.js';
 import type { Statement } from './blocks.js';
@@ -209,6 +209,7 @@ const urlAdvice: Readonly<Record<string, string>> = {
 
 function readUrl(statement: Statement, warn: Warn): Url {
   const entry: Writable<Omit<CheckEntry, 'type'>> = {};
+  const regex: { written?: Statement; readonly options: string[] } = { options: [] };
   const handlers: Handlers = {
     path: (one) => {
       entry.path = pathOf(one, warn);
@@ -226,16 +227,20 @@ function readUrl(statement: Statement, warn: Warn): Url {
       if (/^[0-9a-f]{32}$/i.test(digest)) entry.body_md5 = digest;
       else warn(one.place, `digest "${digest}" is not an MD5; ignored`);
     },
-    regex: (one) => readRegex(one, entry, warn),
+    regex: (one) => {
+      regex.written = one;
+    },
     regex_no_match: (one) => {
       if (booleanOf(one, warn)) entry.body_regex_negated = true;
     },
     regex_options: (one) => {
-      const options = one.words.map(({ text }) => text).join(' ');
-      warn(one.place, `regex_options ${options}: the expression is used without options`);
+      const unknown = one.words.map(({ text }) => text).filter((name) => !isRegexOption(name));
+      if (unknown.length > 0) warn(one.place, `regex_options ${unknown.join(' ')}: the expression is used without`);
+      regex.options.push(...one.words.map(({ text }) => text));
     },
   };
   readBlock(statement.body ?? [], { handlers, advice: urlAdvice, where: 'url' }, warn);
+  if (regex.written !== undefined) readRegex(regex.written, regex.options, entry, warn);
   if (entry.body_regex === undefined) delete entry.body_regex_negated;
   return { place: statement.place, entry };
 }
@@ -247,10 +252,16 @@ function pathOf(statement: Statement, warn: Warn): string {
   return path;
 }
 
-function readRegex(statement: Statement, entry: Writable<Omit<CheckEntry, 'type'>>, warn: Warn): void {
+/** When the options are known, which may be written below it. */
+function readRegex(
+  statement: Statement,
+  options: readonly string[],
+  entry: Writable<Omit<CheckEntry, 'type'>>,
+  warn: Warn,
+): void {
   const source = statement.words.map(({ text }) => text).join(' ');
   try {
-    entry.body_regex = javascriptRegex(source);
+    entry.body_regex = re2Regex(source, options);
   } catch (error) {
     if (!(error instanceof KeyError)) throw error;
     warn(statement.place, `regex: ${error.message}; the body is not compared`);

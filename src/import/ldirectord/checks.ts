@@ -2,7 +2,7 @@
 // ldirectord's checktype and service as a check of the director.
 import type { CheckEntry } from '../../config/health_check.js';
 import { KeyError } from '../../config/keys.js';
-import { javascriptRegex } from '../regex.js';
+import { re2Regex } from '../regex.js';
 import type { Place, Warn } from '../source.js';
 
 /** Services that ldirectord knows, by their ports. */
@@ -174,7 +174,7 @@ function httpOptions(options: CheckOptions, server: CheckedServer, warn: Warn): 
 function regexOf(source: string, place: Place, warn: Warn): Partial<CheckEntry> {
   if (source === '') return {};
   try {
-    return { body_regex: javascriptRegex(source) };
+    return { body_regex: re2Regex(source) };
   } catch (error) {
     if (!(error instanceof KeyError)) throw error;
     warn(place, `receive: ${error.message}; the body is not compared`);

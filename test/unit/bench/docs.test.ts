@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { bars, isMet } from '../../../src/bench/bars.js';
-import { docsDirectory, measuredSection, withMeasured, writeDocs } from '../../../src/bench/docs.js';
+import { docsDirectory, measuredSection, withMeasured, writeDocs, writeHealthDocs } from '../../../src/bench/docs.js';
 import { flowsText, linearScale, logarithmicScale, plot, stepFor } from '../../../src/bench/plot.js';
 import type { CaseResult, Report } from '../../../src/bench/report.js';
 
@@ -67,6 +67,37 @@ test('the section replaces what stood between its markers, and nothing else', (t
   t.is(once.split('<!-- measured: end -->')[1], committed.split('<!-- measured: end -->')[1]);
   t.deepEqual(JSON.parse(readFileSync(join(directory, 'performance.json'), 'utf8')), report);
   t.throws(() => withMeasured('# Performance', 'new'), { message: /^performance\.md: there is no "<!-- measured/ });
+});
+
+test("health's figures stand in their own section", (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'docs-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'performance.md');
+  const committed = readFileSync(join(docsDirectory, 'performance.md'), 'utf8');
+  writeFileSync(file, committed);
+  const rate = { perSecond: 5000, cpuUs: 150 };
+  writeHealthDocs(
+    {
+      machine: report.machine,
+      targets: 10_000,
+      intervalMs: 2000,
+      seconds: 30,
+      checks: 150_000,
+      missed: 0,
+      cpuPercent: 41.5,
+      late: { p50: 0.5, p99: 3, greatest: 12 },
+      residentMb: 150,
+      director: { cpuPercent: 50, residentMb: 200, failing: 2000, applies: 37, lastMs: 2100 },
+      rates: { tcp: rate, http: rate, https: rate },
+    },
+    directory,
+  );
+  const written = readFileSync(file, 'utf8');
+  t.true(written.includes('| 10000 TCP checks, each every 2 s, for 30 s: CPU | 41.5 % of one |'));
+  t.true(written.includes('| after their time: p50 / p99 / greatest | 0.5 / 3 / 12 ms |'));
+  t.true(written.includes('changes of the dataplane | 37, the last one in force after 2100 ms |'));
+  t.is(written.split('<!-- health:')[0], committed.split('<!-- health:')[0]);
+  t.is(written.split('<!-- health: end -->')[1], committed.split('<!-- health: end -->')[1]);
 });
 
 test('at least, and at most', (t) => {

@@ -146,7 +146,7 @@ const refusals: readonly (readonly [options: string, complaint: string])[] = [
   ['type: dns, name: a, service: b', `f.yaml:3:55: ${place}.service: service belongs to checks of type grpc, not dns`],
   [
     'type: http, body_regex: "a("',
-    `f.yaml:3:50: ${place}.body_regex: "a(" is not a regular expression: Unterminated group`,
+    `f.yaml:3:50: ${place}.body_regex: "a(" is not a regular expression of RE2: missing closing )`,
   ],
   ['type: http, body_regex_negated: true', `f.yaml:3:58: ${place}.body_regex_negated: there is no body_regex`],
   [

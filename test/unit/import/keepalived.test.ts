@@ -391,7 +391,7 @@ test('the virtual host is the nearest one', (t) => {
 test('what cannot be compared is told, and the rest is checked', (t) => {
   const { check, lines } = checkOf(
     t,
-    'HTTP_GET {\n url {\n status_code 200 2xx 300-200\n digest 12\n regex "a\\Qb"\n }\n}',
+    'HTTP_GET {\n url {\n status_code 200 2xx 300-200\n digest 12\n regex "a\\Gb"\n }\n}',
   );
   t.deepEqual(check?.expected_status, [200]);
   t.is(check?.body_md5, undefined);
@@ -400,7 +400,7 @@ test('what cannot be compared is told, and the rest is checked', (t) => {
     'k.conf:9: status_code "2xx" is not a status or a range of them; ignored',
     'k.conf:9: status_code "300-200" is not a status or a range of them; ignored',
     'k.conf:10: digest "12" is not an MD5; ignored',
-    'k.conf:11: regex: "a\\Qb" uses \\Q, which JavaScript does not have; the body is not compared',
+    'k.conf:11: regex: "a\\Gb" is not a regular expression of RE2: invalid escape sequence: \\G; the body is not compared',
   ]);
 });
 

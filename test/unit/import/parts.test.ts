@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { ConfigurationError } from '../../../src/config/document.js';
+import { KeyError } from '../../../src/config/keys.js';
 import { matchingFiles } from '../../../src/import/glob.js';
 import { readDirectives } from '../../../src/import/ldirectord/lines.js';
 import { hostAndPort } from '../../../src/import/ldirectord/real.js';
-import { javascriptRegex } from '../../../src/import/regex.js';
+import { re2Regex } from '../../../src/import/regex.js';
 import { programOf, wordsOf } from '../../../src/import/words.js';
 
 const place = { file: 'f', line: 1, column: 1 };
@@ -37,23 +38,37 @@ for (const [text, program] of commands) {
   });
 }
 
-const expressions: readonly (readonly [source: string, javascript: string | RegExp])[] = [
-  ['^ok [[:digit:][:upper:]]+$', '^ok [0-9A-Z]+$'],
-  ['\\Aready\\z', '^ready$'],
-  ['(?i)ok', /Invalid group/],
-  ['a++', /Nothing to repeat/],
-  ['(?>a)', /Invalid group/],
-  ['a\\Kb', /uses \\K/],
-  ['a\\\\Kb', 'a\\\\Kb'],
-  ['a\\Zb', /in its middle/],
-  ['[[:punct:]]', /a class that JavaScript does not have/],
-  ['[[:^digit:]]', /a class that JavaScript does not have/],
+const expressions: readonly (readonly [source: string, options: readonly string[], expected: string])[] = [
+  ['^ok [[:digit:][:upper:]]+$', [], '^ok [[:digit:][:upper:]]+\\n?$'],
+  ['a$|b', ['dollar_endonly'], 'a$|b'],
+  ['(?im)^a$', [], '(?im)^a$'],
+  ['^a$', ['multiline', 'caseless'], '(?mi)^a$'],
+  ['a|b', ['anchored', 'utf'], '\\A(?:a|b)'],
+  ['\\Aready\\Z', [], '\\Aready\\n?\\z'],
+  ['\\$ [$] \\Q$\\E', [], '\\$ [$] \\Q$\\E'],
+  ['a\\hb\\R\\v', [], 'a[ \\t]b(?:\\r\\n|[\\n\\x0b\\f\\r])[\\n\\x0b\\f\\r]'],
+  ['(?i)ok', [], '(?i)ok'],
+  ['a\\\\Kb', [], 'a\\\\Kb'],
+  ['[\\h]', [], '"[\\h]" has [\\h], which RE2 has not'],
+  ['a++$', [], '"a++$" is not a regular expression of RE2: invalid nested repetition operator: ++'],
+  ['(?>a)', [], '"(?>a)" is not a regular expression of RE2: invalid or unsupported Perl syntax: (?>'],
+  ['(?=a)b', [], '"(?=a)b" is not a regular expression of RE2: invalid or unsupported Perl syntax: (?='],
+  ['(a)\\1', [], '"(a)\\1" is not a regular expression of RE2: invalid escape sequence: \\1'],
+  ['a\\Kb', [], '"a\\Kb" is not a regular expression of RE2: invalid escape sequence: \\K'],
+  ['[[:punkt:]]', [], '"[[:punkt:]]" is not a regular expression of RE2: invalid character class range: [:punkt:]'],
 ];
 
-for (const [source, javascript] of expressions) {
-  test(`expression ${source}`, (t) => {
-    if (typeof javascript === 'string') t.is(javascriptRegex(source), javascript);
-    else t.throws(() => javascriptRegex(source), { message: javascript });
+for (const [source, options, expected] of expressions) {
+  test(`expression ${[source, ...options].join(' ')}`, (t) => {
+    const outcome = (): string => {
+      try {
+        return re2Regex(source, options);
+      } catch (error) {
+        if (error instanceof KeyError) return error.message;
+        throw error;
+      }
+    };
+    t.is(outcome(), expected);
   });
 }
 

@@ -8,6 +8,7 @@ import { readDocument } from '../../../src/config/document.js';
 import { type ServicesSection, servicesSchema, toConfiguration } from '../../../src/config/services.js';
 import { fileText } from '../../../src/config/text.js';
 import type { ApplyRequest__Output } from '../../../src/generated/fulcrum/v1/ApplyRequest.js';
+import type { Check__Output } from '../../../src/generated/fulcrum/v1/Check.js';
 import type { Configuration, Configuration__Output } from '../../../src/generated/fulcrum/v1/Configuration.js';
 import { loadDirectorService, projectRoot } from '../../../src/grpc/loader.js';
 import type { Import } from '../../../src/import/finish.js';
@@ -41,13 +42,15 @@ function keepalived(file: string): Import {
 }
 
 /** A manager asks for the programs and files that checks name, and the samples' are not on this machine. */
-function withoutChecks(configuration: Configuration__Output): Configuration__Output {
+function withoutFiles(configuration: Configuration__Output): Configuration__Output {
+  const needsNone = ({ command, http }: Check__Output): boolean =>
+    !command && !http?.tls?.caFile && !http?.tls?.certificateFile;
   const services = configuration.services.map((service) => ({
     ...service,
-    health: service.health && { ...service.health, checks: [] },
+    health: service.health && { ...service.health, checks: service.health.checks.filter(needsNone) },
     servers: service.servers.map((server) => ({
       ...server,
-      health: server.health && { ...server.health, checks: [] },
+      health: server.health && { ...server.health, checks: server.health.checks.filter(needsNone) },
     })),
   }));
   return { ...configuration, services };
@@ -58,7 +61,7 @@ function appliedServices(sent: Configuration): number {
   const { Apply } = loadDirectorService();
   const request = Apply.requestDeserialize(Apply.requestSerialize({ configuration: sent })) as ApplyRequest__Output;
   if (request.configuration === null || request.configuration === undefined) throw new Error('nothing was sent');
-  const operations = diff(emptyModel, withoutChecks(request.configuration), true, lvsCapabilities);
+  const operations = diff(emptyModel, withoutFiles(request.configuration), true, lvsCapabilities);
   return applyOperations(emptyModel, operations, 'APPLY_MODE_ATOMIC', lvsCapabilities).model.services.size;
 }
 

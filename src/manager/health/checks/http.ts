@@ -4,6 +4,8 @@
 import { createHash } from 'node:crypto';
 import { type IncomingMessage, METHODS, request, validateHeaderName, validateHeaderValue } from 'node:http';
 import type { Socket } from 'node:net';
+import { KeyError } from '../../../config/keys.js';
+import { compileRegex, type Regex } from '../../../config/regex.js';
 import type { HttpCheck__Output } from '../../../generated/fulcrum/v1/HttpCheck.js';
 import type { StatusRange__Output } from '../../../generated/fulcrum/v1/StatusRange.js';
 import { joinPath, quote } from '../../../grpc/errors.js';
@@ -145,15 +147,22 @@ function regexTest(check: HttpCheck__Output, path: string): readonly BodyTest[] 
     return [];
   }
   const regex = compile(source, field);
-  const complaint = `body ${negated ? 'matches' : 'does not match'} /${source}/`;
-  return [(head) => (regex.test(head.toString('utf8')) === negated ? complaint : undefined)];
+  return [
+    (head) => {
+      if (regex.test(head) !== negated) return undefined;
+      if (negated) return `body matches /${source}/`;
+      const part = head.length > regex.searchedBytes ? ` in its first ${regex.searchedBytes} bytes` : '';
+      return `body does not match /${source}/${part}`;
+    },
+  ];
 }
 
-function compile(source: string, field: string): RegExp {
+function compile(source: string, field: string): Regex {
   try {
-    return new RegExp(source);
+    return compileRegex(source);
   } catch (error) {
-    throw invalid(field, (error as Error).message, error);
+    if (error instanceof KeyError) throw invalid(field, error.message, error);
+    throw error;
   }
 }
 

@@ -44,32 +44,55 @@ export async function endGroup(leader: number, grace: number = graceMs): Promise
 
 /** Looks again and again, soon enough that the number cannot have become another group's meanwhile. */
 function isGone(leader: number, patienceMs: number): Promise<boolean> {
-  const limit = performance.now() + patienceMs;
+  let since = performance.now();
+  const limit = since + patienceMs;
   let pauseMs = firstPauseMs;
   return new Promise((resolve) => {
     const look = (): void => {
-      const left = limit - performance.now();
-      if (!hasLiving(leader)) resolve(true);
-      else if (left <= 0) resolve(false);
-      else setTimeout(look, Math.min(pauseMs, left));
+      const now = performance.now();
+      const groups = signalGroup(leader, 0) ? livingGroups(since) : noGroups;
+      if (groups === undefined) setTimeout(look, mayReadAt - now);
+      else if (!groups.has(leader)) resolve(true);
+      else if (now >= limit) resolve(false);
+      else setTimeout(look, Math.min(pauseMs, limit - now));
+      since = now;
       pauseMs = Math.min(longestPauseMs, 2 * pauseMs);
     };
     look();
   });
 }
 
-/** Zombies have ended: they only wait for whoever adopted them to take notice, and not everybody does. */
-function hasLiving(leader: number): boolean {
-  return signalGroup(leader, 0) && readdirSync('/proc').some((name) => /^\d+$/.test(name) && isLiving(name, leader));
+type Groups = ReadonlySet<number>;
+
+const noGroups: Groups = new Set();
+let known: { readonly at: number; readonly groups: Groups } = { at: Number.NEGATIVE_INFINITY, groups: noGroups };
+let mayReadAt = 0;
+/** Reading all of /proc takes milliseconds, in which nothing else is done; of all time at most one part in so many. */
+const readingShare = 10;
+
+/**
+ * The groups in which somebody lived at some time after that; undefined if it is too soon to look again. Those who wait
+ * for many groups to end look at the same list.
+ */
+export function livingGroups(since: number): Groups | undefined {
+  if (known.at > since) return known.groups;
+  const at = performance.now();
+  if (at < mayReadAt) return undefined;
+  const groups = new Set(readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? groupOf(name) : [])));
+  const now = performance.now();
+  known = { at, groups };
+  mayReadAt = now + (readingShare - 1) * (now - at);
+  return groups;
 }
 
-function isLiving(pid: string, group: number): boolean {
+/** None for zombies, who have ended: they only wait for whoever adopted them to take notice, and not everybody does. */
+function groupOf(pid: string): readonly number[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     // proc(5): the state, the parent and the group come after the name in parentheses.
-    const [state, , itsGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return Number(itsGroup) === group && state !== 'Z' && state !== 'X';
+    const [state, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return state === 'Z' || state === 'X' ? [] : [Number(group)];
   } catch {
-    return false;
+    return [];
   }
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { FulcrumError } from '../../../../src/grpc/errors.js';
+import { livingGroups } from '../../../../src/manager/health/checks/processes.js';
 import { prepareCheck } from '../../../../src/manager/health/prepare.js';
 import { commandCheck, outcome, path, pingCheck, refusal, rejection, tryOnce } from './support/checks.js';
 
@@ -87,6 +88,19 @@ test('what a command leaves running when it ends is ended as well', async (t) =>
   t.is(await outcome(shell(`echo $$ > ${file}; sleep 64 & exit 0`), target), 'passed');
   t.true(performance.now() - begun < 1500);
   t.deepEqual(groupOf(Number(readFileSync(file, 'utf8'))), []);
+});
+
+test('who lives is read once for all who wait, and not all the time', async (t) => {
+  const begun = performance.now();
+  let groups = livingGroups(begun);
+  while (groups === undefined) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    groups = livingGroups(begun);
+  }
+  const own = readFileSync('/proc/self/stat', 'latin1').split(') ')[1]?.split(' ')[2];
+  t.true(groups.has(Number(own)));
+  t.is(livingGroups(begun), groups);
+  t.is(livingGroups(performance.now()), undefined);
 });
 
 test('an aborted command is killed with all that it started', async (t) => {

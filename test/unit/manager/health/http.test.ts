@@ -105,6 +105,11 @@ test('of a long body the beginning is searched, and all of it is digested', asyn
   const target = await saying(t, body);
   t.is(await outcome(httpCheck({ bodyContains: 'early' }), target), 'passed');
   t.is(await outcome(httpCheck({ bodyContains: 'late' }), target), 'body does not contain "late"');
+  t.is(await outcome(httpCheck({ bodyRegex: 'early' }), target), 'passed');
+  t.is(
+    await outcome(httpCheck({ bodyRegex: '[a-z]{999}y' }), target),
+    'body does not match /[a-z]{999}y/ in its first 8371 bytes',
+  );
   t.is(await outcome(httpCheck({ bodyMd5: createHash('md5').update(body).digest('hex') }), target), 'passed');
 });
 
@@ -202,7 +207,10 @@ test('what cannot be asked is refused, and the field named', (t) => {
     refusal(httpCheck({ expectedStatus: [{ first: 300, last: 200 }] })),
     `${field}.expected_status[0].last: 200 is not in 300 … 599`,
   );
-  t.regex(refusal(httpCheck({ bodyRegex: '(' })), /^health\.checks\[0\]\.http\.body_regex: Invalid regular expression/);
+  t.is(
+    refusal(httpCheck({ bodyRegex: 'a(' })),
+    `${field}.body_regex: "a(" is not a regular expression of RE2: missing closing )`,
+  );
   t.is(refusal(httpCheck({ bodyRegexNegated: true })), `${field}.body_regex: must be given with body_regex_negated`);
   t.regex(refusal(httpCheck({ bodyMd5: 'xyz' })), /^health\.checks\[0\]\.http\.body_md5: /);
   t.regex(refusal(httpCheck({ bodyMd5: 'ab' })), /^health\.checks\[0\]\.http\.body_md5: /);
