@@ -191,6 +191,7 @@ test('a slow start goes on while readings come', async (t) => {
   await weighs(rig, 100);
   hasEnded = true;
   await chatting;
+  t.is(weight(rig), 100);
 });
 
 test('checks pause in maintenance, and go on afterwards', async (t) => {

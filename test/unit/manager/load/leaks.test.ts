@@ -9,14 +9,14 @@ import type { Target } from '../../../../src/manager/health/prober.js';
 import { closedPort, listen, tcpServer } from '../health/support/servers.js';
 import { agentSource, askOnce, jsonSource, OrcaServer, orcaSource, Watcher } from './support/sources.js';
 
-const rounds = 60;
+const rounds = 30;
 
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
 const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
 
 test('nothing is left behind', async (t) => {
-  const agent = await tcpServer(t, (socket) => socket.end('up 30%\n'));
-  const half = await tcpServer(t, (socket) => socket.end('up'));
+  const agent = await tcpServer(t, (socket) => socket.resume().end('up 30%\n'));
+  const half = await tcpServer(t, (socket) => socket.resume().end('up'));
   const silent = await tcpServer(t, (socket) => void socket.resume());
   const http = await listen(
     t,
