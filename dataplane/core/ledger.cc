@@ -50,7 +50,7 @@ ServerSlot Ledger::slot_of(const ServiceKey& service, const ServerKey& server) {
   if (!free_slots_.empty()) {
     slot = free_slots_.back();
     free_slots_.pop_back();
-  } else if (servers_.size() < Shared::kBypassSlot) {
+  } else if (servers_.size() < Shared::kMasqueradeSlot) {
     slot = static_cast<ServerSlot>(servers_.size());
     servers_.emplace_back();
   } else {
