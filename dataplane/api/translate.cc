@@ -228,6 +228,7 @@ v1::ForwardingMethod method_message(ForwardingMethod method) {
     case ForwardingMethod::kDr:
       return v1::FORWARDING_METHOD_DR;
     case ForwardingMethod::kBypass:
+    case ForwardingMethod::kMasquerade:
       break;
   }
   return v1::FORWARDING_METHOD_UNSPECIFIED;
@@ -336,6 +337,7 @@ std::string_view state_name(const ConnectionInfo& connection) {
   if (connection.is_template) return connection.state != 0 ? "ASSURED" : "NONE";
   if (connection.protocol == IpProtocol::kTcp) return tcp_state_name(static_cast<TcpState>(connection.state));
   if (connection.protocol == IpProtocol::kSctp) return sctp_state_name(static_cast<SctpState>(connection.state));
+  if (connection.protocol == IpProtocol::kIcmp || connection.protocol == IpProtocol::kIcmpv6) return "ECHO";
   return kUdpStateName;
 }
 
@@ -391,6 +393,17 @@ StartConfig start_config(const dataplane::StartConfig& message) {
   for (const auto& neighbor : message.neighbors())
     config.neighbors.push_back({start_address(neighbor.address(), "neighbors.address"), neighbor.interface(),
                                 start_mac(neighbor.mac(), "neighbors.mac")});
+  for (int i = 0; i < message.masquerade_size(); ++i) {
+    const auto& rule = message.masquerade(i);
+    const std::string path = "masquerade[" + std::to_string(i) + "]";
+    MasqueradeConfig made;
+    made.source = start_prefix(rule.source(), path + ".source");
+    made.interface = rule.interface();
+    if (!rule.address().empty()) made.address = start_address(rule.address(), path + ".address");
+    if (rule.first_port() != 0) made.ports.first = start_number(rule.first_port(), 0xffff, path + ".first_port");
+    if (rule.last_port() != 0) made.ports.last = start_number(rule.last_port(), 0xffff, path + ".last_port");
+    config.masquerade.push_back(std::move(made));
+  }
   return config;
 }
 
@@ -592,7 +605,9 @@ void write(const OverloadReport& overload, v1::Overload* message) {
 }
 
 void write(const ConnectionInfo& connection, v1::Connection* message) {
-  message->set_protocol(static_cast<v1::Protocol>(connection.protocol));
+  const auto protocol = static_cast<v1::Protocol>(connection.protocol);
+  if (v1::Protocol_IsValid(protocol)) message->set_protocol(protocol);  // but for ICMP echo's
+  message->set_masqueraded(connection.method == ForwardingMethod::kMasquerade);
   message->set_client_address(connection.client.text());
   message->set_client_port(connection.client_port);
   message->set_virtual_address(connection.vip.text());

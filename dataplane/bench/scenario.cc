@@ -164,6 +164,7 @@ Verdict Scenario::expected_verdict() const {
       return Verdict::kForwardedTun;
     case ForwardingMethod::kNat:
     case ForwardingMethod::kBypass:  // not measured
+    case ForwardingMethod::kMasquerade:
       break;
   }
   return from_servers ? Verdict::kForwardedNatReply : Verdict::kForwardedNat;

@@ -9,6 +9,7 @@
 
 #include "conn/timeouts.h"
 #include "core/kernel_queue.h"
+#include "core/masquerade.h"
 #include "core/shared.h"
 #include "service/mark_rule.h"
 #include "service/service.h"
@@ -61,6 +62,13 @@ struct StaticNeighbor {
   MacAddress mac{};
 };
 
+struct MasqueradeConfig {
+  Prefix source;
+  std::string interface;  // that they leave by
+  Address address;        // family kNone: the interface's own
+  PortRange ports = kMasqueradePorts;
+};
+
 struct StartConfig {
   std::vector<uint32_t> housekeeping_cpus;
   std::vector<uint32_t> worker_cpus;
@@ -75,6 +83,7 @@ struct StartConfig {
   std::vector<InterfaceConfig> interfaces;
   std::vector<RouteConfig> routes;
   std::vector<StaticNeighbor> neighbors;
+  std::vector<MasqueradeConfig> masquerade;
   std::vector<std::string> eal_arguments;
 };
 

@@ -6,6 +6,7 @@
 
 #include "core/forward.h"
 #include "core/kernel_class.h"
+#include "core/masquerade.h"
 #include "net/owner.h"
 
 namespace fulcrum {
@@ -104,6 +105,8 @@ bool Worker::steer(rte_mbuf* packet, const FlowKey<F>& key) {
   if (local(tuple.source) != nullptr ||
       snapshot_->is_nat_endpoint(Address::from(tuple.source), tuple.source_port.host()))
     return hand_over(packet, shared_.client_hash(tuple.destination, tuple.destination_port));
+  if (shared_.masquerade != nullptr && is_masqueraded<F>(tuple.source) && !mark_of(*snapshot_->marks, key).local)
+    return hand_over(packet, shared_.client_hash(tuple.destination, tuple.destination_port));
   if (!snapshot_->marks->empty()) {
     if (mark_of(*snapshot_->marks, key).value != 0)
       return hand_over(packet, shared_.client_hash(tuple.source, tuple.source_port));
@@ -172,6 +175,7 @@ void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer
       if (must_steer && steer(packet, quote.key)) return;
       if (handle_icmp_error(packet, view, quote)) return;
     }
+    if (shared_.masquerade != nullptr && handle_echo(packet, view, must_steer)) return;
   } else if (follow_security(packet, view, must_steer)) {
     return;
   }
@@ -212,6 +216,7 @@ void Worker::handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
 
   if (!available) [[unlikely]] {
     if (entry.server == Shared::kCondemnedSlot) return reset_flow<F, kIsReply>(packet, view, found);
+    if (entry.method() == ForwardingMethod::kMasquerade) return handle_masqueraded<F, kIsReply>(packet, view, found);
     if (!snapshot_->balances<F>()) return handle_miss(packet, view);
   }
 
@@ -409,5 +414,15 @@ void Worker::admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made) {
   if (!made) return turn_away(packet, view, *service);
   new_connections_.take(connection_budget());
 }
+
+// For masquerade.cc.
+#define INSTANTIATE(F)                                                                                             \
+  template bool Worker::steer(rte_mbuf*, const FlowKey<F>&);                                                       \
+  template void Worker::handle_miss(rte_mbuf*, PacketView<F>&);                                                    \
+  template bool Worker::may_start(const rte_mbuf*, const PacketView<F>&, bool) const;                              \
+  template void Worker::advance<F, false>(Connection<F>&, ConnectionIndex, const rte_mbuf*, const PacketView<F>&); \
+  template void Worker::advance<F, true>(Connection<F>&, ConnectionIndex, const rte_mbuf*, const PacketView<F>&)
+INSTANTIATE(Family::kIpv4);
+INSTANTIATE(Family::kIpv6);
 
 }  // namespace fulcrum

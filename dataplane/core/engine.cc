@@ -144,6 +144,8 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
       shared_.ports[port->id()] = {port->id(), port->rx_queues(), port->tx_queues(), mac_value(port->mac())};
     }
     network_ = build_network(config_, ports_, routes_);
+    masquerade_ = build_masquerade(config_, *network_);
+    shared_.masquerade = masquerade_.get();
     make_rings();
     make_kernel_ports();
     shared_.servers = map_array<ServerLine>(Shared::kServerSlots);

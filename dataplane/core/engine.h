@@ -125,6 +125,7 @@ class Engine {
   std::vector<std::unique_ptr<Port>> ports_;
   std::unique_ptr<RssSteering> steering_;
   std::shared_ptr<Network> network_;
+  std::unique_ptr<const Masquerade> masquerade_;
   Shared shared_;
   rte_mempool* control_buffers_ = nullptr;
   std::unique_ptr<AdjacencyTable> adjacencies_;

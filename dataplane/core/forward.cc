@@ -8,6 +8,7 @@
 #include <rte_mbuf_dyn.h>
 
 #include "core/fragment.h"
+#include "core/masquerade.h"
 #include "net/owner.h"
 
 namespace fulcrum {
@@ -48,12 +49,12 @@ Worker::NextHop Worker::resolve_for(Connection<F>& entry, bool to_client) {
     entry.server_adjacency = entry.client_adjacency = kNoAdjacency;
     entry.route_epoch = route_epoch_;
   }
-  if (!to_client && entry.method() != ForwardingMethod::kBypass) {
+  if (!to_client && entry.server < Shared::kFirstSpecialSlot) {
     const NextHop hop = resolve_server(entry.server);
     if (hop.adjacency != nullptr) entry.server_adjacency = shared_.adjacencies->index_of(*hop.adjacency);
     return hop;
   }
-  const NextHop hop = resolve(Address::from(to_client ? entry.reply.destination : entry.forward.destination));
+  const NextHop hop = resolve(Address::from(to_client ? entry.forward.source : entry.forward.destination));
   if (hop.adjacency != nullptr)
     (to_client ? entry.client_adjacency : entry.server_adjacency) = shared_.adjacencies->index_of(*hop.adjacency);
   return hop;
@@ -121,6 +122,10 @@ void Worker::route(rte_mbuf* packet, PacketView<F>& view) {
   }
   const NextHop hop = resolve(Address::from(AddressOf<F>{ip.destination}));
   if (!hop) return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
+  if (shared_.masquerade != nullptr) [[unlikely]]
+    if (const MasqueradeRule* rule =
+            shared_.masquerade->find(Address::from(AddressOf<F>{ip.source}), sought_.interface))
+      return masquerade(packet, view, *rule);
   if (!fits(packet, view, hop.mtu))
     return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(hop.mtu));
   decrement_ttl(ip);

@@ -95,6 +95,24 @@ uint8_t* read_flow(uint8_t* ip, unsigned have, FlowKey<F>& key) {
   return ports;
 }
 
+// Of an echo message that lies there: its flow, and where the identifier would be if it were a port.
+template <Family F>
+uint8_t* read_echo_flow(uint8_t* ip, unsigned have, FlowKey<F>& key) {
+  constexpr IpProtocol kOwnIcmp = F == Family::kIpv4 ? IpProtocol::kIcmp : IpProtocol::kIcmpv6;
+  constexpr uint8_t kRequest = F == Family::kIpv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest;
+  constexpr uint8_t kReply = F == Family::kIpv4 ? kIcmpEchoReply : kIcmpv6EchoReply;
+  constexpr unsigned kIdentifier = 4;
+  const auto& header = *reinterpret_cast<const IpHeaderOf<F>*>(ip);
+  const unsigned offset = quoted_transport(header, have, key.protocol);
+  if (offset == 0 || key.protocol != kOwnIcmp || have < offset + kIcmpBytes) return nullptr;
+  uint8_t* icmp = ip + offset;
+  if (icmp[0] != kRequest && icmp[0] != kReply) return nullptr;
+  const auto identifier = load_unaligned<be16>(icmp + kIdentifier);
+  const bool asks = icmp[0] == kRequest;
+  key.tuple = {header.source, header.destination, asks ? identifier : be16{}, asks ? be16{} : identifier};
+  return icmp + (asks ? kIdentifier : kIdentifier - 2);
+}
+
 template <Family F>
 bool may_leave_larger(const IpHeaderOf<F>& ip) {
   if constexpr (F == Family::kIpv4) return (ip.fragment.host() & kIpv4DontFragment) == 0;
@@ -141,7 +159,10 @@ bool Worker::read_quote(const rte_mbuf* packet, const PacketView<F>& view, Quote
   const auto message = bytes_from(packet, view, view.transport_offset);
   if (!is_followed<F>(message[0]) || message.size() < kIcmpBytes + sizeof(IpHeaderOf<F>)) return false;
   quote.ip = view.transport() + kIcmpBytes;
-  quote.ports = read_flow<F>(quote.ip, static_cast<unsigned>(message.size()) - kIcmpBytes, quote.key);
+  const unsigned have = static_cast<unsigned>(message.size()) - kIcmpBytes;
+  quote.ports = read_flow<F>(quote.ip, have, quote.key);
+  if (quote.ports == nullptr && shared_.masquerade != nullptr)
+    quote.ports = read_echo_flow<F>(quote.ip, have, quote.key);
   quote.key.tuple = quote.key.tuple.reversed();
   return quote.ports != nullptr;
 }
@@ -150,7 +171,9 @@ bool Worker::read_quote(const rte_mbuf* packet, const PacketView<F>& view, Quote
 template <Family F>
 bool Worker::handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote) {
   const Found<F> found = lane<F>().table.find(quote.key);
-  if (!snapshot_->balances<F>()) return false;
+  if (found && found.entry->method() == ForwardingMethod::kMasquerade)
+    return pass_on_masqueraded_error(packet, view, quote, found);
+  if (!snapshot_->balances<F>() || !has_ports(quote.key.protocol)) return false;
   // LVS: a client with source port 0 never meets its own connection, nor does what is said about it.
   if (!found || is_due(found.entry->deadline, now_) || (!found.is_reply && quote.key.tuple.source_port.raw == 0) ||
       found.entry->server == Shared::kCondemnedSlot)
@@ -215,6 +238,36 @@ void Worker::error_to_server(rte_mbuf* packet, PacketView<F>& view, const Quote<
   sum_again(view);
   sum_header(view.header());
   send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(Verdict::kForwardedNat));
+}
+
+// RFC 5508 section 4: an error goes where what it quotes came from, and quotes that as it was there. From inside it
+// comes from the director's address, whoever sent it.
+template <Family F>
+bool Worker::pass_on_masqueraded_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote,
+                                       const Found<F>& found) {
+  Connection<F>& entry = *found.entry;
+  const bool comes_in = found.is_reply;
+  auto& ip = view.header();
+  const AddressOf<F> sender = comes_in ? entry.reply.destination : entry.forward.destination;  // of what is quoted
+  if (is_due(entry.deadline, now_) || !(ip.destination == sender)) return false;
+  if (!is_sound(packet, view)) return drop(packet, Verdict::kBadTransport), true;
+  const NextHop hop = next_hop_of(entry, comes_in);
+  if (view.ttl() <= 1 || !hop) return drop(packet, Verdict::kErrorWithheld), true;
+  decrement_ttl(ip);
+  auto& quoted = *reinterpret_cast<IpHeaderOf<F>*>(quote.ip);
+  if (comes_in) {
+    ip.destination = quoted.source = entry.forward.source;
+    store_unaligned(quote.ports, entry.forward.source_port);
+  } else {
+    ip.source = quoted.destination = entry.reply.destination;
+    store_unaligned(quote.ports + 2, entry.reply.destination_port);
+  }
+  sum_header(quoted);
+  sum_again(view);
+  sum_header(ip);
+  send(packet, view.ip, view.total_length, hop,
+       static_cast<uint8_t>(comes_in ? Verdict::kMasqueradedReply : Verdict::kMasqueraded));
+  return true;
 }
 
 // LVS, schedule_icmp: as if the quoted connection began here, in state NONE, even if the error turns out damaged. A TCP
@@ -346,7 +399,7 @@ bool Worker::follow_security(rte_mbuf* packet, PacketView<F>& view, bool must_st
   key.tuple.source_port = key.tuple.destination_port = kIsakmp;
   if (must_steer && steer(packet, key)) return true;
   const Found<F> found = lane<F>().table.find(key);
-  if (!found || is_due(found.entry->deadline, now_)) return false;
+  if (!found || is_due(found.entry->deadline, now_) || found.entry->server == Shared::kMasqueradeSlot) return false;
   Connection<F>& entry = *found.entry;
   ServerCounters& counters = server_counters_[entry.server];
   if (!shared_.servers[entry.server].available.load(std::memory_order_relaxed)) {

@@ -55,7 +55,7 @@ ServerSlot Ledger::slot_of(const ServiceKey& service, const ServerKey& server) {
   if (!free_slots_.empty()) {
     slot = free_slots_.back();
     free_slots_.pop_back();
-  } else if (servers_.size() < Shared::kCondemnedSlot) {
+  } else if (servers_.size() < Shared::kFirstSpecialSlot) {
     slot = static_cast<ServerSlot>(servers_.size());
     servers_.emplace_back();
   } else {

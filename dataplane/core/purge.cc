@@ -82,7 +82,7 @@ template <Family F>
 bool Worker::can_be_reset(const Connection<F>& entry) const {
   const auto state = static_cast<TcpState>(entry.state);
   return entry.protocol == IpProtocol::kTcp && entry.method() != ForwardingMethod::kBypass &&
-         state != TcpState::kTimeWait && state != TcpState::kClose;
+         entry.method() != ForwardingMethod::kMasquerade && state != TcpState::kTimeWait && state != TcpState::kClose;
 }
 
 // From here on nobody counts it, and its packets meet a server that is never available.

@@ -38,7 +38,9 @@ void Worker::count(const FragmentLosses& losses) {
 template <Family F>
 void Worker::handle_fragment(rte_mbuf* packet, PacketView<F>& view, bool must_steer) {
   // A mere router passes them on as they are.
-  if (!snapshot_->balances<F>() && local(view.key.tuple.destination) == nullptr) return route(packet, view);
+  if (!snapshot_->balances<F>() && local(view.key.tuple.destination) == nullptr &&
+      !is_masqueraded<F>(view.key.tuple.source))
+    return route(packet, view);
   if (must_steer && hand_over(packet, Reassembler::home_hash(packet, view.ip))) return;
   const InterfaceId link = snapshot_->network->interface_of(packet->port, view.vlan);
   FragmentLosses losses{};

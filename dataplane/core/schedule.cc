@@ -149,7 +149,10 @@ Worker::Found<F> Worker::create_connection(const VirtualService& service, const 
   const ConnectionIndex index = lane<F>().table.allocate();
   Found<F> made;
   if (index != kNoConnection) {
-    fill(lane<F>().table.entry(index), choice, flow);
+    Connection<F>& entry = lane<F>().table.entry(index);
+    fill(entry, choice, flow);
+    if (shared_.masquerade != nullptr) [[unlikely]]
+      give_way(FlowKey<F>{entry.reply, entry.protocol});
     made = insert_connection<F>(index, service, choice.controlling, mark);
   }
   if (!made) give_back(choice.server->slot, choice.controlling);

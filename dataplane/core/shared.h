@@ -22,6 +22,8 @@ struct rte_mempool;
 
 namespace fulcrum {
 
+class Masquerade;
+
 // One real server as the packet path sees it, by slot. Address, port and service never change while the slot lives.
 struct alignas(64) ServerLine {
   Address address;
@@ -82,8 +84,12 @@ struct Shared {
   static constexpr uint32_t kServerSlots = 131072;
   // Stands for "no real server": what cache_bypass sends on to its own destination.
   static constexpr ServerSlot kBypassSlot = kServerSlots - 1;
-  // Likewise, and never available: of connections that are to be reset.
-  static constexpr ServerSlot kCondemnedSlot = kServerSlots - 2;
+  // Likewise for masqueraded flows; never available, so that they leave the balanced packets' path where servers that
+  // are gone do.
+  static constexpr ServerSlot kMasqueradeSlot = kServerSlots - 2;
+  // Never available either: of connections that are to be reset.
+  static constexpr ServerSlot kCondemnedSlot = kServerSlots - 3;
+  static constexpr ServerSlot kFirstSpecialSlot = kCondemnedSlot;
   static constexpr uint32_t kServerBlocks = kServerSlots >> LoadView::kBlockBits;
   static constexpr uint32_t kServiceSlots = 65536;
   static constexpr uint32_t kMailboxSize = 1024;
@@ -105,6 +111,7 @@ struct Shared {
   LoadView::Line* totals = nullptr;      // kServerSlots, workers add, relaxed
   LoadView::Changes* changes = nullptr;  // of the totals, one a block of slots
   TemplateTable* templates = nullptr;
+  const Masquerade* masquerade = nullptr;  // null: nothing is masqueraded
   Defence defence;
   rte_ring* to_control = nullptr;  // ControlMessage, many producers
   // [from * workers + to]: packets for their owner, and packets for the worker that has the port's queue.

@@ -81,4 +81,36 @@ std::shared_ptr<Network> build_network(const StartConfig& config, const std::vec
   return network;
 }
 
+std::unique_ptr<const Masquerade> build_masquerade(const StartConfig& config, const Network& network) {
+  if (config.masquerade.empty()) return nullptr;
+  std::vector<MasqueradeRule> rules;
+  for (size_t i = 0; i < config.masquerade.size(); ++i) {
+    const MasqueradeConfig& wanted = config.masquerade[i];
+    const std::string where = "masquerade[" + std::to_string(i) + "]";
+    const auto& interfaces = network.interfaces();
+    const auto leaves_by = std::find_if(interfaces.begin(), interfaces.end(),
+                                        [&](const Interface& at) { return at.name == wanted.interface; });
+    if (leaves_by == interfaces.end())
+      throw StartError(where + ".interface: there is no interface \"" + wanted.interface + "\"");
+    const auto is_its_family = [&](const Prefix& own) { return own.address.family == wanted.source.address.family; };
+    const auto is_wanted = [&](const Prefix& own) { return own.address == wanted.address; };
+    const auto has = [](const Interface& at, const auto& is) {
+      return std::any_of(at.addresses.begin(), at.addresses.end(), is);
+    };
+    if (wanted.address.family == Family::kNone) {
+      if (!has(*leaves_by, is_its_family))
+        throw StartError(where + ".address: interface \"" + wanted.interface + "\" has none of the source's family");
+    } else if (wanted.address.family != wanted.source.address.family) {
+      throw StartError(where + ".address: " + wanted.address.text() + " is not of the source's address family");
+    } else if (std::none_of(interfaces.begin(), interfaces.end(),
+                            [&](const Interface& at) { return has(at, is_wanted); })) {
+      throw StartError(where + ".address: " + wanted.address.text() + " is no interface's address");
+    }
+    if (wanted.ports.first == 0 || wanted.ports.first > wanted.ports.last)
+      throw StartError(where + ".ports: from 1 to 65535, the first not above the last");
+    rules.push_back({wanted.source, leaves_by->id, wanted.address, wanted.ports});
+  }
+  return std::make_unique<const Masquerade>(std::move(rules));
+}
+
 }  // namespace fulcrum

@@ -17,4 +17,7 @@ namespace fulcrum {
 std::shared_ptr<Network> build_network(const StartConfig& config, const std::vector<std::unique_ptr<Port>>& ports,
                                        std::vector<std::pair<Prefix, Route>>& routes);
 
+// Null: nothing is masqueraded. Throws likewise.
+std::unique_ptr<const Masquerade> build_masquerade(const StartConfig& config, const Network& network);
+
 }  // namespace fulcrum

@@ -309,6 +309,12 @@ bool Worker::list_lane(ListRequest& request, uint32_t& budget) {
       info.server = Address::from(AddressOf<F>{});
       info.server_port = 0;
     }
+    if (info.method == ForwardingMethod::kMasquerade) {  // from whom, as whom, to whom
+      info.vip = Address::from(entry.reply.destination);
+      info.virtual_port = entry.reply.destination_port.host();
+      info.server = Address::from(entry.forward.destination);
+      info.server_port = entry.forward.destination_port.host();
+    }
     request.connections.push_back(info);
   }
   return request.cursor - kBase >= end;
@@ -334,7 +340,7 @@ bool Worker::sweep_slice() {
 template <Family F>
 void Worker::sweep_entry(ConnectionIndex index) {
   const Connection<F>& entry = lane<F>().table.entry(index);
-  if (!entry.is_used() || entry.server == Shared::kCondemnedSlot ||
+  if (!entry.is_used() || entry.server >= Shared::kFirstSpecialSlot ||
       shared_.servers[entry.server].available.load(std::memory_order_relaxed))
     return;
   const TemplateIndex controlling = lane<F>().table.record(index).controlling;

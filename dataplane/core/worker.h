@@ -46,6 +46,8 @@ struct Complaint {
 template <Family F>
 Complaint complaint_of(Refusal refusal);
 
+struct MasqueradeRule;
+
 class Worker {
  public:
   static constexpr unsigned kBurst = 32;
@@ -338,6 +340,31 @@ class Worker {
   bool pass_on_tunnel_error(rte_mbuf* packet, PacketView<F>& view, const TunnelQuote& tunnel, bool must_steer);
   template <Family F>
   bool follow_security(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
+
+  template <Family F>
+  bool pass_on_masqueraded_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, const Found<F>& found);
+
+  // masquerade.cc: routed flows that leave with an address of the director's
+  template <Family F>
+  bool is_masqueraded(const AddressOf<F>& source) const;
+  template <Family F>
+  bool read_echo(PacketView<F>& view) const;
+  template <Family F>
+  bool handle_echo(rte_mbuf* packet, PacketView<F>& view, bool must_steer);
+  template <Family F>
+  void masquerade(rte_mbuf* packet, PacketView<F>& view, const MasqueradeRule& rule);
+  template <Family F>
+  bool begins_masqueraded(const rte_mbuf* packet, PacketView<F>& view) const;
+  template <Family F>
+  bool choose_port(const MasqueradeRule& rule, const FlowKey<F>& flow, Tuple<F>& reply);
+  template <Family F>
+  Found<F> create_masqueraded(const FlowKey<F>& flow, const Tuple<F>& reply);
+  template <Family F>
+  void give_way(const FlowKey<F>& replies);
+  template <Family F, bool kIsReply>
+  [[gnu::noinline]] void handle_masqueraded(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
+  template <Family F, bool kIsReply>
+  void pass_masqueraded(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
 
   // reassembly.cc: fragments become datagrams
   template <Family F>

@@ -13,8 +13,9 @@
 
 namespace fulcrum {
 
-// The numbers of LVS's connection flags. kBypass: on to the packet's own destination, without a real server.
-enum class ForwardingMethod : uint8_t { kNat = 0, kTun = 2, kDr = 3, kBypass = 4 };
+// The numbers of LVS's connection flags. kBypass: on to the packet's own destination, without a real server. Ours:
+// kMasquerade, of routed flows that are no service's (core/masquerade.h).
+enum class ForwardingMethod : uint8_t { kNat = 0, kTun = 2, kDr = 3, kBypass = 4, kMasquerade = 5 };
 
 // Names (service key, server key) for as long as anything refers to it; survives delete and add (LVS's trash).
 using ServerSlot = uint32_t;

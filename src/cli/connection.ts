@@ -41,7 +41,8 @@ export function register(program: Command, cli: Cli): void {
       'after',
       `
 Rows are printed as they arrive. -o json prints one JSON object a line for each connection, not one document;
--o yaml prints one list.
+-o yaml prints one list. Of a masqueraded flow (method "masquerade") the client is the host behind the director, VIRTUAL
+the director's address and port that stand for it, and SERVER whom it speaks to.
 
 Examples:
   fulcrum connection list --service tcp:203.0.113.10:80
@@ -108,15 +109,24 @@ function filterOf({ service, server, client, protocol, state }: FilterOptions): 
   return Object.keys(filter).length === 0 ? undefined : filter;
 }
 
+function methodName({ masqueraded, method }: Connection__Output): string {
+  if (masqueraded) return 'masquerade';
+  return Object.keys(words.methods).find((name) => words.methods[name] === method) ?? '';
+}
+
+/** Of ICMP only echo is masqueraded. */
+const isEcho = ({ masqueraded, protocol }: Connection__Output): boolean =>
+  masqueraded && protocol === 'PROTOCOL_UNSPECIFIED';
+
 function connectionView(connection: Connection__Output): { readonly [key: string]: View } {
   return {
-    protocol: protocolName(connection.protocol),
+    protocol: isEcho(connection) ? 'icmp' : protocolName(connection.protocol),
     client: formatEndpoint(connection.clientAddress, connection.clientPort),
     virtual: formatEndpoint(connection.virtualAddress, connection.virtualPort),
     server: formatEndpoint(connection.serverAddress, connection.serverPort),
     state: connection.state,
     expires_ms: connection.expiresMs,
-    method: Object.keys(words.methods).find((name) => words.methods[name] === connection.method) ?? '',
+    method: methodName(connection),
     active: connection.active,
     worker: connection.worker,
     in_packets: BigInt(connection.inPackets),

@@ -4,6 +4,7 @@
 
 import { type Path, suggestion } from './document.js';
 import type { Machine } from './machine.js';
+import { checkMasquerade } from './masquerade.js';
 import {
   type Address,
   contains,
@@ -54,6 +55,17 @@ export function checkFile(file: DirectorFile, machine: Machine, complain: Compla
   const links = checkAddresses(interfaces, complain);
   checkRoutes(file, interfaces, links, complain);
   checkNeighbors(file, interfaces, complain);
+  const masqueraded = interfaces.map(({ name, port, entry }) => {
+    const kernel = file.ports[port]?.kernel;
+    return {
+      name,
+      addresses: entry.addresses ?? [],
+      kernel: kernel === undefined ? undefined : kernelName(kernel.name, entry.vlan),
+    };
+  });
+  checkMasquerade(file.masquerade ?? [], masqueraded, machine, complain);
+  if (file.forwarding === false && (file.masquerade ?? []).length > 0)
+    complain(['masquerade'], 'nothing is routed, because "forwarding" is false');
 }
 
 function checkCpus(file: DirectorFile, machine: Machine, complain: Complain): void {

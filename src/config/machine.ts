@@ -3,10 +3,17 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 
+export interface PortNumbers {
+  readonly first: number;
+  readonly last: number;
+}
+
 export interface Machine {
   readonly cpus: readonly number[];
   readonly kernelInterfaces: readonly string[];
   readonly pciDevices: readonly string[];
+  /** What this namespace's kernel chooses the ports of its own sockets from; undefined: unknown. */
+  readonly localPorts?: PortNumbers | undefined;
 }
 
 /** "0-2,5" → 0, 1, 2, 5. */
@@ -35,10 +42,23 @@ function pciDevices(): readonly string[] {
   }
 }
 
+function localPorts(): PortNumbers | undefined {
+  try {
+    const [first, last] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+      .trim()
+      .split(/\s+/)
+      .map(Number);
+    return first === undefined || last === undefined ? undefined : { first, last };
+  } catch {
+    return undefined;
+  }
+}
+
 export function thisMachine(): Machine {
   return {
     cpus: parseCpuList(readFileSync('/sys/devices/system/cpu/online', 'utf8')),
     kernelInterfaces: kernelInterfaces(),
     pciDevices: pciDevices(),
+    localPorts: localPorts(),
   };
 }

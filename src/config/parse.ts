@@ -8,6 +8,7 @@ import type { Configuration } from '../generated/fulcrum/v1/Configuration.js';
 import { checkFile, destinationOf, interfacesOf } from './check.js';
 import { ConfigurationError, type Document, inOrder, type Problem, readDocument } from './document.js';
 import { type Machine, thisMachine } from './machine.js';
+import { toMasquerade } from './masquerade.js';
 import { type DirectorFile, directorSchema, type KernelPortEntry } from './schema.js';
 import { servicesProperties, toConfiguration } from './services.js';
 
@@ -91,6 +92,7 @@ function startConfig(file: DirectorFile, machine: Machine): StartConfig {
       interface: route.interface ?? '',
     })),
     neighbors: (file.neighbors ?? []).map((neighbor) => ({ ...neighbor })),
+    ...(file.masquerade && { masquerade: file.masquerade.map(toMasquerade) }),
   };
 }
 

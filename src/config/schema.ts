@@ -2,6 +2,7 @@
 // The configuration file as operators write it: its types and its JSON Schema, which the build also writes to
 // dist/fulcrum.schema.json for editors.
 
+import { type MasqueradeEntry, masqueradeSchema } from './masquerade.js';
 import { type ServicesSection, servicesProperties } from './services.js';
 
 export interface InterfaceEntry {
@@ -58,6 +59,7 @@ export interface DirectorFile extends ServicesSection {
   readonly ports: Readonly<Record<string, PortEntry>>;
   readonly routes?: readonly RouteEntry[];
   readonly neighbors?: readonly NeighborEntry[];
+  readonly masquerade?: readonly MasqueradeEntry[];
 }
 
 /** Names of ports and interfaces: as the kernel takes them. */
@@ -217,6 +219,7 @@ export const directorSchema = {
     },
     routes: { type: 'array', items: routeSchema },
     neighbors: { type: 'array', items: neighborSchema, description: 'static neighbours' },
+    masquerade: { type: 'array', items: masqueradeSchema },
     ...servicesProperties,
   },
 };

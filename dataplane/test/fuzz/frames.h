@@ -15,7 +15,9 @@ namespace fulcrum::test {
 
 class FrameSource {
  public:
-  explicit FrameSource(std::mt19937_64& random) : random_(random) {}
+  // `masquerades`: of flows that servers begin themselves, too.
+  explicit FrameSource(std::mt19937_64& random, bool masquerades = false)
+      : random_(random), masquerades_(masquerades) {}
 
   Bytes next(Side side) {
     side_ = side;
@@ -73,6 +75,20 @@ class FrameSource {
                                            "[::]:1",
                                            "[::ffff:10.0.2.1]:1"};
     return ipv6_ ? one_of(kPlaces6) : one_of(kPlaces);
+  }
+  // The ends of a masqueraded flow: a host behind the director, and the director before it (kMasqueraded of the
+  // fuzzer).
+  std::string inside() {
+    const uint32_t host = 11 + below(3), port = 6000 + below(3);
+    return (ipv6_ ? "[2001:db8:2::" + std::string(1, "bcd"[host - 11]) + "]:"
+                  : "10.0.2." + std::to_string(host) + ":") +
+           std::to_string(port);
+  }
+  std::string outside() { return (ipv6_ ? "[2001:db8:1::1]:" : "10.0.1.1:") + std::to_string(40000 + below(4)); }
+  PacketBuilder echo(const std::string& from, const std::string& to) {
+    if (!masquerades_ || one_in(3)) return echo_request(from, to);
+    if (side_ == Side::kServer) return echo_request(from, to, 1 + below(3));
+    return icmp(from, to, ipv6_ ? 129 : 0, 0, (40000 + below(4)) << 16);
   }
   const char* flags() {
     static const char* const kFlags[] = {"S", "S", "S", "A", "A", "FA", "R", "SA", "", "SFRPAU"};
@@ -139,6 +155,9 @@ class FrameSource {
     static const unsigned kTypes[] = {3, 3, 11, 4, 5, 12}, kTypes6[] = {1, 2, 3, 4, 100, 127};
     const bool of_tunnel = one_in(3);
     Bytes quoted = of_tunnel ? own_tunnel_packet() : flow(to, from).packet();
+    if (masquerades_ && one_in(4))
+      quoted = side_ == Side::kClient ? echo_request(to, from, 40000 + below(4)).packet()
+                                      : icmp(to, from, ipv6_ ? 129 : 0, 0, (1 + below(3)) << 16).packet();
     const uint32_t rest = below(2000);
     const size_t size = one_in(2) ? quoted.size() : below(static_cast<uint32_t>(quoted.size()) + 1);
     const std::string target = of_tunnel && !one_in(4) ? (ipv6_ ? "2001:db8:2::1" : "10.0.2.1") : to;
@@ -153,11 +172,12 @@ class FrameSource {
       from = server();
       to = near;
     }
+    if (masquerades_ && one_in(3)) (side_ == Side::kServer ? from : to) = side_ == Side::kServer ? inside() : outside();
     if (one_in(10)) to = anywhere();
     if (one_in(40)) from = anywhere();
     switch (below(24)) {
       case 0:
-        return echo_request(from, to);
+        return echo(from, to);
       case 1:
       case 2:
         return icmp_about(from, to);
@@ -307,6 +327,7 @@ class FrameSource {
   }
 
   std::mt19937_64& random_;
+  bool masquerades_;
   Side side_ = Side::kClient;
   bool ipv6_ = false;
   std::array<std::deque<Bytes>, 2> waiting_;

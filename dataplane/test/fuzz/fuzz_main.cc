@@ -11,6 +11,7 @@
 #include <set>
 
 #include "core/eal.h"
+#include "core/masquerade.h"
 #include "test/fuzz/frames.h"
 #include "test/inspector.h"
 #include "test/packet_text.h"
@@ -21,9 +22,22 @@ using namespace fulcrum::test;
 
 namespace {
 
+MasqueradeRule masquerade_rule(const char* source, PortRange ports) {
+  MasqueradeRule rule;
+  rule.source = Prefix::parse(source).value();
+  rule.interface = 0;
+  rule.ports = ports;
+  return rule;
+}
+// Few ports, so that answers meet flows and sometimes none is left.
+const Masquerade kMasqueraded({masquerade_rule("10.0.2.0/24", {40000, 40003}),
+                               masquerade_rule("2001:db8:2::/64", {40000, 40003})});
+
 class Fuzzer {
  public:
-  Fuzzer(uint64_t seed, WorldOptions options) : random_(seed), frames_(random_), options_(options), world_(options) {
+  Fuzzer(uint64_t seed, WorldOptions options, bool masquerades)
+      : random_(seed), frames_(random_, masquerades), options_(options), world_(options) {
+    if (masquerades) world_.shared().masquerade = &kMasqueraded;
     for (const char* line :
          {"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:80 -g",
           "-a -t 192.0.2.1:80 -r 10.0.2.12:8080 -m", "-a -t 192.0.2.1:80 -r 10.0.2.13:80 -i",
@@ -425,7 +439,7 @@ int main(int count, char** arguments) {
   uint64_t done = 0;
   for (uint64_t i = 0; done < frames; ++i) {
     const uint64_t now = std::min<uint64_t>(frames - done, 10'000);
-    Fuzzer(seed + i, kinds[i % std::size(kinds)]).run(now, totals);
+    Fuzzer(seed + i, kinds[i % std::size(kinds)], i % 2 == 1).run(now, totals);
     done += now;
   }
   for (size_t i = 0; i < kVerdicts; ++i)

@@ -96,7 +96,9 @@ async function listConnections(command: ListCommand, host: Host, client: Directo
   do {
     const page = await client.listConnections({ pageSize, pageToken });
     await book?.learn(page.connections.flatMap((row) => [row.clientAddress, row.virtualAddress, row.serverAddress]));
-    const lines = page.connections.map(
+    // LVS knows no such flows.
+    const connections = page.connections.filter(({ masqueraded }) => !masqueraded);
+    const lines = connections.map(
       (row) => `${connectionLine(row, book ?? numericNames, command.persistentConnections)}\n`,
     );
     await host.write(lines.join(''));

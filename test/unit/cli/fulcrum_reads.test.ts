@@ -179,6 +179,22 @@ tcp    198.18.0.1:1024        203.0.113.10:80        10.0.0.11:8080         ESTA
   t.deepEqual(parse((await run('connection list -o yaml', fake)).output), rows);
 });
 
+test('connection list: a masqueraded flow has its method, ICMP its name', async (t) => {
+  const flow: Connection = {
+    ...connection(0),
+    clientAddress: '10.0.0.11',
+    virtualAddress: '203.0.113.1',
+    serverAddress: '198.51.100.7',
+    method: 'FORWARDING_METHOD_UNSPECIFIED',
+    masqueraded: true,
+  };
+  const ping: Connection = { ...flow, protocol: 'PROTOCOL_UNSPECIFIED', serverPort: 0, state: 'ECHO' };
+  const fake = await director(t, { listConnections: async () => ({ connections: [flow, ping], nextPageToken: '' }) });
+  const lines = (await run('connection list', fake)).output.split('\n');
+  t.regex(lines[1] ?? '', /^tcp {4}10\.0\.0\.11:1024 .* 203\.0\.113\.1:80 .* 198\.51\.100\.7:8080 .* masquerade /);
+  t.regex(lines[2] ?? '', /^icmp {3}10\.0\.0\.11:1024 .* 198\.51\.100\.7:0 .* ECHO .* masquerade /);
+});
+
 test('connection list: filters and limit go to the director', async (t) => {
   const fake = await director(t, table(100));
   const filters = '--server 10.0.0.11:8080 --client 198.18.0.0/24 --protocol tcp --state syn_recv';

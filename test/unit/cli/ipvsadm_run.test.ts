@@ -200,12 +200,13 @@ test('without a dataplane the rules are listed, with a warning and status 1', as
   }
 });
 
-test('connections come page by page and are written page by page', async (t) => {
+test('connections come page by page and are written page by page; LVS masquerades nothing', async (t) => {
   const pages = 20;
+  const masqueraded = connections.slice(0, 1).map((row) => ({ ...row, masqueraded: true }));
   const fake = await director(t, {
     listConnections: async ({ pageToken }) => {
       const page = Number(pageToken || 0);
-      return { connections: [...connections], nextPageToken: page + 1 < pages ? String(page + 1) : '' };
+      return { connections: [...masqueraded, ...connections], nextPageToken: page + 1 < pages ? String(page + 1) : '' };
     },
   });
   const streams = capturedStreams();

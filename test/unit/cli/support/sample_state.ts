@@ -322,6 +322,7 @@ function connectionOf(row: string): Connection__Output {
     active: state === 'ESTABLISHED',
     worker: 0,
     fwmark: 0,
+    masqueraded: false,
     persistenceEngine: engine,
     persistenceData: data,
     inPackets: '1',
