@@ -120,7 +120,10 @@ void Worker::route(rte_mbuf* packet, PacketView<F>& view) {
     return refuse(packet, view, Refusal::kNoPort, Verdict::kPortUnreachableSent);
   }
   const NextHop hop = resolve(Address::from(AddressOf<F>{ip.destination}));
-  if (!hop) return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
+  if (!hop) {
+    if (snapshot_->network->is_blackhole(AddressOf<F>{ip.destination})) return drop(packet, Verdict::kBlackholed);
+    return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
+  }
   if (!fits(packet, view, hop.mtu))
     return refuse(packet, view, Refusal::kTooBig, Verdict::kFragmentationNeededSent, static_cast<uint16_t>(hop.mtu));
   decrement_ttl(ip);

@@ -217,6 +217,12 @@ bool KernelPorts::has_pending() const {
   return false;
 }
 
+std::vector<FollowedLink> KernelPorts::links() const {
+  std::vector<FollowedLink> all;
+  for (const auto& link : links_) all.push_back({link->tap.index(), link->name, link->interface});
+  return all;
+}
+
 std::vector<KernelInterfaceStatistics> KernelPorts::statistics() const {
   const auto read = [](const uint64_t& counter) { return __atomic_load_n(&counter, __ATOMIC_RELAXED); };
   std::vector<KernelInterfaceStatistics> all;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/network_model.h"
 #include "core/shared.h"
 #include "core/tap.h"
 
@@ -53,6 +54,7 @@ class KernelPorts {
   // The link of a port has come or gone.
   void set_carrier(PortId port, bool up);
   std::vector<KernelInterfaceStatistics> statistics() const;
+  std::vector<FollowedLink> links() const;
   uint64_t activity() const { return activity_.load(std::memory_order_relaxed); }
   // Something is still on its way to the kernel.
   bool has_pending() const;

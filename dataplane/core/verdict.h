@@ -64,6 +64,7 @@ namespace fulcrum {
   X(kErrorWithheld, "error_withheld", true)        /* cannot go on, and no error may or can be sent about it */  \
   X(kErrorRateLimited, "error_rate_limited", true) /* icmp_msgs_per_sec */                                       \
   X(kForwardingOff, "forwarding_off", true)                                                                      \
+  X(kBlackholed, "route_blackhole", true) /* the kernel has such a route to its destination */                   \
   /* Dropped for want of something. */                                                                           \
   X(kTableFull, "connection_table_full", true)                                                                   \
   X(kNewConnectionBudget, "new_connection_budget", true) /* new_connections_per_second */                        \
