@@ -134,9 +134,13 @@ void KernelPorts::run() {
 void KernelPorts::sleep(std::vector<pollfd>& polled, bool lately) const {
   polled.clear();
   for (const auto& link : links_)
-    if (has_room(*link)) polled.push_back({link->tap.descriptor(), POLLIN, 0});
+    if (!link->is_gone && has_room(*link)) polled.push_back({link->tap.descriptor(), POLLIN, 0});
   const timespec limit{0, lately ? kShortSleepNs : kLongSleepNs};
-  ppoll(polled.data(), polled.size(), &limit, nullptr);
+  if (ppoll(polled.data(), polled.size(), &limit, nullptr) <= 0) return;
+  // One that is no more is ready for ever.
+  for (const pollfd& of : polled)
+    for (const auto& link : links_)
+      if ((of.revents & POLLERR) != 0 && link->tap.descriptor() == of.fd) link->is_gone = true;
 }
 
 // From the workers to the kernel.

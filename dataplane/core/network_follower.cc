@@ -24,7 +24,6 @@ using namespace std::chrono_literals;
 using Time = std::chrono::steady_clock;
 
 constexpr size_t kDatagram = 65536;
-constexpr int kReceiveBuffer = 8 << 20;  // the kernel's default holds some hundred routes
 // Changes that come together are published together. Connections find their next hop anew after each: not all the time.
 constexpr auto kGather = 5ms;
 constexpr auto kPublishEvery = 100ms;
@@ -35,7 +34,7 @@ constexpr unsigned kDumpTries = 5;
   throw StartError(std::string("kernel ports: ") + what + ": " + std::strerror(errno));
 }
 
-int open_socket() {
+int open_socket(int receive_buffer) {
   const int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (descriptor < 0) fail("no netlink socket");
   // Until it has a number of its own it has the kernel's, and is told nothing that the kernel itself says.
@@ -43,8 +42,8 @@ int open_socket() {
   any.nl_family = AF_NETLINK;
   if (bind(descriptor, reinterpret_cast<sockaddr*>(&any), sizeof any) != 0) fail("netlink socket");
   // Beyond what everybody may have only root gets it.
-  if (setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);
+  if (setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof receive_buffer) != 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
   return descriptor;
 }
 
@@ -62,8 +61,11 @@ int milliseconds(Time::duration duration) {
 
 }  // namespace
 
-NetworkFollower::NetworkFollower(NetworkModel model, Apply apply, Report report)
-    : model_(std::move(model)), apply_(std::move(apply)), report_(std::move(report)) {}
+NetworkFollower::NetworkFollower(NetworkModel model, Apply apply, Report report, int receive_buffer)
+    : model_(std::move(model)),
+      apply_(std::move(apply)),
+      report_(std::move(report)),
+      receive_buffer_(receive_buffer) {}
 
 NetworkFollower::~NetworkFollower() {
   stop();
@@ -73,8 +75,8 @@ NetworkFollower::~NetworkFollower() {
 
 void NetworkFollower::start() {
   room_.resize(kDatagram);
-  events_ = open_socket();
-  dumps_ = open_socket();
+  events_ = open_socket(receive_buffer_);
+  dumps_ = open_socket(kReceiveBuffer);
   stop_ = eventfd(0, EFD_CLOEXEC);
   if (stop_ < 0) fail("no event descriptor");
   for (const int group :
@@ -213,12 +215,19 @@ void NetworkFollower::restore_links() {
     restored = model_.take_restored();
     without_link_local = model_.take_without_link_local();
   }
-  for (const NetworkModel::Restored& link : restored) {
-    for (const Prefix& own : link.addresses) netlink_.add_address(link.link.index, own);
-    for (const auto& [destination, route] : link.routes)
-      netlink_.add_route(link.link.index, destination, route.gateway, NetworkModel::kConfiguredMetric);
+  for (const NetworkModel::Restored& at : restored) {
+    for (const Prefix& own : at.addresses)
+      give(at.link, "address " + own.text(), netlink_.add_address(at.link.index, own));
+    for (const auto& [destination, route] : at.routes)
+      give(at.link, "route to " + destination.text(),
+           netlink_.add_route(at.link.index, destination, route.gateway, NetworkModel::kConfiguredMetric));
   }
-  for (const FollowedLink& link : without_link_local) netlink_.add_address(link.index, link.link_local);
+  for (const FollowedLink& link : without_link_local)
+    give(link, "address " + link.link_local.text(), netlink_.add_address(link.index, link.link_local));
+}
+
+void NetworkFollower::give(const FollowedLink& link, const std::string& what, int error) const {
+  if (error != 0) report_("kernel_refused", link.name + ": " + what + ": " + std::strerror(error));
 }
 
 void NetworkFollower::publish() {

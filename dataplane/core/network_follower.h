@@ -19,7 +19,10 @@ class NetworkFollower {
   using Apply = std::function<std::vector<Prefix>(const NetworkChange&)>;
   using Report = std::function<void(std::string kind, std::string message)>;
 
-  NetworkFollower(NetworkModel model, Apply apply, Report report);
+  // What the kernel tells waits in a socket's buffer of so many bytes; its own default holds some hundred routes.
+  static constexpr int kReceiveBuffer = 8 << 20;
+
+  NetworkFollower(NetworkModel model, Apply apply, Report report, int receive_buffer = kReceiveBuffer);
   ~NetworkFollower();
   NetworkFollower(const NetworkFollower&) = delete;
   NetworkFollower& operator=(const NetworkFollower&) = delete;
@@ -38,12 +41,15 @@ class NetworkFollower {
   bool dump(uint16_t type, uint8_t family);
   bool take_answers();
   void take(const std::vector<KernelNews>& news);
+  // Gives the kernel's interfaces what they should have.
   void restore_links();
+  void give(const FollowedLink& link, const std::string& what, int error) const;
   void publish();
 
   NetworkModel model_;
   Apply apply_;
   Report report_;
+  int receive_buffer_;
   RouteNetlink netlink_;
   mutable std::mutex mutex_;  // the model
   int events_ = -1;           // a netlink socket that is told of everything

@@ -95,17 +95,15 @@ void NetworkModel::take_link(const LinkNews& news) {
   const bool was_down = link->is_down;
   link->is_down = news.is_gone || !news.is_up;
   if (news.is_gone) link->is_followed = false;
-  if (link->is_down && !was_down)
+  if (news.is_gone || (link->is_down && !was_down))
     notes_.push_back({news.is_gone ? "kernel_interface_gone" : "kernel_interface_down",
                       link->of.name + (news.is_gone ? " was deleted" : " is down") +
                           ": the director keeps the addresses and routes that it has" +
                           (news.is_gone ? " until it is started again" : "")});
-  if (!link->is_down && was_down) {
-    link->is_restored = true;
-    // Not yet: only when what it had before is there again.
-    link->is_down = true;
-  }
-  if (news.mtu != 0) follow_mtu(*link, news.mtu);
+  // Until what it had before is there again it counts as down.
+  link->is_restored = was_down && !link->is_down;
+  link->is_down = link->is_down || was_down;
+  if (news.mtu != 0 && !news.is_gone) follow_mtu(*link, news.mtu);
 }
 
 void NetworkModel::follow_mtu(Link& link, uint32_t told) {
@@ -182,6 +180,7 @@ void NetworkModel::take_route(const RouteNews& news) {
     remove_paths(paths, news, routes);
   } else {
     if (news.replaces) replace_paths(paths, news);
+    if (news.replaces && news.unknown == nullptr) not_followed_.erase(news.destination);
     if (routes.size() > 1 && !resyncing_ && multipath_.second++ == 0)
       multipath_.first =
           "the route to " + news.destination.text() + " has " + std::to_string(routes.size()) + " next hops";
@@ -361,10 +360,11 @@ void NetworkModel::note_routes(const std::vector<std::string>& added, const std:
 }
 
 void NetworkModel::note_room(size_t before, const std::vector<Prefix>& refused) {
-  if (before == 0 && !without_room_.empty() && !refused.empty())
-    notes_.push_back({"route_table_full", "no room for " + refused.front().text() + " and " +
-                                              std::to_string(refused.size() - 1) +
-                                              " more: their packets go by shorter prefixes, or nowhere"});
+  if (before == 0 && !without_room_.empty() && !refused.empty()) {
+    const std::string others = refused.size() > 1 ? " and " + std::to_string(refused.size() - 1) + " more" : "";
+    notes_.push_back({"route_table_full", "no room for the route to " + refused.front().text() + others +
+                                              ": packets go by shorter prefixes, or nowhere"});
+  }
   if (before != 0 && without_room_.empty()) notes_.push_back({"route_table_room", "every route is in force again"});
 }
 

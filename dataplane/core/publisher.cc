@@ -60,6 +60,7 @@ void Publisher::change_network(std::shared_ptr<const Network> network, bool addr
   ++next->version;
   next->changed.clear();
   next->network = std::move(network);
+  ++next->network_version;
   if (addresses_changed) index_addresses(*next, *settings_.vips);
   change.became_active = answering_only_in(*next, *current_);
   change.became_silent = answering_only_in(*current_, *next);

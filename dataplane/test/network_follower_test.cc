@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 #include <set>
 #include <thread>
@@ -25,10 +26,16 @@ Prefix prefix(const std::string& text) { return Prefix::parse(text).value(); }
 // A thread of its own in a namespace of its own; whatever it starts is there, too. False: not allowed.
 bool in_namespace(const std::function<void()>& body) {
   bool is_there = false;
+  std::exception_ptr failure;
   std::thread([&] {
     is_there = unshare(CLONE_NEWNET) == 0;
-    if (is_there) body();
+    try {
+      if (is_there) body();
+    } catch (...) {
+      failure = std::current_exception();
+    }
   }).join();
+  if (failure != nullptr) std::rethrow_exception(failure);
   return is_there;
 }
 
@@ -40,7 +47,9 @@ void sh(const std::string& command) {
 // One interface, whose network is remembered as workers would have it.
 class Followed {
  public:
-  Followed() : tap_("test", "ff0") {
+  explicit Followed(int receive_buffer = NetworkFollower::kReceiveBuffer) : tap_("test", "ff0") {
+    // The kernel adds no address of its own, as on a kernel port.
+    sh("mode=/proc/sys/net/ipv6/conf/ff0/addr_gen_mode; [ ! -e $mode ] || echo 1 > $mode");
     RouteNetlink netlink;
     REQUIRE(netlink.set_link(tap_.index(), kMac, 1500) == 0);
     REQUIRE(netlink.add_address(tap_.index(), prefix("10.0.0.1/24")) == 0);
@@ -55,7 +64,7 @@ class Followed {
         NetworkModel(network_, {{prefix("192.0.2.0/24"), {0, prefix("10.0.0.9").address}}},
                      {{tap_.index(), "ff0", 0, 1500, link_local_of(kMac)}}),
         [this](const NetworkChange& change) { return apply(change); },
-        [this](const std::string& kind, const std::string& message) { note(kind, message); });
+        [this](const std::string& kind, const std::string& message) { note(kind, message); }, receive_buffer);
     follower_->start();
   }
 
@@ -69,6 +78,10 @@ class Followed {
     CHECK_MESSAGE(came, what);
   }
   NetworkFollower& follower() { return *follower_; }
+  bool has_route(const char* destination, const char* gateway) const {
+    const auto at = routes.find(prefix(destination));
+    return at != routes.end() && at->second.gateway == prefix(gateway).address;
+  }
   bool has_address(const char* text) const { return addresses.contains(prefix(text).text()); }
   bool has_note(const std::string& beginning) const {
     return std::any_of(notes.begin(), notes.end(),
@@ -121,11 +134,9 @@ TEST_CASE("network follower: what `ip` does to a TAP is told, and nothing else")
     sh("ip address add 10.0.0.77/24 dev ff0");
     kernel.await("address", [](const Followed& at) { return at.has_address("10.0.0.77/24"); });
     sh("ip route add 198.51.100.0/24 via 10.0.0.8 dev ff0 proto bgp metric 20");
-    kernel.await("route", [](const Followed& at) { return at.routes.contains(prefix("198.51.100.0/24")); });
+    kernel.await("route", [](const Followed& at) { return at.has_route("198.51.100.0/24", "10.0.0.8"); });
     sh("ip route replace 198.51.100.0/24 via 10.0.0.7 dev ff0 proto bgp metric 20");
-    kernel.await("other gateway", [](const Followed& at) {
-      return at.routes.at(prefix("198.51.100.0/24")).gateway == prefix("10.0.0.7").address;
-    });
+    kernel.await("other gateway", [](const Followed& at) { return at.has_route("198.51.100.0/24", "10.0.0.7"); });
     sh("ip link set lo up; ip address add 10.9.9.9/32 dev lo; ip route add 203.0.113.0/24 dev lo");
     sh("ip route del 192.0.2.0/24");
     kernel.await("what was configured is gone", [](const Followed& at) {
@@ -165,6 +176,18 @@ TEST_CASE("network follower: thousands at once are a few publications") {
     // A tenth of a second apart at least.
     CHECK(kernel.publications < 100);
     sh(batch("del"));
+    kernel.await("none of them", [](const Followed& at) { return at.routes.empty(); });
+  });
+}
+
+TEST_CASE("network follower: what is lost because it comes too fast is read again") {
+  in_namespace([] {
+    Followed kernel(1);  // as little as the kernel lets it have
+    sh("for a in $(seq 0 255); do for b in 0 64 128 192; do echo route add 172.16.$a.$b/26 via 10.0.0.9 dev ff0; done; done | "
+       "ip -batch -");
+    kernel.await("all of them", [](const Followed& at) { return at.routes.size() == 1024; });
+    kernel.await("and it is said", [](const Followed& at) { return at.has_note("kernel_news_lost"); });
+    sh("ip route flush dev ff0 root 172.16.0.0/16");
     kernel.await("none of them", [](const Followed& at) { return at.routes.empty(); });
   });
 }

@@ -330,6 +330,10 @@ TEST_CASE("network model: while the kernel's interface is down everything stays,
   CHECK(director.take_notes() ==
         Words{"kernel_interface_down: fk0 is down: the director keeps the addresses and routes that it has"});
 
+  // Up for a moment is not enough.
+  director.take(link(kWanIndex, true));
+  director.take(link(kWanIndex, false));
+  CHECK(director.model().take_restored().empty());
   director.take(link(kWanIndex, true));
   const auto restored = director.model().take_restored();
   REQUIRE(restored.size() == 1);
@@ -349,12 +353,15 @@ TEST_CASE("network model: while the kernel's interface is down everything stays,
 
 TEST_CASE("network model: an interface that is deleted leaves what it had") {
   Director director;
-  director.take(link(kWanIndex, true, 1500, true));
+  director.take(link(kWanIndex, false));  // which the kernel says first
+  director.take(link(kWanIndex, false, 1500, true));
   director.take(gone(route("0.0.0.0/0", {{kWanIndex, "10.0.0.254"}}, 4096)));
   director.resync({address(kTaggedIndex, "10.0.100.1/24"), Director::own("10.0.100.0/24", kTaggedIndex)});
   CHECK(director.publish() == "");
-  CHECK(director.take_notes() == Words{"kernel_interface_gone: fk0 was deleted: the director keeps the addresses and "
-                                       "routes that it has until it is started again"});
+  CHECK(director.take_notes() ==
+        Words{"kernel_interface_down: fk0 is down: the director keeps the addresses and routes that it has",
+              "kernel_interface_gone: fk0 was deleted: the director keeps the addresses and routes that it has until it "
+              "is started again"});
 }
 
 TEST_CASE("network model: the MTU is followed as far as the port goes") {
@@ -376,8 +383,8 @@ TEST_CASE("network model: what there is no room for is named, listed, and tried 
   director.take(route("192.0.3.0/24", {{kWanIndex, "10.0.0.9"}}));
   director.publish({"192.0.3.0/24"});
   CHECK(director.take_notes() == Words{"route_added: 192.0.2.0/24 via 10.0.0.9 on wan (bgp, metric 0)",
-                                       "route_table_full: no room for 192.0.3.0/24 and 0 more: their packets go by "
-                                       "shorter prefixes, or nowhere"});
+                                       "route_table_full: no room for the route to 192.0.3.0/24: packets go by shorter "
+                                       "prefixes, or nowhere"});
   const RouteList list = director.model().routes();
   CHECK(list.without_room == 1);
   const auto at = std::find_if(list.routes.begin(), list.routes.end(),
