@@ -109,7 +109,7 @@ TEST_CASE("network change: a connection goes where its server's route leads now,
     story.client(to_vip("A"), Verdict::kForwardedNat, {to_server(12, to_remote("A"))});
     routes.route("10.0.3.0/24", std::nullopt);
     story.client(to_vip("A"), Verdict::kForwardedNat, {to_client(to_remote("A"))});
-    CHECK(story.connections().size() == 1);
+    CHECK(story.World::connections().size() == 1);
   }
   check_accounts(story);
 }
