@@ -168,7 +168,7 @@ test.serial('a session with the host survives floods on the VIP and on the host'
   t.regex(await scene.sh('client', `${session} 20 0.02`), /^20 lines/m);
 
   const flood = (target: string): string => `python3 ${support}/udp_flows.py ${target} 9 198.51.100.1 2000 10 0`;
-  const capture = await Capture.start(scene, 'director', 'fk0', '(tcp port 2222 or icmp)');
+  const capture = await Capture.start(scene, 'director', 'fk0', 'tcp port 2222 or icmp');
   const floods = [vip, own].map((target) => scene.sh('client', `exec ${flood(target)}`));
   const ping = scene.sh('client', `ping -c 10 -i 0.2 -W 5 ${own}`);
   const result = await scene.sh('client', `${session} 150 0.02`, { timeoutMs: 60_000 });
