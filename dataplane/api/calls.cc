@@ -109,11 +109,20 @@ void delete_connections(Engine& engine, const dataplane::DeleteConnectionsReques
 
 void list_neighbors(Engine& engine, const dataplane::ListNeighborsRequest&,
                     dataplane::ListNeighborsResponse& response) {
-  for (const NeighborInfo& neighbor : engine.neighbors()) write(neighbor, engine.network(), response.add_neighbors());
+  const auto network = engine.network();
+  for (const NeighborInfo& neighbor : engine.neighbors()) write(neighbor, *network, response.add_neighbors());
 }
 
 void list_ports(Engine& engine, const dataplane::ListPortsRequest&, dataplane::ListPortsResponse& response) {
   for (const PortStatistics& port : engine.ports()) write(port, response.add_ports());
+}
+
+void list_routes(Engine& engine, const dataplane::ListRoutesRequest&, dataplane::ListRoutesResponse& response) {
+  const auto network = engine.network();
+  const RouteList list = engine.routes();
+  for (const RouteInfo& route : list.routes) write(route, *network, response.add_routes());
+  response.set_without_room(list.without_room);
+  response.set_not_followed(list.not_followed);
 }
 
 void require_testing(const Engine& engine) {
@@ -165,6 +174,7 @@ std::string call(Engine& engine, const std::string& method, const std::string& r
       {"DeleteConnections", handle_bytes<delete_connections>},
       {"ListNeighbors", handle_bytes<list_neighbors>},
       {"ListPorts", handle_bytes<list_ports>},
+      {"ListRoutes", handle_bytes<list_routes>},
       {"Inject", handle_bytes<inject>},
       {"Drain", handle_bytes<drain>},
       {"SetClock", handle_bytes<set_clock>},

@@ -631,6 +631,17 @@ void write(const NeighborInfo& neighbor, const Network& network, v1::Neighbor* m
   message->set_age_ms(neighbor.age_ms);
 }
 
+void write(const RouteInfo& route, const Network& network, v1::Route* message) {
+  message->set_destination(route.destination.text());
+  if (route.route.gateway.family != Family::kNone) message->set_via(route.route.gateway.text());
+  if (route.route.leads_somewhere()) message->set_interface(network.interface(route.route.interface).name);
+  message->set_metric(route.metric);
+  message->set_protocol(route_protocol_name(route.protocol));
+  message->set_blackhole(route.route.is_silent);
+  message->set_from_kernel(route.is_from_kernel);
+  message->set_in_force(route.is_in_force);
+}
+
 void write(const PortStatistics& port, v1::Port* message) {
   message->set_name(port.name);
   message->set_device(port.device);

@@ -38,6 +38,7 @@ void write(const WorkerReport& report, v1::WorkerStatistics* message);
 void write(const OverloadReport& overload, v1::Overload* message);
 void write(const ConnectionInfo& connection, v1::Connection* message);
 void write(const NeighborInfo& neighbor, const Network& network, v1::Neighbor* message);
+void write(const RouteInfo& route, const Network& network, v1::Route* message);
 void write(const PortStatistics& port, v1::Port* message);
 void write(const Event& event, v1::Event* message);
 

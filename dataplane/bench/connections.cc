@@ -174,7 +174,7 @@ int swap_loop(void* argument) {
 }  // namespace
 
 MacswapResult measure_macswap(Rig& rig, const WindowOptions& options) {
-  Swapper swapper{rig.engine().network().interface(0).port, rig.engine().network().interface(1).port};
+  Swapper swapper{rig.engine().network()->interface(0).port, rig.engine().network()->interface(1).port};
   const Watch watch(1, [&swapper] {
     WorkerCounters counters;
     counters.rx_packets = swapper.packets.load(std::memory_order_relaxed);

@@ -140,7 +140,7 @@ class Sender {
 
 std::vector<std::vector<uint8_t>> frames_of(Rig& rig) {
   const Scenario& scenario = rig.scenario();
-  const MacAddress to = rig.engine().network().interface(0).mac;
+  const MacAddress to = rig.engine().network()->interface(0).mac;
   std::vector<std::vector<uint8_t>> frames;
   for (const uint32_t flow : scenario.flows_of_pair(0)) {
     frames.push_back(frame_of(scenario, 0, flow));

@@ -75,7 +75,7 @@ StartConfig start_config(const Scenario& scenario, const RigOptions& options) {
 Rig::Rig(const Scenario& scenario, const RigOptions& options)
     : scenario_(scenario), engine_(start_config(scenario, options)) {
   for (unsigned pair = 0; pair < scenario.pairs(); ++pair) {
-    const Interface& outside = engine_.network().interface(static_cast<InterfaceId>(2 * pair));
+    const Interface outside = engine_.network()->interface(static_cast<InterfaceId>(2 * pair));
     if (!options.memory_ports && outside.mac != capture_port_mac(pair))
       throw BenchError("the frames are addressed to " + mac_text(capture_port_mac(pair)) + ", but the port has " +
                        mac_text(outside.mac));

@@ -125,11 +125,11 @@ void Control::post_all(const Command& command) {
   for (uint32_t worker = 0; worker < shared_.workers; ++worker) post(worker, command);
 }
 
-void Control::set_mtu(InterfaceId interface, uint16_t mtu) {
+void Control::change_network(std::shared_ptr<const Network> network) {
   const std::lock_guard lock(mutex_);
+  network_ = std::move(network);
   for (const auto& [key, neighbor] : neighbors_)
-    if (key.interface == interface)
-      __atomic_store_n(&(*shared_.adjacencies)[neighbor.adjacency].mtu, mtu, __ATOMIC_RELAXED);
+    (*shared_.adjacencies)[neighbor.adjacency].follow(network_->interface(key.interface));
 }
 
 void Control::handle(const ControlMessage& message) {
@@ -338,9 +338,9 @@ void Control::run_timer(const NeighborKey& key, Neighbor& neighbor, uint64_t now
 }
 
 void Control::resolve_towards(const Address& destination) {
+  const std::lock_guard lock(mutex_);
   const Route* route = network_->find_route(destination);
   if (route == nullptr) return;
-  const std::lock_guard lock(mutex_);
   want({route->gateway.family == Family::kNone ? destination : route->gateway, 0, route->interface});
 }
 

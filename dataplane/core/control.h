@@ -47,7 +47,7 @@ class Control {
   // Once the workers run.
   void start();
   void stop();
-  // Called on the control thread; never by a worker.
+  // Called on the thread that reports, which may be any but a worker's.
   void on_event(EventHandler handler);
   // Work to do about once a second; false: not everything could be done, again soon.
   void every_second(std::function<bool(uint64_t now_ms)> work) { every_second_ = std::move(work); }
@@ -55,8 +55,9 @@ class Control {
   // From any thread but workers'. Waits while a worker's mailbox is full.
   void post(uint32_t worker, Command command);
   void post_all(const Command& command);
-  // The neighbours of this interface are reached with another MTU from now on.
-  void set_mtu(InterfaceId interface, uint16_t mtu);
+  // Interfaces have other addresses or MTUs from now on, routes lead elsewhere. Nobody here reads the network from
+  // before any longer when it returns.
+  void change_network(std::shared_ptr<const Network> network);
 
   // Resolves the next hop towards `destination` before the first packet needs it.
   void resolve_towards(const Address& destination);
@@ -105,7 +106,7 @@ class Control {
                 const MacAddress& target_mac, be32 target);
 
   Shared& shared_;
-  std::shared_ptr<const Network> network_;
+  std::shared_ptr<const Network> network_;  // under mutex_
   rte_mempool* buffers_;
   std::vector<StaticNeighbor> fixed_;
   std::function<bool(uint64_t)> every_second_;

@@ -21,6 +21,10 @@ inline bool add_route(rte_lpm6* table, const Ipv6Address& prefix, uint8_t length
   const rte_ipv6_addr key = lpm6_address(prefix);
   return rte_lpm6_add(table, &key, length, next_hop) == 0;
 }
+inline void delete_route(rte_lpm6* table, const Ipv6Address& prefix, uint8_t length) {
+  const rte_ipv6_addr key = lpm6_address(prefix);
+  rte_lpm6_delete(table, &key, length);
+}
 inline bool find_route(const rte_lpm6* table, const Ipv6Address& destination, uint32_t& next_hop) {
   const rte_ipv6_addr key = lpm6_address(destination);
   return rte_lpm6_lookup(table, &key, &next_hop) == 0;
@@ -30,6 +34,11 @@ inline bool add_route(rte_lpm6* table, const Ipv6Address& prefix, uint8_t length
   uint8_t key[16];
   store_unaligned(key, prefix);
   return rte_lpm6_add(table, key, length, next_hop) == 0;
+}
+inline void delete_route(rte_lpm6* table, const Ipv6Address& prefix, uint8_t length) {
+  uint8_t key[16];
+  store_unaligned(key, prefix);
+  rte_lpm6_delete(table, key, length);
 }
 inline bool find_route(const rte_lpm6* table, const Ipv6Address& destination, uint32_t& next_hop) {
   uint8_t key[16];

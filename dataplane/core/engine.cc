@@ -143,7 +143,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
       if (shared_.ports.size() <= port->id()) shared_.ports.resize(port->id() + 1u);
       shared_.ports[port->id()] = {port->id(), port->rx_queues(), port->tx_queues(), mac_value(port->mac())};
     }
-    network_ = build_network(config_, ports_, routes_);
+    make_network();
     masquerade_ = build_masquerade(config_, *network_);
     shared_.masquerade = masquerade_.get();
     make_rings();
@@ -172,6 +172,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
     }
     control_ = std::make_unique<Control>(shared_, network_, control_buffers_, config_.neighbors);
     publisher_ = std::make_unique<Publisher>(shared_, workers_, network_);
+    make_follower();
   } catch (...) {
     stop();
     throw;
@@ -203,6 +204,16 @@ void Engine::make_rings() {
       make_message_ring("fulcrum_control", Shared::kControlRingSize, sizeof(ControlMessage), RING_F_SC_DEQ);
 }
 
+void Engine::make_network() {
+  auto made = build_network(config_, ports_, routes_);
+  // Where routes may change there is a second table, with the same routes in it.
+  std::shared_ptr<RouteTable> spare;
+  std::vector<std::pair<Prefix, Route>> same_routes;
+  if (kernel_buffers_ != nullptr) spare = build_network(config_, ports_, same_routes)->routes();
+  network_ = std::move(made);
+  network_changer_ = std::make_unique<NetworkChanger>(network_, std::move(spare));
+}
+
 void Engine::make_kernel_ports() {
   if (kernel_buffers_ == nullptr) return;
   kernel_ports_ = std::make_unique<KernelPorts>(shared_, kernel_buffers_);
@@ -216,6 +227,21 @@ void Engine::make_kernel_ports() {
       if (route.interface == interface.id) routes.push_back({prefix, route.gateway});
     kernel_ports_->add("ports." + config.name + ".kernel", *config.kernel, interface, routes);
   }
+}
+
+void Engine::make_follower() {
+  std::vector<FollowedLink> links;
+  if (kernel_ports_ != nullptr) links = kernel_ports_->links();
+  for (FollowedLink& link : links) {
+    const Interface& interface = network_->interface(link.interface);
+    link.link_local = link_local_of(interface.mac);
+    for (const auto& port : ports_)
+      if (port->id() == interface.port) link.largest_mtu = port->config().mtu;
+  }
+  follower_ = std::make_unique<NetworkFollower>(
+      NetworkModel(*network_, routes_, std::move(links)),
+      [this](const NetworkChange& change) { return change_network(change); },
+      [this](std::string kind, std::string message) { control_->report(std::move(kind), std::move(message)); });
 }
 
 void Engine::launch() {
@@ -240,10 +266,13 @@ void Engine::launch() {
     return expire_templates();
   });
   control_->start();
-  if (kernel_ports_ != nullptr) kernel_ports_->start();
+  if (kernel_ports_ == nullptr) return;
+  kernel_ports_->start();
+  follower_->start();
 }
 
 void Engine::stop() {
+  if (follower_ != nullptr) follower_->stop();
   shared_.running.store(false);
   if (launched_) rte_eal_mp_wait_lcore();
   launched_ = false;
@@ -254,6 +283,7 @@ void Engine::stop() {
   for (const auto& port : ports_) port->stop();
   ports_.clear();
   workers_.clear();
+  network_changer_.reset();
   network_.reset();
   if (shared_.servers != nullptr) munmap(shared_.servers, sizeof(ServerLine) * Shared::kServerSlots);
   if (shared_.totals != nullptr) munmap(shared_.totals, sizeof(LoadView::Line) * Shared::kServerSlots);
@@ -430,7 +460,30 @@ std::vector<WorkerReport> Engine::workers() const {
   return reports;
 }
 
+std::shared_ptr<const Network> Engine::network() const {
+  const std::lock_guard lock(network_mutex_);
+  return network_;
+}
+
+// Destinations that there is no room for.
+std::vector<Prefix> Engine::change_network(const NetworkChange& change) {
+  const std::lock_guard lock(apply_mutex_);
+  std::vector<Prefix> without_room;
+  const auto next = network_changer_->next(change, without_room);
+  AnnouncementChange announced;
+  publisher_->change_network(next, !change.addresses.empty(), announced);
+  control_->change_network(next);
+  {
+    const std::lock_guard network_lock(network_mutex_);
+    network_ = next;
+  }
+  network_changer_->catch_up(change, without_room);
+  publish_announcements(announced);
+  return without_room;
+}
+
 std::vector<PortStatistics> Engine::ports() const {
+  const auto network = this->network();
   std::vector<PortStatistics> all;
   const auto kernel = kernel_ports_ != nullptr ? kernel_ports_->statistics() : std::vector<KernelInterfaceStatistics>{};
   for (const auto& port : ports_) {
@@ -460,10 +513,10 @@ std::vector<PortStatistics> Engine::ports() const {
       of.tx_errors = stats.oerrors;
       of.rx_no_buffer = stats.rx_nombuf;
     }
-    for (const Interface& interface : network_->interfaces())
+    for (const Interface& interface : network->interfaces())
       if (interface.port == port->id()) of.interfaces.push_back(interface);
     for (const KernelInterfaceStatistics& at : kernel)
-      if (network_->interface(at.interface).port == port->id()) of.kernel.push_back(at);
+      if (network->interface(at.interface).port == port->id()) of.kernel.push_back(at);
     all.push_back(std::move(of));
   }
   return all;
@@ -628,12 +681,14 @@ void Engine::settle() {
 }
 
 bool Engine::set_mtu(const std::string& name, uint16_t mtu) {
-  for (const Interface& interface : network_->interfaces()) {
+  const auto network = this->network();
+  for (const Interface& interface : network->interfaces()) {
     if (interface.name != name) continue;
     for (const auto& port : ports_)
       if (port->id() == interface.port && (mtu < kIpv4LeastMtu || mtu > port->config().mtu)) return false;
-    network_->set_mtu(interface.id, mtu);
-    control_->set_mtu(interface.id, mtu);
+    NetworkChange change;
+    change.mtus.emplace_back(interface.id, mtu);
+    change_network(change);
     return true;
   }
   return false;

@@ -9,6 +9,8 @@
 #include "core/control.h"
 #include "core/kernel_ports.h"
 #include "core/kernel_silence.h"
+#include "core/network_change.h"
+#include "core/network_follower.h"
 #include "core/port.h"
 #include "core/publisher.h"
 #include "core/worker.h"
@@ -77,7 +79,9 @@ class Engine {
   std::vector<WorkerReport> workers() const;
   std::vector<PortStatistics> ports() const;
   std::vector<NeighborInfo> neighbors() { return control_->neighbors(); }
-  const Network& network() const { return *network_; }
+  // Of the moment. Its routes are for workers alone: see routes().
+  std::shared_ptr<const Network> network() const;
+  RouteList routes() const { return follower_->routes(); }
   // A page of connections from `cursor` (0: the beginning); the cursor to go on from, 0 at the end.
   uint64_t list_connections(ConnectionFilter filter, uint64_t cursor, uint32_t limit,
                             std::vector<ConnectionInfo>& page);
@@ -106,7 +110,10 @@ class Engine {
   void launch();
 
  private:
+  void make_network();
   void make_kernel_ports();
+  void make_follower();
+  std::vector<Prefix> change_network(const NetworkChange& change);
   void make_rings();
   uint64_t list_templates(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
                           std::vector<ConnectionInfo>& page) const;
@@ -124,7 +131,9 @@ class Engine {
   KernelSilence silence_;
   std::vector<std::unique_ptr<Port>> ports_;
   std::unique_ptr<RssSteering> steering_;
-  std::shared_ptr<Network> network_;
+  mutable std::mutex network_mutex_;
+  std::shared_ptr<const Network> network_;  // under network_mutex_ once workers run
+  std::unique_ptr<NetworkChanger> network_changer_;
   std::unique_ptr<const Masquerade> masquerade_;
   Shared shared_;
   rte_mempool* control_buffers_ = nullptr;
@@ -136,6 +145,7 @@ class Engine {
   rte_mempool* kernel_buffers_ = nullptr;
   std::vector<std::pair<Prefix, Route>> routes_;  // as configured
   std::unique_ptr<KernelPorts> kernel_ports_;     // null: there are none
+  std::unique_ptr<NetworkFollower> follower_;
   mutable std::mutex apply_mutex_;
   std::mutex list_mutex_;
   std::mutex purge_mutex_;

@@ -121,7 +121,10 @@ void Worker::route(rte_mbuf* packet, PacketView<F>& view) {
     return refuse(packet, view, Refusal::kNoPort, Verdict::kPortUnreachableSent);
   }
   const NextHop hop = resolve(Address::from(AddressOf<F>{ip.destination}));
-  if (!hop) return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
+  if (!hop) {
+    if (snapshot_->network->is_blackhole(AddressOf<F>{ip.destination})) return drop(packet, Verdict::kBlackholed);
+    return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);
+  }
   if (shared_.masquerade != nullptr) [[unlikely]]
     if (const MasqueradeRule* rule =
             shared_.masquerade->find(Address::from(AddressOf<F>{ip.source}), sought_.interface))

@@ -134,9 +134,13 @@ void KernelPorts::run() {
 void KernelPorts::sleep(std::vector<pollfd>& polled, bool lately) const {
   polled.clear();
   for (const auto& link : links_)
-    if (has_room(*link)) polled.push_back({link->tap.descriptor(), POLLIN, 0});
+    if (!link->is_gone && has_room(*link)) polled.push_back({link->tap.descriptor(), POLLIN, 0});
   const timespec limit{0, lately ? kShortSleepNs : kLongSleepNs};
-  ppoll(polled.data(), polled.size(), &limit, nullptr);
+  if (ppoll(polled.data(), polled.size(), &limit, nullptr) <= 0) return;
+  // One that is no more is ready for ever.
+  for (const pollfd& of : polled)
+    for (const auto& link : links_)
+      if ((of.revents & POLLERR) != 0 && link->tap.descriptor() == of.fd) link->is_gone = true;
 }
 
 // From the workers to the kernel.
@@ -215,6 +219,12 @@ bool KernelPorts::has_pending() const {
       for (size_t of = 0; of < kKernelClasses; ++of)
         if (!link->path.queue(worker, static_cast<KernelClass>(of)).is_empty()) return true;
   return false;
+}
+
+std::vector<FollowedLink> KernelPorts::links() const {
+  std::vector<FollowedLink> all;
+  for (const auto& link : links_) all.push_back({link->tap.index(), link->name, link->interface});
+  return all;
 }
 
 std::vector<KernelInterfaceStatistics> KernelPorts::statistics() const {

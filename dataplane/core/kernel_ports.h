@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/network_model.h"
 #include "core/shared.h"
 #include "core/tap.h"
 
@@ -53,6 +54,7 @@ class KernelPorts {
   // The link of a port has come or gone.
   void set_carrier(PortId port, bool up);
   std::vector<KernelInterfaceStatistics> statistics() const;
+  std::vector<FollowedLink> links() const;
   uint64_t activity() const { return activity_.load(std::memory_order_relaxed); }
   // Something is still on its way to the kernel.
   bool has_pending() const;
@@ -68,6 +70,7 @@ class KernelPorts {
     PortId port = 0;
     uint16_t vlan = 0;
     uint32_t sender = 0;  // the worker that sends what the kernel sends
+    bool is_gone = false;  // the thread's: somebody has deleted the kernel's interface
     // Written by the thread.
     uint64_t to_kernel_packets = 0, to_kernel_bytes = 0, from_kernel_packets = 0, from_kernel_bytes = 0, refused = 0;
   };

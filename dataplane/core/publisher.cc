@@ -54,6 +54,19 @@ void Publisher::publish(Edited edited, AnnouncementChange& change) {
   for (const auto& action : edited.to_settle) action(ledger_);
 }
 
+void Publisher::change_network(std::shared_ptr<const Network> network, bool addresses_changed,
+                               AnnouncementChange& change) {
+  auto next = std::make_unique<Snapshot>(*current_);
+  ++next->version;
+  next->changed.clear();
+  next->network = std::move(network);
+  ++next->network_version;
+  if (addresses_changed) index_addresses(*next, *settings_.vips);
+  change.became_active = answering_only_in(*next, *current_);
+  change.became_silent = answering_only_in(*current_, *next);
+  hand_to_workers(std::move(next));
+}
+
 // What the edits do not touch is shared with the snapshot before.
 std::unique_ptr<Snapshot> Publisher::successor(const Edited& edited) {
   auto next = std::make_unique<Snapshot>(*current_);

@@ -29,6 +29,8 @@ class Publisher {
   // All edits in order and one publication. `atomic`: the first refusal undoes all (the last result says why);
   // otherwise refused ones are reported and the rest carried out.
   std::vector<OperationResult> apply(const std::vector<Operation>& operations, bool atomic, AnnouncementChange& change);
+  // Interfaces, addresses and routes are others from now on; nobody reads those from before any longer when it returns.
+  void change_network(std::shared_ptr<const Network> network, bool addresses_changed, AnnouncementChange& change);
   // The edits that lead from what is to `wanted`.
   std::vector<Operation> difference(const Wanted& wanted) const;
 

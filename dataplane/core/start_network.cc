@@ -11,19 +11,13 @@ bool is_link_local(const Prefix& prefix) {
   return prefix.address.family == Family::kIpv6 && fulcrum::is_link_local(prefix.address.v6());
 }
 
-// RFC 4291 section 2.5.1 and appendix A: an interface that speaks IPv6 has an address that its link knows.
+// An interface that speaks IPv6 has an address that its link knows.
 void add_link_local(Interface& interface) {
   const auto speaks_v6 = [](const Prefix& own) { return own.address.family == Family::kIpv6; };
   if (std::none_of(interface.addresses.begin(), interface.addresses.end(), speaks_v6) ||
       std::any_of(interface.addresses.begin(), interface.addresses.end(), is_link_local))
     return;
-  const MacAddress& mac = interface.mac;
-  Prefix own;
-  own.length = 64;
-  own.address.family = Family::kIpv6;
-  own.address.bytes = {0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
-                       mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
-  interface.addresses.push_back(own);
+  interface.addresses.push_back(link_local_of(interface.mac));
 }
 
 }  // namespace

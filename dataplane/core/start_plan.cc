@@ -17,7 +17,8 @@ namespace {
 constexpr uint32_t kKernelBuffers = 2048;     // of a kernel port, what its port's transmit queue holds aside
 constexpr uint32_t kBuffersPerWorker = 8192;  // parked, handed over, waiting to be sent
 constexpr uint32_t kMostWorkers = 128;
-constexpr uint32_t kBaseMemoryMb = 288;  // routes (70 MB, IPv6 80 MB), rings, hashes
+constexpr uint32_t kBaseMemoryMb = 288;   // routes (70 MB, IPv6 80 MB), rings, hashes
+constexpr uint32_t kSpareRoutesMb = 152;  // routes once more, where the kernel's are followed
 constexpr uint32_t kWorkerMemoryMb = 8;
 constexpr unsigned kBufferOverhead = 5 * RTE_CACHE_LINE_SIZE;  // rte_mbuf, and mempool's own per object
 
@@ -86,8 +87,9 @@ MemoryNeeds estimate_memory(const StartConfig& config) {
   const uint64_t buffers = uint64_t{estimate_buffers(config)} + estimate_kernel_buffers(config);
   const uint64_t bytes = data_room(config) + kBufferOverhead, page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t bytes_in_pages = bytes <= page ? page / (page / bytes) : (bytes + page - 1) / page * page;
+  const bool follows_kernel = estimate_kernel_buffers(config) != 0;
   const auto megabytes = [&](uint64_t pools) {
-    return static_cast<uint32_t>(pools >> 20) + 1 + kBaseMemoryMb +
+    return static_cast<uint32_t>(pools >> 20) + 1 + kBaseMemoryMb + (follows_kernel ? kSpareRoutesMb : 0) +
            kWorkerMemoryMb * static_cast<uint32_t>(config.worker_cpus.size());
   };
   return {megabytes(buffers * bytes), megabytes(buffers * bytes_in_pages)};

@@ -66,6 +66,7 @@ namespace fulcrum {
   X(kErrorWithheld, "error_withheld", true)        /* cannot go on, and no error may or can be sent about it */   \
   X(kErrorRateLimited, "error_rate_limited", true) /* icmp_msgs_per_sec */                                        \
   X(kForwardingOff, "forwarding_off", true)                                                                       \
+  X(kBlackholed, "route_blackhole", true) /* the kernel has such a route to its destination */                    \
   /* Would leave by a masquerading interface: begins no flow and belongs to none; or a protocol without ports. */ \
   X(kMasqueradeNoFlow, "masquerade_no_flow", true)                                                                \
   X(kMasqueradeProtocol, "masquerade_protocol", true)                                                             \

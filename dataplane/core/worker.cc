@@ -389,6 +389,8 @@ void Worker::drop_some(Lane<F>& lane, uint32_t& budget) {
 // Packets meet the new snapshot at once; what else is to follow its changes does so bit by bit, between bursts.
 void Worker::adopt(const Snapshot& snapshot) {
   snapshot_ = &snapshot;
+  if (snapshot.network_version != network_version_) ++route_epoch_;
+  network_version_ = snapshot.network_version;
   lane4_.known_local = {};
   lane6_.known_local = {};
   const Tunables& tunables = snapshot.tunables;

@@ -426,6 +426,7 @@ class Worker {
   uint32_t now_s_ = 0;
   uint64_t now_ms_ = 0;
   uint32_t route_epoch_ = 1;
+  uint64_t network_version_ = 0;
 
   Lane<Family::kIpv4> lane4_;
   Lane<Family::kIpv6> lane6_;

@@ -21,10 +21,23 @@ uint32_t hash_key(const void* key, uint32_t, uint32_t seed) {
 
 }  // namespace
 
+namespace {
+
+be32 own_v4_towards(const Interface& interface, const Address& neighbor) {
+  const auto own = interface.address_for(neighbor);
+  return own && own->family == Family::kIpv4 ? own->v4() : be32{};
+}
+
+}  // namespace
+
+void Adjacency::follow(const Interface& of) {
+  __atomic_store_n(&mtu, of.mtu, __ATOMIC_RELAXED);
+  __atomic_store_n(reinterpret_cast<uint32_t*>(&own_v4), own_v4_towards(of, address).raw, __ATOMIC_RELAXED);
+}
+
 void Adjacency::set_link(const Interface& of, const Address& neighbor) {
   address = neighbor;
-  const auto own = of.address_for(neighbor);
-  own_v4 = own && own->family == Family::kIpv4 ? own->v4() : be32{};
+  own_v4 = own_v4_towards(of, neighbor);
   port = of.port;
   interface = of.id;
   mtu = of.mtu;

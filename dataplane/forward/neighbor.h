@@ -36,6 +36,9 @@ struct alignas(64) Adjacency {
 
   // Where it is and who: all but its MAC.
   void set_link(const Interface& interface, const Address& neighbor);
+  // While workers send by it: other addresses or another MTU of the interface. Plain numbers, which they may see a
+  // moment later.
+  void follow(const Interface& interface);
   void set_mac(const MacAddress& destination, const MacAddress& source);
   MacAddress mac() const;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Interfaces, their addresses, and routes: where a packet came from and where one goes next. An interface is a port and
-// an optional VLAN; routes hang on interfaces. Immutable; longest prefix match by rte_lpm.
+// an optional VLAN; routes hang on interfaces. Immutable once workers have it: a change is another one.
 #pragma once
 
 #include <memory>
@@ -8,16 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "net/address.h"
-
-struct rte_lpm;
-struct rte_lpm6;
+#include "forward/route_table.h"
 
 namespace fulcrum {
 
 using PortId = uint16_t;
-using InterfaceId = uint16_t;
-inline constexpr InterfaceId kNoInterface = 0xffff;
 
 struct Interface {
   std::string name;
@@ -32,32 +27,38 @@ struct Interface {
   std::optional<Address> address_for(const Address& neighbor) const;
 };
 
-struct Route {
-  InterfaceId interface = kNoInterface;
-  Address gateway;  // family kNone: on link
-};
+// RFC 4291 section 2.5.1 and appendix A: the address that an interface's link knows.
+Prefix link_local_of(const MacAddress& mac);
 
 class Network {
  public:
   Network() = default;
-  ~Network();
+  // As `before`, but for its interfaces' addresses and MTUs, and for where it looks routes up.
+  Network(const Network& before, std::vector<Interface> interfaces, std::shared_ptr<RouteTable> routes)
+      : interfaces_(std::move(interfaces)), by_port_(before.by_port_), routes_(std::move(routes)) {}
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
   // All of these before the network is published. False: no memory for the table.
   bool create(unsigned socket);
   void add_interface(Interface interface);
-  bool add_route(const Prefix& destination, const Route& route);
+  bool add_route(const Prefix& destination, const Route& route) { return routes_->set(destination, route); }
 
-  // Null when there is no route.
-  const Route* find_route(be32 destination) const;
-  const Route* find_route(const Ipv6Address& destination) const;
+  // Null when there is no route, or one that leads nowhere. For workers and the control thread: to others the table may
+  // change under their hands.
+  const Route* find_route(be32 destination) const { return usable(routes_->find(destination)); }
+  const Route* find_route(const Ipv6Address& destination) const { return usable(routes_->find(destination)); }
   const Route* find_route(const Address& destination) const {
     return destination.family == Family::kIpv4 ? find_route(destination.v4()) : find_route(destination.v6());
   }
+  // There is a route, which says that there is no way and that nobody is to be told.
+  template <typename AnyAddress>
+  bool is_blackhole(const AnyAddress& destination) const {
+    const Route* route = routes_->find(destination);
+    return route != nullptr && route->is_silent;
+  }
+  const std::shared_ptr<RouteTable>& routes() const { return routes_; }
   const Interface& interface(InterfaceId id) const { return interfaces_[id]; }
-  // While workers read it: one plain number that they may see a moment later.
-  void set_mtu(InterfaceId id, uint16_t mtu) { __atomic_store_n(&interfaces_[id].mtu, mtu, __ATOMIC_RELAXED); }
   const std::vector<Interface>& interfaces() const { return interfaces_; }
   // Of a port and a VLAN id (0: untagged); kNoInterface when there is none.
   InterfaceId interface_of(PortId port, uint16_t vlan) const {
@@ -65,15 +66,15 @@ class Network {
   }
 
  private:
-  bool add_route_v6(const Prefix& destination, uint32_t next_hop);
+  static const Route* usable(const Route* route) {
+    return route != nullptr && route->leads_somewhere() ? route : nullptr;
+  }
   struct PortInterfaces {
     InterfaceId by_vlan[4096];
   };
   std::vector<Interface> interfaces_;
-  std::vector<Route> routes_;
   std::vector<PortInterfaces> by_port_;
-  rte_lpm* lpm_ = nullptr;
-  rte_lpm6* lpm6_ = nullptr;
+  std::shared_ptr<RouteTable> routes_;
 };
 
 }  // namespace fulcrum

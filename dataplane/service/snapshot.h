@@ -141,6 +141,7 @@ struct Snapshot {
   SharedMap<ServerKey, ProtocolSet, ServerKeyHash> nat_endpoints;
   bool nat_endpoints_any_port = false;
   std::shared_ptr<const Network> network;
+  uint64_t network_version = 0;  // counts its changes: adjacencies that were resolved before may be others now
   TimeoutTable timeouts;
   Tunables tunables;
 

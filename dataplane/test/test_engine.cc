@@ -23,7 +23,7 @@ StartConfig config() {
   config.housekeeping_cpus = allowed_cpus();
   config.worker_cpus = {config.housekeeping_cpus.front(), config.housekeeping_cpus.back()};
   config.hugepages = Hugepages::kOff;
-  config.memory_mb = 1024;
+  config.memory_mb = 1536;
   config.connections = 20'000;
   config.packet_buffers = 16'383;
   config.testing = true;

@@ -131,6 +131,13 @@ class World {
     return results;
   }
 
+  // As the engine does it when the kernel's routes or addresses have changed.
+  void change_network(std::shared_ptr<const Network> network) {
+    change_ = {};
+    publisher_->change_network(std::move(network), true, change_);
+    run();
+  }
+
   // A tunable by its name, as sysctl has it.
   void tune(std::string_view name, uint32_t value) {
     Operation operation;

@@ -13,6 +13,7 @@ import { register as registerMark } from './mark.js';
 import { register as registerNeighbor } from './neighbor.js';
 import { outputFormats } from './output.js';
 import { register as registerPort } from './port.js';
+import { register as registerRoute } from './route.js';
 import { register as registerServer } from './server.js';
 import { register as registerService } from './service.js';
 import { register as registerStats } from './stats.js';
@@ -77,6 +78,7 @@ async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command
     registerConnection,
     registerNeighbor,
     registerPort,
+    registerRoute,
     registerWatch,
   ]) {
     register(program, cli);

@@ -22,7 +22,7 @@ import { invalid, readServiceKey } from './validate.js';
 type AllHandlers = Handlers<DirectorServiceDefinition, DirectorStreams>;
 export type DataplaneHandlers = Pick<
   AllHandlers,
-  'listConnections' | 'getStatistics' | 'listNeighbors' | 'listPorts' | 'getStatus' | 'getTunables'
+  'listConnections' | 'getStatistics' | 'listNeighbors' | 'listPorts' | 'listRoutes' | 'getStatus' | 'getTunables'
 >;
 
 /** How long empty pages of the dataplane are passed over, when a filter leaves little. */
@@ -50,6 +50,7 @@ export function dataplaneHandlers(context: ServiceContext): DataplaneHandlers {
     },
     listNeighbors: async (_request, { signal }) => await reconciler.dataplane().listNeighbors({}, { signal }),
     listPorts: async (_request, { signal }) => await reconciler.dataplane().listPorts({}, { signal }),
+    listRoutes: async (_request, { signal }) => await reconciler.dataplane().listRoutes({}, { signal }),
     getTunables: async (_request, { signal }) => {
       const { model, lineage } = director.state;
       const state = await freshState(reconciler, signal);

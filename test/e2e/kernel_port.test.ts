@@ -167,12 +167,22 @@ test.serial('a session with the host survives floods on the VIP and on the host'
   const session = `exec python3 ${support}/tcp_session.py ${own} 2222`;
   t.regex(await scene.sh('client', `${session} 20 0.02`), /^20 lines/m);
 
-  const flood = (target: string): string => `python3 ${support}/udp_flows.py ${target} 9 198.51.100.1 2000 12 0`;
+  const flood = (target: string): string => `python3 ${support}/udp_flows.py ${target} 9 198.51.100.1 2000 10 0`;
+  const capture = await Capture.start(scene, 'director', 'fk0', 'tcp port 2222 or icmp');
   const floods = [vip, own].map((target) => scene.sh('client', `exec ${flood(target)}`));
+  const ping = scene.sh('client', `ping -c 10 -i 0.2 -W 5 ${own}`);
   const result = await scene.sh('client', `${session} 150 0.02`, { timeoutMs: 60_000 });
   t.log(result.replaceAll('\n', ', '));
   t.regex(result, /^150 lines/m);
+  t.regex(await ping, / 0% packet loss/);
   t.log(`floods: ${(await Promise.all(floods)).join(', ')}`);
+  await capture.stop();
+  // What the session and ping were, the kernel's interface shows, both ways; of the VIP nothing.
+  t.true((await capture.count('tcp.dstport == 2222 && tcp.len > 0')) >= 150);
+  t.true((await capture.count('tcp.srcport == 2222 && tcp.len > 0')) >= 150);
+  t.is(await capture.count('icmp.type == 8'), 10);
+  t.is(await capture.count('icmp.type == 0'), 10);
+  t.is(await capture.count(`ip.addr == ${vip}`), 0);
 
   const seen = await verdicts(scene);
   t.true((seen.get('kernel_rate_limited') ?? 0) > 10_000, `${seen.get('kernel_rate_limited')}`);

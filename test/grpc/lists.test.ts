@@ -190,9 +190,10 @@ test('statistics: what is configured, with what was counted, and sums over the w
   );
 });
 
-test('neighbours and ports are the dataplane’s', async (t) => {
+test('neighbours, ports and routes are the dataplane’s', async (t) => {
   const { client } = await startRig(t);
   await client.createVirtualService({ service: webService('192.0.2.1') });
   t.like((await client.listNeighbors({})).neighbors[0], { address: '10.0.0.1', mac: '02:00:00:00:00:01' });
   t.like((await client.listPorts({})).ports[0], { name: 'wan', linkUp: true });
+  t.like((await client.listRoutes({})).routes[0], { destination: '0.0.0.0/0', via: '10.0.0.1' });
 });

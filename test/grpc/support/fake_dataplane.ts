@@ -147,6 +147,7 @@ export class FakeDataplane {
       },
       listNeighbors: async () => ({ neighbors: [{ address: '10.0.0.1', interface: 'lan', mac: '02:00:00:00:00:01' }] }),
       listPorts: async () => ({ ports: [{ name: 'wan', linkUp: true }] }),
+      listRoutes: async () => ({ routes: [{ destination: '0.0.0.0/0', via: '10.0.0.1', interface: 'wan' }] }),
       watchEvents: (_request, context) => this.#watch(context),
     };
   }

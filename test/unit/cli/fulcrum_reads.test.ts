@@ -311,6 +311,51 @@ test('port list', async (t) => {
   });
 });
 
+test('route list', async (t) => {
+  const fake = await director(t, {
+    listRoutes: async () => ({
+      routes: [
+        {
+          destination: '0.0.0.0/0',
+          via: '10.0.0.1',
+          interface: 'wan',
+          metric: 4096,
+          protocol: 'static',
+          inForce: true,
+        },
+        { destination: '10.0.0.0/24', interface: 'wan', protocol: 'kernel', fromKernel: true, inForce: true },
+        { destination: '192.0.2.0/24', metric: 20, protocol: 'bgp', blackhole: true, fromKernel: true, inForce: true },
+        { destination: '198.51.100.0/24', via: '10.0.0.9', interface: 'wan', protocol: 'bgp', fromKernel: true },
+      ],
+      withoutRoom: 1,
+      notFollowed: 2,
+    }),
+  });
+  t.is(
+    (await run('route list', fake)).output,
+    `DESTINATION      VIA          INTERFACE  METRIC  PROTOCOL  FROM           STATE
+0.0.0.0/0        10.0.0.1     wan          4096  static    configuration  in force
+10.0.0.0/24      on link      wan             0  kernel    kernel         in force
+192.0.2.0/24     blackhole    -              20  bgp       kernel         in force
+198.51.100.0/24  10.0.0.9     wan             0  bgp       kernel         no room
+
+2 routes of the kernel are not followed: see its events (fulcrum watch)
+`,
+  );
+  const shown = JSON.parse((await run('route list -o json', fake)).output);
+  t.like(shown, { without_room: 1, not_followed: 2 });
+  t.deepEqual(shown.routes[0], {
+    destination: '0.0.0.0/0',
+    via: '10.0.0.1',
+    interface: 'wan',
+    metric: 4096,
+    protocol: 'static',
+    blackhole: false,
+    from_kernel: false,
+    in_force: true,
+  });
+});
+
 const dataplane = {
   connected: true,
   generationWanted: 4,
