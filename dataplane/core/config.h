@@ -12,6 +12,7 @@
 #include "core/shared.h"
 #include "service/mark_rule.h"
 #include "service/service.h"
+#include "service/traffic.h"
 #include "service/tunables.h"
 
 namespace fulcrum {
@@ -106,6 +107,11 @@ struct ServiceSettings {
   bool operator==(const ServiceSettings&) const = default;
 };
 
+struct NamedPrefixList {
+  std::string name;
+  std::shared_ptr<const PrefixList> list;
+};
+
 struct Operation {
   enum class Kind : uint8_t {
     kAddService,
@@ -120,7 +126,10 @@ struct Operation {
     kSetVip,
     kDeleteVip,
     kSetTunables,
-    kSetMarkRules
+    kSetMarkRules,
+    kSetTraffic,
+    kSetPrefixList,
+    kDeletePrefixList
   };
   Kind kind{};
   ServiceKey service;
@@ -131,6 +140,8 @@ struct Operation {
   VipSettings vip;
   TunablesEdit tunables;
   std::vector<MarkRule> marks;  // kSetMarkRules: all of them
+  std::shared_ptr<const TrafficPolicy> traffic;
+  NamedPrefixList prefixes;
 };
 
 enum class Reason : uint8_t {
@@ -145,7 +156,9 @@ enum class Reason : uint8_t {
   kFamilyMismatch,
   kNoRoom,
   kNotSupported,
-  kVipNotFound
+  kVipNotFound,
+  kPrefixListNotFound,
+  kPrefixListInUse
 };
 
 struct OperationResult {
