@@ -66,22 +66,25 @@ export function virtualServiceMessage(service: Service, lineage: string, latency
     servers: listOrder(service).map((server) => realServerMessage(server, lineage, service, latency)),
     health: service.health,
     pool: poolMessage(service),
+    traffic: service.traffic,
   };
 }
 
 /** Everything configured. Servers in the order of addition, so that applying it again gives the same lists. */
 export function configurationMessage(model: Model): Configuration {
   return {
-    services: [...model.services.values()].map(({ key, spec, servers, health }) => ({
+    services: [...model.services.values()].map(({ key, spec, servers, health, traffic }) => ({
       key,
       spec,
       health,
+      traffic,
       servers: [...servers.values()].map((server) => ({ key: server.key, spec: server.spec, health: server.health })),
     })),
     vips: [...model.vips.values()],
     timeouts: model.timeouts,
     tunables: model.tunables,
     markRules: markRulesMessage(model),
+    prefixLists: [...model.prefixLists.values()],
   };
 }
 
@@ -89,9 +92,10 @@ export function configurationMessage(model: Model): Configuration {
 export function inForceMessage(model: Model): Configuration {
   return {
     ...configurationMessage(model),
-    services: [...model.services.values()].map(({ key, spec, servers, pool }) => ({
+    services: [...model.services.values()].map(({ key, spec, servers, pool, traffic }) => ({
       key,
       spec,
+      traffic,
       servers: [...(pool?.servers ?? servers).values()].map((server) => ({ key: server.key, spec: server.spec })),
     })),
   };

@@ -6,6 +6,7 @@ import { type TunableValues, tunables } from '../config/tunables.js';
 import type { ApplyMode__Output } from '../generated/fulcrum/v1/ApplyMode.js';
 import type { Operation, Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { OperationResult } from '../generated/fulcrum/v1/OperationResult.js';
+import type { PrefixList__Output } from '../generated/fulcrum/v1/PrefixList.js';
 import { FulcrumError, type Reason } from '../grpc/errors.js';
 import { type Capabilities, engineCapabilities } from './capabilities.js';
 import { Draft } from './draft.js';
@@ -22,6 +23,7 @@ import {
   type Vip,
 } from './nouns.js';
 import type { Condition } from './pool.js';
+import { readPrefixList, readTrafficPolicy, refersTo } from './traffic.js';
 import {
   checkServerAddress,
   invalid,
@@ -45,6 +47,8 @@ export interface Model {
   readonly tunables: TunableValues;
   /** The first that matches gives a packet its mark. */
   readonly markRules: readonly MarkRule[];
+  /** By name. */
+  readonly prefixLists: ReadonlyMap<string, PrefixList__Output>;
   /** Grows by one with each group of edits that changed something, or might have. */
   readonly revision: number;
   /** Sequence number of the next object. */
@@ -57,6 +61,7 @@ export const emptyModel: Model = {
   timeouts: defaultTimeouts,
   tunables: {},
   markRules: [],
+  prefixLists: new Map(),
   revision: 0,
   nextSequence: 1,
 };
@@ -69,6 +74,8 @@ export interface Touched {
   readonly timeouts: boolean;
   readonly tunables: boolean;
   readonly markRules: boolean;
+  /** By name. */
+  readonly prefixLists: ReadonlySet<string>;
 }
 
 export interface Applied {
@@ -181,6 +188,12 @@ function editOf(draft: Draft, operation: Operation__Output): Operation {
       return setHealth(draft, operation);
     case 'setServerHealth':
       return setServerHealth(draft, operation);
+    case 'setTraffic':
+      return setTraffic(draft, operation);
+    case 'setPrefixList':
+      return setPrefixList(draft, operation);
+    case 'deletePrefixList':
+      return deletePrefixList(draft, operation);
     default:
       throw invalid('', 'no action is given');
   }
@@ -328,6 +341,36 @@ function setServerHealth(draft: Draft, { setServerHealth: change }: Operation__O
   const health = change?.health ? readServerHealth(change.health, `${path}.health`, draft.capabilities) : null;
   draft.setServerHealth(service, server, health);
   return { setServerHealth: { service: service.key, key, health } };
+}
+
+function setTraffic(draft: Draft, { setTraffic: change }: Operation__Output): Operation {
+  const path = 'set_traffic';
+  const service = findService(draft, readServiceKey(change?.service, `${path}.service`), `${path}.service`);
+  const traffic = change?.traffic
+    ? readTrafficPolicy(change.traffic, service.key, draft.prefixLists, `${path}.traffic`)
+    : null;
+  draft.setTraffic(service, traffic);
+  return { setTraffic: { service: service.key, traffic } };
+}
+
+function setPrefixList(draft: Draft, { setPrefixList: given }: Operation__Output): Operation {
+  const list = readPrefixList(given, 'set_prefix_list');
+  draft.setPrefixList(list);
+  return { setPrefixList: list };
+}
+
+function deletePrefixList(draft: Draft, { deletePrefixList: name = '' }: Operation__Output): Operation {
+  const field = 'delete_prefix_list';
+  if (!draft.prefixLists.has(name)) {
+    throw refuse('REASON_PREFIX_LIST_NOT_FOUND', field, `there is no prefix list "${name}"`);
+  }
+  const user = draft.services().find(({ traffic }) => refersTo(traffic, name));
+  if (user !== undefined) {
+    const message = `virtual service ${serviceId(user.key)} refers to prefix list "${name}"`;
+    throw refuse('REASON_PREFIX_LIST_IN_USE', field, message);
+  }
+  draft.deletePrefixList(name);
+  return { deletePrefixList: name };
 }
 
 /** Number of real servers in all services. */
