@@ -391,9 +391,9 @@ void Worker::admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made) {
     if (const auto lacking = shortage<F>()) return turn_away(packet, view, *service, *lacking);
   if (service->traffic == nullptr) [[likely]]
     return begin(packet, view, *service, {own, mark.value, is_once}, made);
-  if (const auto refused = take_place(*service, is_once)) return drop(packet, *refused);
+  if (const auto refused = take_service_place(*service, is_once)) return drop(packet, *refused);
   begin(packet, view, *service, {own, mark.value, is_once}, made);
-  give_back_place(*service);
+  give_back_service_place(*service);
 }
 
 template <Family F>

@@ -252,14 +252,14 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
     return true;
   }
   if (service->traffic != nullptr) {
-    if (const auto refused = take_place(*service, false)) {
+    if (const auto refused = take_service_place(*service, false)) {
       drop(packet, *refused);
       return true;
     }
   }
   const Choice choice = choose_server(*service, quote.key, mark.value);
   if (choice.server == nullptr) {
-    give_back_place(*service);
+    give_back_service_place(*service);
     drop(packet, choice.full ? Verdict::kTableFull : Verdict::kErrorWithheld);
     return true;
   }
@@ -270,7 +270,7 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
   } else {
     drop(packet, Verdict::kTableFull);
   }
-  give_back_place(*service);
+  give_back_service_place(*service);
   return true;
 }
 

@@ -19,7 +19,7 @@ template bool Worker::denies(const VirtualService&, const Ipv6Address&);
 // A place among the connections of the service, all workers' together, before a server is chosen: so there are never
 // more than the limit, and what is refused leaves no template and takes no turn. A datagram that is scheduled on its own
 // needs no place. Why there is none, if there is none.
-std::optional<Verdict> Worker::take_place(const VirtualService& service, bool is_once) {
+std::optional<Verdict> Worker::take_service_place(const VirtualService& service, bool is_once) {
   ServiceCounters& counters = service_counters_[service.slot];
   count_in_total(service);  // the snapshot may be newer than what has been followed
   if (const uint32_t most = service.traffic->policy.max_connections; most != 0 && !is_once) {
@@ -34,13 +34,13 @@ std::optional<Verdict> Worker::take_place(const VirtualService& service, bool is
     place_taken_ = true;
   }
   if (service.traffic->rate == nullptr || service.traffic->rate->take(now_ms_)) return std::nullopt;
-  give_back_place(service);
+  give_back_service_place(service);
   ++counters.over_rate;
   return Verdict::kConnectionRateLimit;
 }
 
 // If no connection has come to need it.
-void Worker::give_back_place(const VirtualService& service) {
+void Worker::give_back_service_place(const VirtualService& service) {
   if (std::exchange(place_taken_, false))
     shared_.services[service.slot].connections.fetch_sub(1, std::memory_order_relaxed);
 }

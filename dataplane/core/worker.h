@@ -246,8 +246,8 @@ class Worker {
   // limits.cc: what a service with a traffic policy lets in
   template <typename AnyAddress>
   bool denies(const VirtualService& service, const AnyAddress& client);
-  std::optional<Verdict> take_place(const VirtualService& service, bool is_once);
-  void give_back_place(const VirtualService& service);
+  std::optional<Verdict> take_service_place(const VirtualService& service, bool is_once);
+  void give_back_service_place(const VirtualService& service);
   void count_in_total(const VirtualService& service);
 
   // overload.cc: no room for another connection
