@@ -93,7 +93,9 @@ std::vector<Prefix> random_prefixes(Family family, size_t count) {
     for (unsigned bit = prefix.length; bit < (is_v4 ? 32u : 128u); ++bit)
       prefix.address.bytes[bit / 8] &= static_cast<uint8_t>(~(0x80u >> bit % 8));
     const auto& bytes = prefix.address.bytes;
-    const bool is_ours = is_v4 ? bytes[0] == 10 : bytes[0] == 0x20 && bytes[1] == 0x01 && bytes[2] == 0x0d;
+    // RFC 2544, RFC 5180.
+    const bool is_ours = is_v4 ? bytes[0] == 198 && (bytes[1] & 0xfe) == 18
+                               : bytes[0] == 0x20 && bytes[1] == 0x01 && bytes[2] == 0 && bytes[3] == 2;
     if (!is_ours && known.insert(bytes).second) made.push_back(prefix);
   }
   return made;

@@ -8,8 +8,8 @@
 
 namespace fulcrum::bench {
 
-// So many distinct ones, of the lengths that routing tables have most of, from all over the address space but not of the
-// network (IPv4: 10.0.0.0/8, 2001:db8::/32) whose addresses cases have.
+// So many distinct ones, of the lengths that routing tables have most of, from all over the address space but for the
+// networks whose addresses the cases' clients have.
 std::vector<Prefix> random_prefixes(Family family, size_t count);
 
 // Prints a table: bytes of the list, nanoseconds a client, one after the other and with nothing of the list in a cache.

@@ -167,6 +167,7 @@ TEST_CASE("limits: never more connections than the limit, by all workers togethe
     CHECK(statistics(story).refusals.over_limit == 15);
     // The first of them, and what belongs to it, goes on; when one ends another may begin.
     send(story, tcp(client(1000), kVip, "S"), Verdict::kForwardedDr);
+    send(story, tcp(client(1000), kVip, "A"), Verdict::kForwardedDr);
     send(story, tcp(client(1000), kVip, "R"), Verdict::kForwardedDr);
     refused(story, tcp(client(1030), kVip, "S"), Verdict::kConnectionLimit);
     story.advance_ms(10'010);

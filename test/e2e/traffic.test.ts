@@ -79,7 +79,9 @@ test('a limit on connections, and one of segments that both ends know of', async
   t.is(await statusOf(scene, nat), '000');
   const segments = `mss:${1000 - timestamps} `;
   t.true((await scene.sh('client', `ss -tinH dst ${nat}`)).includes(segments));
-  const atServers = await Promise.all(servers.map(({ name }) => scene.sh(name, "ss -tinH state established 'sport = :80'")));
+  const atServers = await Promise.all(
+    servers.map(({ name }) => scene.sh(name, "ss -tinH state established 'sport = :80'")),
+  );
   t.true(atServers.join('\n').includes(segments), atServers.join('\n'));
   await scene.fulcrum(`service traffic tcp:${nat}:80 --max-connections 0`);
   t.is(await statusOf(scene, nat), '200');
