@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/translate.h"
 
+#include "api/traffic.h"
+
 #include <ctime>
 
 namespace fulcrum::api {
@@ -133,15 +135,6 @@ Family family(v1::AddressFamily message) {
                                               : Family::kNone;
 }
 
-// An address alone stands for itself.
-Prefix prefix(const std::string& text, const std::string& path) {
-  if (const auto alone = Address::parse(text))
-    return {*alone, static_cast<uint8_t>(alone->family == Family::kIpv4 ? 32 : 128)};
-  const auto parsed = Prefix::parse(text);
-  if (!parsed) bad(path, "\"" + text + "\" is not an address with a prefix length");
-  return *parsed;
-}
-
 PortRange port_range(const v1::PortRange& message, const std::string& path) {
   const uint32_t last = message.last() == 0 ? message.first() : message.last();
   const PortRange made{port_number(message.first(), path + ".first"), port_number(last, path + ".last")};
@@ -260,6 +253,10 @@ v1::Reason reason_message(Reason reason) {
       return v1::REASON_NOT_SUPPORTED;
     case Reason::kVipNotFound:
       return v1::REASON_VIP_NOT_FOUND;
+    case Reason::kPrefixListNotFound:
+      return v1::REASON_PREFIX_LIST_NOT_FOUND;
+    case Reason::kPrefixListInUse:
+      return v1::REASON_PREFIX_LIST_IN_USE;
   }
   return v1::REASON_INVALID;
 }
@@ -407,6 +404,14 @@ StartConfig start_config(const dataplane::StartConfig& message) {
   return config;
 }
 
+Prefix prefix(const std::string& text, const std::string& path) {
+  if (const auto alone = Address::parse(text))
+    return {*alone, static_cast<uint8_t>(alone->family == Family::kIpv4 ? 32 : 128)};
+  const auto parsed = Prefix::parse(text);
+  if (!parsed) bad(path, "\"" + text + "\" is not an address with a prefix length");
+  return *parsed;
+}
+
 ServiceKey service_key(const v1::ServiceKey& message, const std::string& path) {
   ServiceKey key;
   if (message.fwmark() != 0) {
@@ -490,6 +495,19 @@ Operation operation(const v1::Operation& message, const std::string& path) {
       made.kind = Operation::Kind::kDeleteVip;
       write_vip_address(message.delete_vip(), path + ".delete_vip", made.vip);
       break;
+    case v1::Operation::kSetTraffic:
+      made.kind = Operation::Kind::kSetTraffic;
+      made.service = service_key(message.set_traffic().service(), path + ".set_traffic.service");
+      made.traffic = traffic_policy(message.set_traffic().traffic(), path + ".set_traffic.traffic");
+      break;
+    case v1::Operation::kSetPrefixList:
+      made.kind = Operation::Kind::kSetPrefixList;
+      made.prefixes = prefix_list(message.set_prefix_list(), path + ".set_prefix_list");
+      break;
+    case v1::Operation::kDeletePrefixList:
+      made.kind = Operation::Kind::kDeletePrefixList;
+      made.prefixes.name = message.delete_prefix_list();
+      break;
     // What becomes of health checks comes as additions, edits and deletions of servers.
     case v1::Operation::kSetHealth:
     case v1::Operation::kSetServerHealth:
@@ -511,6 +529,7 @@ Publisher::Wanted wanted(const v1::Configuration& message, const std::string& pa
     for (int j = 0; j < service.servers_size(); ++j)
       one.servers.push_back(real_server(one.key, service.servers(j).key(), service.servers(j).spec(),
                                         at + ".servers[" + std::to_string(j) + "]"));
+    if (service.has_traffic()) one.traffic = traffic_policy(service.traffic(), at + ".traffic");
     made.services.push_back(std::move(one));
   }
   for (int i = 0; i < message.vips_size(); ++i)
@@ -518,6 +537,9 @@ Publisher::Wanted wanted(const v1::Configuration& message, const std::string& pa
   made.timeouts.set(timeouts(message.timeouts()));
   tunables(message.tunables()).apply_to(made.tunables);
   made.marks = mark_rules(message.mark_rules(), path + ".mark_rules");
+  for (int i = 0; i < message.prefix_lists_size(); ++i)
+    made.prefix_lists.push_back(
+        prefix_list(message.prefix_lists(i), path + ".prefix_lists[" + std::to_string(i) + "]"));
   return made;
 }
 
@@ -557,6 +579,8 @@ void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message) 
   write(statistics.key, message->mutable_key());
   write_counters(statistics.counters, message->mutable_counters());
   write_rates(statistics.rates, message->mutable_rates());
+  message->set_open_connections(statistics.open);
+  write(statistics.refusals, message->mutable_refusals());
   for (const ServerStatistics& server : statistics.servers) {
     auto* one = message->add_servers();
     one->mutable_key()->set_address(server.key.address.text());

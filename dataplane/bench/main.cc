@@ -10,6 +10,7 @@
 
 #include "bench/choices.h"
 #include "bench/churn.h"
+#include "bench/clients.h"
 #include "bench/connections.h"
 #include "bench/json.h"
 #include "bench/latency.h"
@@ -33,6 +34,7 @@ constexpr const char* kUsage = R"(usage: dataplane_bench write CASE CAPTURE
        dataplane_bench memory CASE CAPTURE [--NAME VALUE]...                all of a new- case's connections at once
        dataplane_bench latency CASE [--seconds N] [--worker-cpu N] [--sender-cpu N] [--hugepages …]
        dataplane_bench choices    what lc, wlc, sed and nq cost with 10, 100 and 1000 servers
+       dataplane_bench clients    what it costs to hold a client against prefixes
 CASE is [new-|life-|flood-|pairs-|handover-](dr|tun|nat)[6]-[client-|server-]FLOWS[-tcp], for example dr-10k, new-tun6-2m
 or flood-nat-client-1k-tcp; CAPTURE is the file that is replayed (CAPTURE.1 as well, where there are two).
   --worker-cpu N        (1)     --housekeeping-cpu N  (0)    --hugepages on|off|auto  (auto)
@@ -40,6 +42,7 @@ or flood-nat-client-1k-tcp; CAPTURE is the file that is replayed (CAPTURE.1 as w
   --windows N           (5)     --window-ms N         (500)  --tries N                (50)
   --cpu-percent N       (96)    of a window that a worker must have had its CPU
   --rounds N            (1000)  of `count`
+  --prefixes N          (0)     that clients are held against, and are in none of
 )";
 
 struct UsageError : std::runtime_error {
@@ -86,6 +89,7 @@ RigOptions rig_options_from(const std::string& capture, Options& options) {
   options.number("--worker-cpu", rig.worker_cpu);
   options.number("--housekeeping-cpu", rig.housekeeping_cpu);
   options.number("--second-cpu", rig.second_cpu);
+  options.number("--prefixes", rig.prefixes);
   options.hugepages("--hugepages", rig.hugepages);
   return rig;
 }
@@ -227,6 +231,7 @@ void memory(const Scenario& scenario, const std::string& capture, Options option
 void obey(int words_given, char** words) {
   const std::string first = words_given > 1 ? words[1] : "";
   if (words_given == 2 && first == "choices") return measure_choices();
+  if (words_given == 2 && first == "clients") return measure_clients();
   if (words_given == 2 && first == "stages") return measure_stages();
   if (words_given == 2 && first == "stage-names") return print_stage_names();
   if (words_given == 3 && first == "count-stage") return count_stage(words[2]);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <random>
 
+#include "bench/clients.h"
+
 namespace fulcrum::bench {
 
 namespace {
@@ -83,7 +85,7 @@ Rig::Rig(const Scenario& scenario, const RigOptions& options)
     sources_.push_back(std::make_unique<Source>(scenario));
     sources_.back()->attach(outside.port);
   }
-  configure();
+  configure(options.prefixes);
   if (scenario.preloads()) preload();
 }
 
@@ -132,9 +134,10 @@ uint64_t Rig::listed_packets() {
   return packets;
 }
 
-void Rig::configure() {
+void Rig::configure(uint32_t prefixes) {
   std::vector<Operation> operations;
   for (unsigned worker = 0; worker < scenario_.workers(); ++worker) add_service(worker, operations);
+  if (prefixes != 0) deny(prefixes, operations);
   if (scenario_.traffic == Traffic::kLife) {
     Operation& edit = operations.emplace_back();
     edit.kind = Operation::Kind::kSetTimeouts;
@@ -144,6 +147,21 @@ void Rig::configure() {
   const Engine::ApplyOutcome outcome = engine_.apply_operations("", "bench", 0, 1, operations, true);
   for (const OperationResult& result : outcome.results)
     if (result.reason != Reason::kDone) throw BenchError("an edit is refused: " + result.field + ": " + result.message);
+}
+
+void Rig::deny(uint32_t prefixes, std::vector<Operation>& operations) const {
+  Operation set;
+  set.kind = Operation::Kind::kSetPrefixList;
+  set.prefixes = {"bench", std::make_shared<const PrefixList>(random_prefixes(scenario_.family, prefixes))};
+  operations.push_back(set);
+  TrafficPolicy policy;
+  policy.deny.lists = {"bench"};
+  set.kind = Operation::Kind::kSetTraffic;
+  set.traffic = std::make_shared<const TrafficPolicy>(policy);
+  for (unsigned worker = 0; worker < scenario_.workers(); ++worker) {
+    set.service = {scenario_.vip(worker), scenario_.protocol, Scenario::kPort, 0};
+    operations.push_back(set);
+  }
 }
 
 void Rig::add_service(unsigned worker, std::vector<Operation>& operations) const {

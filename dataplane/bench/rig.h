@@ -19,6 +19,7 @@ struct RigOptions {
   uint32_t housekeeping_cpu = 0;
   uint32_t second_cpu = 0;  // the second worker's
   Hugepages hugepages = Hugepages::kAuto;
+  uint32_t prefixes = 0;    // that clients are held against and none is in; 0: no list
   bool memory_ports = false;  // rings (net_ring) in place of the capture file and of the port that frees what it gets
 };
 
@@ -46,7 +47,8 @@ class Rig {
   bool huge_tables() { return engine_.worker(0).huge_tables(); }
 
  private:
-  void configure();
+  void configure(uint32_t prefixes);
+  void deny(uint32_t prefixes, std::vector<Operation>& operations) const;
   void add_service(unsigned worker, std::vector<Operation>& operations) const;
   void preload();
   template <Family F>

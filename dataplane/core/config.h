@@ -13,6 +13,7 @@
 #include "core/shared.h"
 #include "service/mark_rule.h"
 #include "service/service.h"
+#include "service/traffic.h"
 #include "service/tunables.h"
 
 namespace fulcrum {
@@ -115,6 +116,11 @@ struct ServiceSettings {
   bool operator==(const ServiceSettings&) const = default;
 };
 
+struct NamedPrefixList {
+  std::string name;
+  std::shared_ptr<const PrefixList> list;
+};
+
 struct Operation {
   enum class Kind : uint8_t {
     kAddService,
@@ -129,7 +135,10 @@ struct Operation {
     kSetVip,
     kDeleteVip,
     kSetTunables,
-    kSetMarkRules
+    kSetMarkRules,
+    kSetTraffic,
+    kSetPrefixList,
+    kDeletePrefixList
   };
   Kind kind{};
   ServiceKey service;
@@ -140,6 +149,8 @@ struct Operation {
   VipSettings vip;
   TunablesEdit tunables;
   std::vector<MarkRule> marks;  // kSetMarkRules: all of them
+  std::shared_ptr<const TrafficPolicy> traffic;
+  NamedPrefixList prefixes;
 };
 
 enum class Reason : uint8_t {
@@ -154,7 +165,9 @@ enum class Reason : uint8_t {
   kFamilyMismatch,
   kNoRoom,
   kNotSupported,
-  kVipNotFound
+  kVipNotFound,
+  kPrefixListNotFound,
+  kPrefixListInUse
 };
 
 struct OperationResult {

@@ -60,6 +60,11 @@ void servers_difference(const std::vector<RealServer>& servers, const WantedConf
   }
 }
 
+bool is_equal(const Traffic* is, const TrafficPolicy* wanted) {
+  static const TrafficPolicy kNone;
+  return (is == nullptr ? kNone : is->policy) == (wanted == nullptr ? kNone : *wanted);
+}
+
 void services_difference(const ServiceList& services, const WantedConfiguration& wanted, Operations& operations) {
   std::unordered_map<ServiceKey, const VirtualService*, ServiceKeyHash> have;
   for (const auto& service : services) have.emplace(service->key, service.get());
@@ -76,6 +81,9 @@ void services_difference(const ServiceList& services, const WantedConfiguration&
     } else if (!(settings_of(*found->second) == service.settings)) {
       add(operations, Operation::Kind::kEditService, service.key).settings = service.settings;
     }
+    const Traffic* traffic = found == have.end() ? nullptr : found->second->traffic.get();
+    if (!is_equal(traffic, service.traffic.get()))
+      add(operations, Operation::Kind::kSetTraffic, service.key).traffic = service.traffic;
     servers_difference(found == have.end() ? kNobody : found->second->servers, service, operations);
   }
 }
@@ -91,12 +99,31 @@ void vips_difference(const DeclaredVips& vips, const std::vector<VipSettings>& w
     if (!named.contains(text)) add(operations, Operation::Kind::kDeleteVip).vip = vip;
 }
 
+// Before the services that refer to them.
+void prefix_lists_set(const PrefixLists& lists, const std::vector<NamedPrefixList>& wanted, Operations& operations) {
+  for (const NamedPrefixList& named : wanted) {
+    const PrefixList* is = lists.find(named.name);
+    if (is == nullptr || !(*is == *named.list)) add(operations, Operation::Kind::kSetPrefixList).prefixes = named;
+  }
+}
+
+// After the services that did.
+void prefix_lists_deleted(const PrefixLists& lists, const std::vector<NamedPrefixList>& wanted,
+                          Operations& operations) {
+  std::unordered_set<std::string> named;
+  for (const NamedPrefixList& list : wanted) named.insert(list.name);
+  for (const auto& [name, slot] : lists.slots)
+    if (!named.contains(name)) add(operations, Operation::Kind::kDeletePrefixList).prefixes.name = name;
+}
+
 }  // namespace
 
 std::vector<Operation> difference(const ServiceList& services, const Settings& settings,
                                   const WantedConfiguration& wanted) {
   Operations operations;
+  prefix_lists_set(*settings.prefix_lists, wanted.prefix_lists, operations);
   services_difference(services, wanted, operations);
+  prefix_lists_deleted(*settings.prefix_lists, wanted.prefix_lists, operations);
   vips_difference(*settings.vips, wanted.vips, operations);
   Timeouts timeouts = settings.timeouts;
   timeouts.set(wanted.timeouts);

@@ -14,12 +14,14 @@ struct WantedConfiguration {
     ServiceKey key;
     ServiceSettings settings;
     std::vector<RealServer> servers;
+    std::shared_ptr<const TrafficPolicy> traffic;  // null: none
   };
   std::vector<Service> services;
   std::vector<VipSettings> vips;
   Timeouts timeouts;
   Tunables tunables;
   std::vector<MarkRule> marks;
+  std::vector<NamedPrefixList> prefix_lists;
 };
 
 // By key: what is equal is left alone, order included, so that carrying the edits out resets nothing that is equal.

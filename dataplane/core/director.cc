@@ -382,36 +382,54 @@ void Worker::admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made) {
 
   const VirtualService* service = snapshot_->find_service(Address::from(tuple.destination), view.key.protocol,
                                                           tuple.destination_port.host(), mark.value);
-  // Local by its mark only: no host has this address, so nobody answers.
-  const auto not_balanced = [&] {
-    return own != nullptr ? handle_local(packet, view) : drop(packet, Verdict::kLocalIgnored);
-  };
-  if (service == nullptr) return not_balanced();
+  if (service == nullptr) return leave_unbalanced(packet, view, own);
+  if (service->traffic != nullptr && denies(*service, tuple.source)) [[unlikely]]
+    return drop(packet, Verdict::kClientDenied);
   if (!may_start(packet, view, false)) {
     if (go_on(packet, view, *service, mark.value, made)) return;
-    if (!snapshot_->tunables.is_sloppy(view.key.protocol) || !may_start(packet, view, true)) return not_balanced();
+    if (!snapshot_->tunables.is_sloppy(view.key.protocol) || !may_start(packet, view, true)) return leave_unbalanced(packet, view, own);
   }
   if (must_drop_packet()) return drop(packet, Verdict::kDropPacket);
   // LVS never schedules what comes from FTP's data port, whatever the service.
-  if (tuple.source_port.host() == kFtpDataPort) return not_balanced();
+  if (tuple.source_port.host() == kFtpDataPort) return leave_unbalanced(packet, view, own);
 
   const bool is_once = service->one_packet && view.key.protocol == IpProtocol::kUdp;
   if (!is_once)
     if (const auto lacking = shortage<F>()) return turn_away(packet, view, *service, *lacking);
-  const Choice choice = choose_server(*service, view.key, mark.value);
+  if (service->traffic == nullptr) [[likely]]
+    return begin(packet, view, *service, {own, mark.value, is_once}, made);
+  if (const auto refused = take_service_place(*service, is_once)) return drop(packet, *refused);
+  begin(packet, view, *service, {own, mark.value, is_once}, made);
+  give_back_service_place(*service);
+}
+
+template <Family F>
+void Worker::leave_unbalanced(rte_mbuf* packet, PacketView<F>& view, const LocalAddress* own) {
+  if (own != nullptr) return handle_local(packet, view);
+  // Local by its mark only: no host has this address, so nobody answers.
+  drop(packet, Verdict::kLocalIgnored);
+}
+
+// Chooses a server and makes the entry; or the packet leaves here.
+template <Family F>
+void Worker::begin(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, const Arrival& arrival,
+                   Found<F>& made) {
+  const auto [own, mark, is_once] = arrival;
+  const Choice choice = choose_server(service, view.key, mark);
   if (choice.full) return drop(packet, Verdict::kTableFull);
   if (choice.server == nullptr) {
     // Found by its FTP control port only: not a service of this port.
-    if (service->key.port == kFtpControlPort && tuple.destination_port.host() != kFtpControlPort) return not_balanced();
+    if (service.key.port == kFtpControlPort && view.key.tuple.destination_port.host() != kFtpControlPort)
+      return leave_unbalanced(packet, view, own);
     if (own != nullptr) return refuse(packet, view, Refusal::kNoPort, Verdict::kNoServer);
     if (snapshot_->tunables.cache_bypass == 0) return drop(packet, Verdict::kErrorWithheld);
-    made = create_bypass(*service, view.key, mark.value);
+    made = create_bypass(service, view.key, mark);
   } else if (is_once) {
     return forward_once(packet, view, choice);
   } else {
-    made = create_connection(*service, choice, view.key, mark.value);
+    made = create_connection(service, choice, view.key, mark);
   }
-  if (!made) return turn_away(packet, view, *service);
+  if (!made) return turn_away(packet, view, service);
   new_connections_.take(connection_budget());
 }
 

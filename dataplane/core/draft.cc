@@ -113,6 +113,12 @@ OperationResult Draft::carry_out(const Operation& operation) {
       return set_vip(operation.vip);
     case Operation::Kind::kDeleteVip:
       return delete_vip(operation.vip);
+    case Operation::Kind::kSetTraffic:
+      return set_traffic(operation);
+    case Operation::Kind::kSetPrefixList:
+      return set_prefix_list(operation.prefixes);
+    case Operation::Kind::kDeletePrefixList:
+      return delete_prefix_list(operation.prefixes.name);
   }
   return refused(Reason::kInvalid, "action", "unknown operation");
 }
@@ -277,6 +283,7 @@ Edited Draft::finish() {
   }
   if (has_gaps_) compact();
   if (vips_ != nullptr) edited_.settings.vips = std::move(vips_);
+  if (own_lists_ != nullptr) edited_.settings.prefix_lists = std::move(own_lists_);
   return std::move(edited_);
 }
 

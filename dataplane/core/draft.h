@@ -22,6 +22,7 @@ struct Settings {
   Timeouts timeouts;
   Tunables tunables;
   std::shared_ptr<const std::vector<MarkRule>> marks = std::make_shared<const std::vector<MarkRule>>();
+  std::shared_ptr<const PrefixLists> prefix_lists = std::make_shared<const PrefixLists>();
 };
 
 // What came of a draft.
@@ -60,6 +61,13 @@ class Draft {
   OperationResult zero(const Operation& operation);
   OperationResult set_vip(const VipSettings& vip);
   OperationResult delete_vip(const VipSettings& vip);
+  // draft_traffic.cc
+  OperationResult set_traffic(const Operation& operation);
+  OperationResult set_prefix_list(const NamedPrefixList& prefixes);
+  OperationResult delete_prefix_list(const std::string& name);
+  PrefixLists& own_prefix_lists();
+  const PrefixLists& prefix_lists() const { return own_lists_ ? *own_lists_ : *edited_.settings.prefix_lists; }
+  bool is_in_use(PrefixListSlot slot) const;
   void flush();
   // Where the service is in `edited_.services`.
   std::optional<uint32_t> position(const ServiceKey& key) const;
@@ -77,7 +85,8 @@ class Draft {
   std::unordered_map<ServiceKey, std::optional<uint32_t>, ServiceKeyHash> moved_;
   // Services that are being edited. Their place in the list holds what they were, or null for a new one.
   std::unordered_map<ServiceKey, Open, ServiceKeyHash> open_;
-  std::shared_ptr<DeclaredVips> vips_;  // once they were edited
+  std::shared_ptr<DeclaredVips> vips_;      // once they were edited
+  std::shared_ptr<PrefixLists> own_lists_;  // likewise
 };
 
 }  // namespace fulcrum

@@ -149,6 +149,7 @@ Engine::Engine(StartConfig config) : config_(std::move(config)) {
     make_rings();
     make_kernel_ports();
     shared_.servers = map_array<ServerLine>(Shared::kServerSlots);
+    shared_.services = map_array<ServiceLine>(Shared::kServiceSlots);
     shared_.totals = map_array<LoadView::Line>(Shared::kServerSlots);
     shared_.changes = map_array<LoadView::Changes>(Shared::kServerBlocks);
     adjacencies_ = std::make_unique<AdjacencyTable>(kNeighbors);
@@ -286,10 +287,12 @@ void Engine::stop() {
   network_changer_.reset();
   network_.reset();
   if (shared_.servers != nullptr) munmap(shared_.servers, sizeof(ServerLine) * Shared::kServerSlots);
+  if (shared_.services != nullptr) munmap(shared_.services, sizeof(ServiceLine) * Shared::kServiceSlots);
   if (shared_.totals != nullptr) munmap(shared_.totals, sizeof(LoadView::Line) * Shared::kServerSlots);
   if (shared_.changes != nullptr) munmap(shared_.changes, sizeof(LoadView::Changes) * Shared::kServerBlocks);
   shared_.changes = nullptr;
   shared_.servers = nullptr;
+  shared_.services = nullptr;
   shared_.totals = nullptr;
   if (eal_started_) stop_eal();
   eal_started_ = false;

@@ -10,6 +10,7 @@
 #include "core/fragment.h"
 #include "core/masquerade.h"
 #include "net/owner.h"
+#include "net/tcp_mss.h"
 
 namespace fulcrum {
 
@@ -92,6 +93,29 @@ template void Worker::write_other_tunnel(rte_mbuf*, const PacketView<Family::kIp
                                          const TunnelSettings&, const NextHop&);
 template void Worker::write_other_tunnel(rte_mbuf*, const PacketView<Family::kIpv6>&, const ServerLine&,
                                          const TunnelSettings&, const NextHop&);
+
+// Of a SYN, or of the answer to one where that passes through here. "auto": what goes whole to the server by its
+// forwarding method (RFC 6691: the MTU less the headers without options).
+template <Family F>
+void Worker::limit_segments(const rte_mbuf* packet, const PacketView<F>& view, Connection<F>& entry) {
+  const ServerLine& server = shared_.servers[entry.server];
+  unsigned limit = server.segment_limit.load(std::memory_order_relaxed);
+  if (limit == kNoSegmentLimit) return;
+  if (limit == kAutoSegmentLimit) {
+    unsigned carried = next_hop_of(entry, false).mtu;
+    unsigned headers = sizeof(IpHeaderOf<F>) + kTcpBytes;
+    if (entry.method() == ForwardingMethod::kTun) {
+      carried = path_mtu(server, carried);
+      headers += tunnel_overhead(server.tunnel.load(std::memory_order_relaxed), server.address.family);
+    }
+    if (carried < headers + kLeastSegmentLimit) return;  // there is no way, or none for TCP
+    limit = carried - headers;
+  }
+  const size_t segment = bytes_from(packet, view, view.transport_offset).size();
+  clamp_mss({view.transport(), segment}, static_cast<uint16_t>(std::min(limit, 0xffffu)));
+}
+template void Worker::limit_segments(const rte_mbuf*, const PacketView<Family::kIpv4>&, Connection<Family::kIpv4>&);
+template void Worker::limit_segments(const rte_mbuf*, const PacketView<Family::kIpv6>&, Connection<Family::kIpv6>&);
 
 // LVS, nat_icmp_send: a NAT server's packet that belongs to no connection.
 template <Family F>

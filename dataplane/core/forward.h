@@ -45,6 +45,8 @@ inline bool Worker::fits_server(const rte_mbuf* packet, const PacketView<F>& vie
 
 template <Family F>
 inline void Worker::forward_to_server(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry) {
+  if ((view.tcp_flags & kTcpSyn) != 0) [[unlikely]]
+    limit_segments(packet, view, entry);
   const NextHop hop = next_hop_of(entry, false);
   if (!hop) [[unlikely]]
     return refuse(packet, view, Refusal::kNoHost, Verdict::kHostUnreachableSent);
@@ -118,6 +120,8 @@ inline bool Worker::encapsulate(rte_mbuf* packet, const PacketView<F>& view, con
 
 template <Family F>
 inline void Worker::forward_to_client(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry) {
+  if ((view.tcp_flags & kTcpSyn) != 0) [[unlikely]]
+    limit_segments(packet, view, entry);
   const NextHop hop = next_hop_of(entry, true);
   if (!hop) [[unlikely]]
     return refuse(packet, view, Refusal::kNoRoute, Verdict::kNetUnreachableSent);

@@ -283,6 +283,10 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
   const VirtualService* service = snapshot_->find_service(Address::from(tuple.destination), quote.key.protocol,
                                                           tuple.destination_port.host(), mark.value);
   if (service == nullptr) return false;
+  if (service->traffic != nullptr && denies(*service, tuple.source)) {
+    drop(packet, Verdict::kClientDenied);
+    return true;
+  }
   // What it is about may be a flow that has no entry.
   const RealServer* server = follows ? spread_target(*service, quote.key) : nullptr;
   if (server != nullptr && is_sound(packet, view)) {
@@ -301,8 +305,15 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
     drop(packet, deny(*lacking));
     return true;
   }
+  if (service->traffic != nullptr) {
+    if (const auto refused = take_service_place(*service, false)) {
+      drop(packet, *refused);
+      return true;
+    }
+  }
   const Choice choice = choose_server(*service, quote.key, mark.value);
   if (choice.server == nullptr) {
+    give_back_service_place(*service);
     drop(packet, choice.full ? Verdict::kTableFull : Verdict::kErrorWithheld);
     return true;
   }
@@ -313,6 +324,7 @@ bool Worker::schedule_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F
   } else {
     drop(packet, Verdict::kTableFull);
   }
+  give_back_service_place(*service);
   return true;
 }
 

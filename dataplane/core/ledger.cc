@@ -25,6 +25,20 @@ CounterValues& CounterValues::operator-=(const CounterValues& other) {
   return *this;
 }
 
+RefusalValues& RefusalValues::operator+=(const RefusalValues& other) {
+  denied += other.denied;
+  over_limit += other.over_limit;
+  over_rate += other.over_rate;
+  return *this;
+}
+
+RefusalValues& RefusalValues::operator-=(const RefusalValues& other) {
+  denied -= other.denied;
+  over_limit -= other.over_limit;
+  over_rate -= other.over_rate;
+  return *this;
+}
+
 Ledger::Ledger(Shared& shared, std::vector<std::unique_ptr<Worker>>& workers) : shared_(shared), workers_(workers) {}
 
 std::optional<ServiceSlot> Ledger::slot_of(const ServiceKey& service) {
@@ -95,6 +109,13 @@ bool Ledger::enter(const RealServer& server) {
   return !record.live;
 }
 
+// Read where a SYN passes, by the server that it belongs to.
+void Ledger::enter_segment_limit(const VirtualService& service) {
+  const uint16_t limit = service.traffic == nullptr ? kNoSegmentLimit : service.traffic->policy.mss;
+  for (const RealServer& server : service.servers)
+    shared_.servers[server.slot].segment_limit.store(limit, std::memory_order_relaxed);
+}
+
 std::vector<ServerSlot> Ledger::settle(const Services& before, const Services& after) {
   std::vector<ServerSlot> left;
   for (const auto& service : before) {
@@ -121,6 +142,7 @@ std::vector<ServerSlot> Ledger::settle(const Services& before, const Services& a
 void Ledger::begin(const ServiceKey& service) {
   ServiceRecord& record = services_.at(service);
   record.base = record.estimated_base = raw(record);
+  record.refusals_base = refusals(record.slot);
   record.estimator = Estimator<CounterValues>(record.base);
 }
 
@@ -132,6 +154,7 @@ void Ledger::zero_all() {
 
 void Ledger::zero(ServiceRecord& record) {
   record.base = raw(record);
+  record.refusals_base = refusals(record.slot);
   record.estimated_base = record.estimator.counters();
   record.estimator.zero();
   for (const auto& [key, slot] : record.servers) {
@@ -161,6 +184,17 @@ CounterValues Ledger::raw(const ServiceRecord& record) const {
   return sum;
 }
 
+RefusalValues Ledger::refusals(ServiceSlot slot) const {
+  RefusalValues sum;
+  for (const auto& worker : workers_) {
+    const ServiceCounters& counters = worker->service_counters(slot);
+    sum += {__atomic_load_n(&counters.denied, __ATOMIC_RELAXED),
+            __atomic_load_n(&counters.over_limit, __ATOMIC_RELAXED),
+            __atomic_load_n(&counters.over_rate, __ATOMIC_RELAXED)};
+  }
+  return sum;
+}
+
 ServiceStatistics Ledger::statistics(const VirtualService& service, bool estimated) const {
   ServiceStatistics of;
   of.key = service.key;
@@ -168,6 +202,10 @@ ServiceStatistics Ledger::statistics(const VirtualService& service, bool estimat
   of.counters = estimated ? record.estimator.counters() : raw(record);
   of.counters -= estimated ? record.estimated_base : record.base;
   of.rates = record.estimator.rates();
+  of.refusals = refusals(record.slot);
+  of.refusals -= record.refusals_base;
+  for (const auto& worker : workers_)
+    of.open += __atomic_load_n(&worker->service_counters(record.slot).connections, __ATOMIC_RELAXED);
   of.servers.reserve(service.servers.size());
   for (auto server = service.servers.rbegin(); server != service.servers.rend(); ++server) {
     ServerStatistics one;

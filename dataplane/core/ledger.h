@@ -29,9 +29,18 @@ struct ServerStatistics {
   uint64_t active = 0, inactive = 0, persistent = 0;
 };
 
+// What a service did not let in, in packets.
+struct RefusalValues {
+  uint64_t denied = 0, over_limit = 0, over_rate = 0;
+  RefusalValues& operator+=(const RefusalValues& other);
+  RefusalValues& operator-=(const RefusalValues& other);
+};
+
 struct ServiceStatistics {
   ServiceKey key;
   CounterValues counters;
+  RefusalValues refusals;
+  uint64_t open = 0;  // connections
   Rates rates;
   std::vector<ServerStatistics> servers;  // in LVS list order
 };
@@ -51,6 +60,7 @@ class Ledger {
 
   // Writes what the packet path reads of a server beside the snapshot. True: nobody knew it, or it was in the trash.
   bool enter(const RealServer& server);
+  void enter_segment_limit(const VirtualService& service);
   // `before` was replaced by `after`, and all workers know. Servers that are in no service any more go to the trash:
   // their connections' packets are dropped from now on. They are returned.
   std::vector<ServerSlot> settle(const Services& before, const Services& after);
@@ -94,12 +104,14 @@ class Ledger {
     CounterValues base;            // zero point
     CounterValues estimated_base;  // likewise, of what the estimator has seen
     CounterValues gone;            // counted by servers that have left the trash
+    RefusalValues refusals_base;
     Estimator<CounterValues> estimator;
     std::unordered_map<ServerKey, ServerSlot, ServerKeyHash> servers;  // live or in the trash
   };
 
   CounterValues raw(ServerSlot slot) const;
   CounterValues raw(const ServiceRecord& record) const;
+  RefusalValues refusals(ServiceSlot slot) const;
   void zero(ServiceRecord& record);
   void put_in_trash(ServerSlot slot);
   bool is_referred_to(const Snapshot& current, ServerSlot slot) const;

@@ -13,6 +13,7 @@ Publisher::Publisher(Shared& shared, std::vector<std::unique_ptr<Worker>>& worke
   first->version = 1;
   first->network = std::move(network);
   first->marks = settings_.marks;
+  first->prefix_lists = settings_.prefix_lists;
   index_services(*first);
   index_addresses(*first, *settings_.vips);
   index_nat_endpoints(*first, ledger_);
@@ -42,9 +43,11 @@ std::vector<Operation> Publisher::difference(const Wanted& wanted) const {
 }
 
 void Publisher::publish(Edited edited, AnnouncementChange& change) {
-  for (const auto& service : edited.after)
+  for (const auto& service : edited.after) {
     for (const RealServer& server : service->servers)
       if (ledger_.enter(server)) change.servers_added.push_back(server.key.address);
+    ledger_.enter_segment_limit(*service);
+  }
   auto next = successor(edited);
   change.became_active = answering_only_in(*next, *current_);
   change.became_silent = answering_only_in(*current_, *next);
@@ -74,6 +77,7 @@ std::unique_ptr<Snapshot> Publisher::successor(const Edited& edited) {
   next->services = edited.services;
   next->changed = edited.after;
   next->marks = edited.settings.marks;
+  next->prefix_lists = edited.settings.prefix_lists;
   next->tunables = edited.settings.tunables;
   next->timeouts = TimeoutTable(edited.settings.timeouts);
   if (edited.keys_changed) index_services(*next);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first packet of a connection: which server, by persistence or by the scheduler, and the making and ending of the
 // entry with all that is counted of it.
+#include <utility>
+
 #include "core/forward.h"
 
 namespace fulcrum {
@@ -193,6 +195,12 @@ Worker::Found<F> Worker::insert_connection(ConnectionIndex index, const VirtualS
   lane.wheel->arm(index, entry.deadline);
   count_connections();
 
+  if (entry.method() != ForwardingMethod::kBypass) {
+    ServiceCounters& of_service = service_counters_[service.slot];
+    ++of_service.connections;
+    if (of_service.in_total && !std::exchange(place_taken_, false)) [[unlikely]]
+      shared_.services[service.slot].connections.fetch_add(1, std::memory_order_relaxed);
+  }
   ServerCounters& counters = server_counters_[entry.server];
   ++counters.connections;
   ++counters.inactive;
@@ -246,7 +254,16 @@ void Worker::leave_server(ConnectionIndex index) {
     LoadView::Line& totals = shared_.totals[entry.server];
     __atomic_fetch_sub(active ? &totals.active : &totals.inactive, 1, __ATOMIC_RELAXED);
   }
-  give_back(entry.server, lane.table.record(index).controlling);
+  const ConnectionRecord& record = lane.table.record(index);
+  give_back(entry.server, record.controlling);
+  if (entry.server < Shared::kFirstSpecialSlot) leave_service(record.service);
+}
+
+void Worker::leave_service(ServiceSlot service) {
+  ServiceCounters& counters = service_counters_[service];
+  --counters.connections;
+  if (counters.in_total) [[unlikely]]
+    shared_.services[service].connections.fetch_sub(1, std::memory_order_relaxed);
 }
 
 template <Family F>

@@ -28,6 +28,7 @@ class Masquerade;
 struct alignas(64) ServerLine {
   Address address;
   uint16_t port = 0;
+  std::atomic<uint16_t> segment_limit{0};  // its service's, for the MSS option of SYNs: service/traffic.h
   // LVS reads a tunnel's kind at every packet: an edit changes old connections too.
   std::atomic<TunnelSettings> tunnel{TunnelSettings{}};
   // What routers said of the way there (bytes, 0: nothing), and until when it counts, in seconds of the engine's clock.
@@ -62,6 +63,21 @@ struct alignas(64) ServerCounters {
   bool in_totals = false;
 };
 static_assert(sizeof(ServerCounters) == 64);
+
+// All workers' connections of a service, by slot: of services that limit them.
+struct alignas(64) ServiceLine {
+  std::atomic<uint32_t> connections{0};
+};
+
+// One worker's counts of one service. Written by that worker alone; touched where connections begin and end.
+struct ServiceCounters {
+  uint64_t denied = 0;  // packets, by the verdicts of these names
+  uint64_t over_limit = 0;
+  uint64_t over_rate = 0;
+  uint32_t connections = 0;
+  bool in_total = false;  // they are part of the line above
+};
+static_assert(sizeof(ServiceCounters) == 32);
 
 struct PortRuntime {
   PortId id = 0;
@@ -108,6 +124,7 @@ struct Shared {
   std::vector<PortRuntime> ports;         // by port id; holes have no queues
   AdjacencyTable* adjacencies = nullptr;
   ServerLine* servers = nullptr;         // kServerSlots, control side writes
+  ServiceLine* services = nullptr;       // kServiceSlots, workers add, relaxed
   LoadView::Line* totals = nullptr;      // kServerSlots, workers add, relaxed
   LoadView::Changes* changes = nullptr;  // of the totals, one a block of slots
   TemplateTable* templates = nullptr;

@@ -67,6 +67,10 @@ namespace fulcrum {
   X(kErrorRateLimited, "error_rate_limited", true) /* icmp_msgs_per_sec */                                        \
   X(kForwardingOff, "forwarding_off", true)                                                                       \
   X(kBlackholed, "route_blackhole", true) /* the kernel has such a route to its destination */                    \
+  /* Dropped by a rule of the service that LVS has no word for. */                                                \
+  X(kClientDenied, "client_denied", true)                /* its prefixes do not take this client */               \
+  X(kConnectionLimit, "connection_limit", true)          /* max_connections */                                    \
+  X(kConnectionRateLimit, "connection_rate_limit", true) /* connections_per_second */                             \
   /* Would leave by a masquerading interface: begins no flow and belongs to none; or a protocol without ports. */ \
   X(kMasqueradeNoFlow, "masquerade_no_flow", true)                                                                \
   X(kMasqueradeProtocol, "masquerade_protocol", true)                                                             \

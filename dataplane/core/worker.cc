@@ -37,10 +37,18 @@ constexpr uint32_t kShortestSleepUs = 5;
 constexpr uint32_t kLongestSleepUs = 250;
 
 constexpr size_t kServerCounterBytes = sizeof(ServerCounters) * Shared::kServerSlots;
+constexpr size_t kServiceCounterBytes = sizeof(ServiceCounters) * Shared::kServiceSlots;
+
+// Touched only where servers and services are: the kernel backs a page when it is first written.
+void* map_counters(size_t bytes) {
+  void* counters = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return counters == MAP_FAILED ? nullptr : counters;
+}
 }  // namespace
 
 Worker::~Worker() {
   if (server_counters_ != nullptr) munmap(server_counters_, kServerCounterBytes);
+  if (service_counters_ != nullptr) munmap(service_counters_, kServiceCounterBytes);
 }
 
 template <Family F>
@@ -67,13 +75,12 @@ bool Worker::create(uint32_t connections, uint32_t neighbors, bool huge, unsigne
   grace_began_ms_ = shared_.clock.now_ms();
   if (!create_lane<Family::kIpv4>(connections, huge) || !create_lane<Family::kIpv6>(connections, huge)) return false;
 
-  // Touched only where servers are: the kernel backs a page when it is first written.
-  void* counters = mmap(nullptr, kServerCounterBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (counters == MAP_FAILED) {
-    error_ = std::string("no memory for the servers' counters: ") + std::strerror(errno);
+  server_counters_ = static_cast<ServerCounters*>(map_counters(kServerCounterBytes));
+  service_counters_ = static_cast<ServiceCounters*>(map_counters(kServiceCounterBytes));
+  if (server_counters_ == nullptr || service_counters_ == nullptr) {
+    error_ = std::string("no memory for the counters of servers and services: ") + std::strerror(errno);
     return false;
   }
-  server_counters_ = static_cast<ServerCounters*>(counters);
   // The arenas are made for the most that ipfrag_high_thresh may become.
   ReassemblySettings reassembly;
   reassembly.memory_bytes = kMostFragmentBytes;
@@ -415,11 +422,12 @@ bool Worker::follow_slice() {
   return true;
 }
 
-// The service's scheduler state, and whether its servers count for the totals.
+// The service's scheduler state, and whether it and its servers count for the totals.
 void Worker::follow(const VirtualService& service) {
   if (scheduler_states_.size() <= service.slot) scheduler_states_.resize(service.slot + 64);
   if (service.rules != nullptr)
     catch_up(scheduler_states_[service.slot], *service.rules, service, id_, shared_.workers);
+  count_in_total(service);
   const bool counted = service.rules != nullptr && service.rules->counts_connections;
   for (const RealServer& server : service.servers) {
     const bool wanted = counted || server.upper_threshold != 0;

@@ -74,6 +74,7 @@ class Worker {
 
   const WorkerCounters& counters() const { return counters_; }
   const ServerCounters& server_counters(ServerSlot slot) const { return server_counters_[slot]; }
+  const ServiceCounters& service_counters(ServiceSlot slot) const { return service_counters_[slot]; }
   // For the control side, once no worker can refer to the slot.
   void clear_server_counters(ServerSlot slot) { server_counters_[slot] = ServerCounters{}; }
   uint32_t connections() const { return __atomic_load_n(&live_connections_, __ATOMIC_RELAXED); }
@@ -194,6 +195,17 @@ class Worker {
   [[gnu::noinline]] void handle_miss(rte_mbuf* packet, PacketView<F>& view);
   template <Family F>
   [[gnu::noinline]] void admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made);
+  // Of a packet that meets a service: what its destination is to the director, and how it is scheduled.
+  struct Arrival {
+    const LocalAddress* own;  // null: local by its mark only
+    uint32_t mark;
+    bool is_once;
+  };
+  template <Family F>
+  void begin(rte_mbuf* packet, PacketView<F>& view, const VirtualService& service, const Arrival& arrival,
+             Found<F>& made);
+  template <Family F>
+  void leave_unbalanced(rte_mbuf* packet, PacketView<F>& view, const LocalAddress* own);
   template <Family F, bool kIsReply>
   void handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
   template <Family F>
@@ -245,9 +257,17 @@ class Worker {
   void end_connection(ConnectionIndex index);
   template <Family F>
   void leave_server(ConnectionIndex index);
+  void leave_service(ServiceSlot service);
   void give_back(ServerSlot slot, TemplateIndex controlling);
   template <Family F>
   void assure_template(Connection<F>& entry);
+
+  // limits.cc: what a service with a traffic policy lets in
+  template <typename AnyAddress>
+  bool denies(const VirtualService& service, const AnyAddress& client);
+  std::optional<Verdict> take_service_place(const VirtualService& service, bool is_once);
+  void give_back_service_place(const VirtualService& service);
+  void count_in_total(const VirtualService& service);
 
   // overload.cc: no room for another connection
   Overload& overload(Shortage of) { return overloads_[static_cast<size_t>(of)]; }
@@ -302,6 +322,8 @@ class Worker {
   void write_other_tunnel(rte_mbuf* packet, const PacketView<F>& view, const ServerLine& server,
                           const TunnelSettings& tunnel, const NextHop& hop);
   Address tunnel_source(const NextHop& hop, Family family) const;
+  template <Family F>
+  [[gnu::noinline]] void limit_segments(const rte_mbuf* packet, const PacketView<F>& view, Connection<F>& entry);
   template <Family F>
   bool is_stray_reply(const rte_mbuf* packet, const PacketView<F>& view) const;
   template <Family F>
@@ -453,6 +475,9 @@ class Worker {
   }
   NeighborKey sought_;  // by the last resolve()
   ServerCounters* server_counters_ = nullptr;
+  ServiceCounters* service_counters_ = nullptr;
+  // The connection that is being made has its place among those of its service already.
+  bool place_taken_ = false;
   std::vector<SchedulerState> scheduler_states_;  // by service slot
   // Which of the snapshot's services are followed next: of those that changed, or of all.
   size_t follow_next_ = 0;

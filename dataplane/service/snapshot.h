@@ -14,6 +14,7 @@
 #include "service/scheduler/scheduler.h"
 #include "service/service.h"
 #include "service/service_list.h"
+#include "service/traffic.h"
 #include "service/tunables.h"
 
 namespace fulcrum {
@@ -140,6 +141,7 @@ struct Snapshot {
   // NAT server endpoints, live or retired: what replies come from. Port 0 stands for every port.
   SharedMap<ServerKey, ProtocolSet, ServerKeyHash> nat_endpoints;
   bool nat_endpoints_any_port = false;
+  std::shared_ptr<const PrefixLists> prefix_lists;
   std::shared_ptr<const Network> network;
   uint64_t network_version = 0;  // counts its changes: adjacencies that were resolved before may be others now
   TimeoutTable timeouts;

@@ -37,6 +37,16 @@ struct WorkerInspector {
                " active, " + std::to_string(totals.inactive) + " inactive and " + std::to_string(occupancy) +
                " places, the workers " + std::to_string(counts.active) + " and " + std::to_string(counts.inactive);
     }
+    for (ServiceSlot slot = 0; slot < kSlotsLookedAt; ++slot) {
+      uint32_t connections = 0;
+      for (const Worker* worker : workers) {
+        const ServiceCounters& own = worker->service_counters(slot);
+        if (own.in_total) connections += own.connections;
+      }
+      if (const uint32_t said = shared.services[slot].connections; said != connections)
+        return "service slot " + std::to_string(slot) + ": the total says " + std::to_string(said) +
+               " connections, the workers " + std::to_string(connections);
+    }
     return "";
   }
 
@@ -53,6 +63,10 @@ struct WorkerInspector {
                std::to_string(said.inactive) + " inactive, the table has " + std::to_string(counts.active) + " and " +
                std::to_string(counts.inactive);
     }
+    for (ServiceSlot slot = 0; slot < kSlotsLookedAt; ++slot)
+      if (const uint32_t said = worker.service_counters(slot).connections; said != sums.by_service[slot])
+        return "service slot " + std::to_string(slot) + ": counted " + std::to_string(said) + " connections, the table has " +
+               std::to_string(sums.by_service[slot]);
     return "";
   }
 
@@ -64,6 +78,7 @@ struct WorkerInspector {
   };
   struct Sums {
     std::map<ServerSlot, Counts> by_slot;
+    std::map<ServiceSlot, uint32_t> by_service;
     uint32_t used = 0;
   };
 
@@ -85,6 +100,7 @@ struct WorkerInspector {
       const std::string name = "connection " + std::to_string(index) + ": ";
       if (entry.server >= Shared::kServerSlots) return name + "no server slot";
       ++(entry.is_active() ? counts[entry.server].active : counts[entry.server].inactive);
+      if (entry.method() != ForwardingMethod::kBypass) ++sums.by_service[table.record(index).service];
       if (entry.is_active() && !may_be_active(entry))
         return name + "counted as active in state " + std::to_string(entry.state);
       if (!is_due(entry.deadline, worker.now_) &&

@@ -66,6 +66,7 @@ class World {
       shared_.ports[port->id()] = {port->id(), port->rx_queues(), port->tx_queues(), mac_value(port->mac())};
     shared_.clock.set_ms(options.clock_ms);
     shared_.servers = map_array<ServerLine>();
+    shared_.services = map_array<ServiceLine>();
     shared_.totals = map_array<LoadView::Line>();
     shared_.changes = map_array<LoadView::Changes>();
     shared_.adjacencies = &adjacencies_;
@@ -112,6 +113,7 @@ class World {
       for (rte_ring* ring : *rings) rte_ring_free(ring);
     rte_ring_free(shared_.to_control);
     munmap(shared_.servers, sizeof(ServerLine) * Shared::kServerSlots);
+    munmap(shared_.services, sizeof(ServiceLine) * Shared::kServerSlots);
     munmap(shared_.totals, sizeof(LoadView::Line) * Shared::kServerSlots);
     munmap(shared_.changes, sizeof(LoadView::Changes) * Shared::kServerSlots);
   }
@@ -149,6 +151,24 @@ class World {
 #undef X
     if (!known) throw std::invalid_argument("no tunable " + std::string(name));
     publish({operation});
+  }
+  // What a service takes, and a list that it may name.
+  OperationResult traffic(const std::string& service, TrafficPolicy policy) {
+    Operation operation = parse(service);
+    operation.kind = Operation::Kind::kSetTraffic;
+    operation.traffic = std::make_shared<const TrafficPolicy>(std::move(policy));
+    return publish({operation}).at(0);
+  }
+  OperationResult prefix_list(const std::string& name, const std::vector<std::string>& prefixes) {
+    Operation operation;
+    operation.kind = Operation::Kind::kSetPrefixList;
+    operation.prefixes = {name, std::make_shared<const PrefixList>(prefixes_of(prefixes))};
+    return publish({operation}).at(0);
+  }
+  static std::vector<Prefix> prefixes_of(const std::vector<std::string>& texts) {
+    std::vector<Prefix> prefixes;
+    for (const std::string& text : texts) prefixes.push_back(Prefix::parse(text).value());
+    return prefixes;
   }
   // All mark rules.
   void mark(std::vector<MarkRule> rules) {

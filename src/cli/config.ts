@@ -26,7 +26,7 @@ export function register(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-A file has five parts, each of which may be left out:
+A file has six parts, each of which may be left out:
 
   services:
     - address: tcp:203.0.113.10:80
@@ -34,6 +34,9 @@ A file has five parts, each of which may be left out:
       servers:                          # in the order in which they are added
         - { address: 10.0.0.11:80, method: nat, weight: 2 }
         - { address: 10.0.0.12:80, method: nat }
+      deny: [bogons]                    # a prefix list, or prefixes
+      max_connections: 10000
+      mss: auto
       health:                           # left out: no checks
         checks:
           - { type: http, path: /health, interval: 2, fall: 3 }
@@ -44,6 +47,8 @@ A file has five parts, each of which may be left out:
   tunables: { conn_reuse_mode: 0 }
   mark_rules:                           # the first one that matches
     - { mark: 7, protocol: tcp, destination: 198.51.100.0/24, destination_ports: 80 }
+  prefix_lists:
+    bogons: [10.0.0.0/8, 192.168.0.0/16]
 
 The file of "fulcrum up" may be given too: only these parts of it are read.
 
@@ -72,7 +77,7 @@ function fileOptions(command: Command): Command {
     .requiredOption('-f, --file <file>', 'YAML file; "-" for standard input')
     .option(
       '--prune',
-      'delete services, servers, VIPs and mark rules that the file does not name; tunables go back to their defaults',
+      'delete services, servers, VIPs, mark rules and prefix lists that the file does not name; tunables go back to their defaults',
     );
 }
 

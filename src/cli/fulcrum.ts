@@ -13,6 +13,7 @@ import { register as registerMark } from './mark.js';
 import { register as registerNeighbor } from './neighbor.js';
 import { outputFormats } from './output.js';
 import { register as registerPort } from './port.js';
+import { register as registerPrefixList } from './prefix_list.js';
 import { register as registerRoute } from './route.js';
 import { register as registerServer } from './server.js';
 import { register as registerService } from './service.js';
@@ -70,7 +71,8 @@ async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command
     .exitOverride();
   captureOutput(program, cli);
   program.commandsGroup('Virtual services:');
-  for (const register of [registerService, registerServer, registerVip, registerMark]) register(program, cli);
+  for (const register of [registerService, registerServer, registerVip, registerMark, registerPrefixList])
+    register(program, cli);
   program.commandsGroup('Observation:');
   for (const register of [
     registerStatus,

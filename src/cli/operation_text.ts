@@ -5,6 +5,7 @@ import { formatServerKey, formatServiceKey } from '../config/keys.js';
 import { markRuleEntry } from '../config/mark_rules.js';
 import { serverEntry, serviceEntry, vipEntry } from '../config/services.js';
 import { timeoutsEntry } from '../config/timeouts.js';
+import { trafficEntry } from '../config/traffic.js';
 import { tunablesEntry } from '../config/tunables.js';
 import type { Drain__Output } from '../generated/fulcrum/v1/Drain.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
@@ -68,6 +69,20 @@ export function describe(operation: Operation__Output): Described {
       const rules = (operation.setMarkRules?.rules ?? []).map((rule): View => ({ ...markRuleEntry(rule) }));
       return { sign: '~', action: 'set_mark_rules', settings: { rules } };
     }
+    case 'setTraffic': {
+      const { service, traffic } = operation.setTraffic ?? {};
+      const settings = {
+        service: keyText(service),
+        ...(traffic ? viewOf(trafficEntry(traffic)) : { traffic: 'none' }),
+      };
+      return { sign: '~', action: 'set_traffic', settings };
+    }
+    case 'setPrefixList': {
+      const { name = '', prefixes = [] } = operation.setPrefixList ?? {};
+      return { sign: '~', action: 'set_prefix_list', settings: { name, prefixes: prefixes.length } };
+    }
+    case 'deletePrefixList':
+      return { sign: '-', action: 'delete_prefix_list', settings: { name: operation.deletePrefixList ?? '' } };
     case 'setHealth': {
       const { service, health } = operation.setHealth ?? {};
       const settings = { service: keyText(service), health: health ? viewOf(healthEntry(health)) : 'none' };
@@ -118,8 +133,8 @@ function drainSetting(drain: Drain__Output | null | undefined): View {
 }
 
 /** Entries of a file are plain data. */
-function viewOf(entry: object): View {
-  return entry as View;
+function viewOf(entry: object): Fields {
+  return entry as Fields;
 }
 
 /** What is no single word in one, as JSON. */
@@ -139,7 +154,15 @@ function keyText(key: ServiceKey__Output | null | undefined): string {
 function serviceSettings(change: ServiceChange__Output | null | undefined): Fields {
   if (!change) return {};
   const { key, spec } = change;
-  const { address, servers, ...settings } = serviceEntry({ key, spec, servers: [], etag: '', health: null, pool: [] });
+  const { address, servers, ...settings } = serviceEntry({
+    key,
+    spec,
+    servers: [],
+    etag: '',
+    health: null,
+    pool: [],
+    traffic: null,
+  });
   return { service: address, ...settings };
 }
 

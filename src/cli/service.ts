@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { allFlagNames, flagOf } from '../config/scheduler_flags.js';
 import { schedulers, serviceEntry } from '../config/services.js';
 import { largestTimeout } from '../config/timeouts.js';
+import { trafficWords } from '../config/traffic.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
 import type { ServiceSpec } from '../generated/fulcrum/v1/ServiceSpec.js';
 import type { VirtualService__Output } from '../generated/fulcrum/v1/VirtualService.js';
@@ -20,6 +21,7 @@ import {
 } from './cli.js';
 import { fieldLines, tableLines, type View } from './output.js';
 import { columnsOf, rowView, serverRows } from './server.js';
+import { registerTraffic } from './service_traffic.js';
 
 interface ServiceOptions {
   readonly scheduler?: string;
@@ -49,6 +51,7 @@ Examples:
   fulcrum service edit tcp:203.0.113.10:80 --scheduler lc
   fulcrum service list -o json | jq -r '.services[].address'
   fulcrum service show tcp:203.0.113.10:80
+  fulcrum service traffic tcp:203.0.113.10:80 --deny bogons --max-connections 10000 --mss auto
   fulcrum service delete tcp:203.0.113.10:80`,
     );
   service
@@ -69,6 +72,7 @@ Examples:
     .argument('<service>', serviceWords, serviceArgument)
     .option('--etag <etag>', 'refuse if the service has changed since it was shown with this etag')
     .action((key, options, command) => edit(cli, command, key, options));
+  registerTraffic(service, cli);
   service
     .command('delete')
     .description('delete one and its real servers')
@@ -164,6 +168,7 @@ function optionWords(service: VirtualService__Output): string {
     ...(entry.persistence_prefix === undefined ? [] : [`prefix /${entry.persistence_prefix}`]),
     ...(entry.persistence_engine === undefined ? [] : [`engine ${entry.persistence_engine}`]),
     ...(entry.one_packet ? ['one-packet'] : []),
+    ...trafficWords(service.traffic),
   ].join(', ');
 }
 

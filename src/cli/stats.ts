@@ -28,7 +28,7 @@ export function register(program: Command, cli: Cli): void {
 Packets and bytes are those of the IP layer, as LVS counts them: IN from clients to servers, OUT back through the
 director (always with NAT). --rate shows what LVS's estimator makes of them: per second, smoothed, renewed every two
 seconds (see the tunable run_estimation). Every packet leaves by exactly one verdict; a verdict that loses the packet is
-marked "drop".
+marked "drop". What a service refused by its traffic policy (see "fulcrum service traffic") has a table of its own.
 
 Examples:
   fulcrum stats
@@ -75,6 +75,12 @@ function serviceView(service: ServiceStatistics__Output): View {
     service: service.key ? formatServiceKey(service.key) : '',
     ...countersView(service.counters),
     rates: countersView(service.rates),
+    open_connections: BigInt(service.openConnections),
+    refusals: {
+      client_denied: BigInt(service.refusals?.clientDenied ?? 0),
+      connection_limit: BigInt(service.refusals?.connectionLimit ?? 0),
+      connection_rate_limit: BigInt(service.refusals?.connectionRateLimit ?? 0),
+    },
     servers: service.servers.map((server) => ({
       server: server.key ? formatServerKey(server.key) : '',
       ...countersView(server.counters),
@@ -140,7 +146,28 @@ function counterRows(service: ServiceStatistics__Output): readonly CounterRow[] 
   ];
 }
 
+/** Services that have refused something; nothing if none has. */
+function refusalTable(services: readonly ServiceStatistics__Output[]): readonly string[] {
+  const refusing = services.filter(({ refusals }) => Object.values(refusals ?? {}).some((count) => BigInt(count) > 0n));
+  if (refusing.length === 0) return [];
+  const lines = tableLines(
+    [
+      { title: 'SERVICE', value: ({ key }) => (key ? formatServiceKey(key) : '') },
+      { title: 'OPEN', value: ({ openConnections }) => openConnections, right: true },
+      { title: 'CLIENT DENIED', value: ({ refusals }) => refusals?.clientDenied ?? 0, right: true },
+      { title: 'CONNECTION LIMIT', value: ({ refusals }) => refusals?.connectionLimit ?? 0, right: true },
+      { title: 'RATE LIMIT', value: ({ refusals }) => refusals?.connectionRateLimit ?? 0, right: true },
+    ],
+    refusing,
+  );
+  return ['', ...lines];
+}
+
 function serviceTable(services: readonly ServiceStatistics__Output[]): readonly string[] {
+  return [...counterTable(services), ...refusalTable(services)];
+}
+
+function counterTable(services: readonly ServiceStatistics__Output[]): readonly string[] {
   return tableLines(
     [
       { title: 'SERVICE', value: ({ name }) => name },

@@ -60,12 +60,15 @@ function eventName(message: WatchResponse__Output): string {
 
 function details(message: WatchResponse__Output): { readonly [key: string]: View } {
   const { service, serviceRemoved, vip, vipRemoved, timeouts, tunables, markRules, happened } = message;
+  const { prefixList, prefixListRemoved } = message;
   if (service) return { service: serviceView(service) };
   if (serviceRemoved?.key) return { address: formatServiceKey(serviceRemoved.key) };
   if (vip) return { vip: vipView(vip) };
   if (vipRemoved) return { address: vipRemoved.address };
   if (timeouts) return { timeouts: timeoutsEntry(timeouts) };
   if (tunables) return { tunables: tunablesEntry(tunables) };
+  if (prefixList) return { prefix_list: { name: prefixList.name, prefixes: prefixList.prefixes.length } };
+  if (prefixListRemoved) return { prefix_list_removed: prefixListRemoved };
   if (markRules) return { mark_rules: markRules.rules.map((rule): View => ({ ...markRuleEntry(rule) })) };
   if (happened) return { time: happened.time, kind: happened.kind, message: happened.message };
   return {};
@@ -83,6 +86,8 @@ function eventText(message: WatchResponse__Output, event: Event): string {
   if (vipRemoved) return `vip removed ${vipRemoved.address}`;
   if (timeouts) return `timeouts ${pairs(shortTimeoutsEntry(timeouts))}`;
   if (tunables) return `tunables ${pairs(tunablesEntry(tunables)) || '(defaults)'}`;
+  if (message.prefixList) return `prefix list ${message.prefixList.name} ${message.prefixList.prefixes.length}`;
+  if (message.prefixListRemoved) return `prefix list ${message.prefixListRemoved} removed`;
   if (markRules) return `mark rules ${markRules.rules.length}`;
   if (happened) return `${happened.time} ${happened.kind}: ${happened.message}`;
   return `-- ${event.event.replaceAll('_', ' ')}, revision ${message.revision}`;

@@ -43,13 +43,23 @@ import {
   tunnelTypes,
 } from './servers.js';
 import { largestTimeout, shortTimeoutsEntry, type TimeoutsEntry, timeoutsSchema, toTimeouts } from './timeouts.js';
+import {
+  type PrefixListsEntry,
+  prefixListsEntry,
+  prefixListsSchema,
+  type TrafficEntry,
+  toPrefixLists,
+  toTraffic,
+  trafficEntry,
+  trafficProperties,
+} from './traffic.js';
 import { type TunablesEntry, type TunableValues, toTunables, tunablesEntry, tunablesSchema } from './tunables.js';
 
 export interface ServerEntry extends ServerSpecEntry {
   readonly health?: ServerHealthEntry;
 }
 
-export interface ServiceEntry {
+export interface ServiceEntry extends TrafficEntry {
   readonly address: string;
   readonly scheduler?: string;
   readonly scheduler_flags?: readonly string[];
@@ -73,6 +83,7 @@ export interface ServicesSection {
   readonly timeouts?: TimeoutsEntry;
   readonly tunables?: TunablesEntry;
   readonly mark_rules?: readonly MarkRuleEntry[];
+  readonly prefix_lists?: PrefixListsEntry;
 }
 
 export const schedulers = [
@@ -128,6 +139,7 @@ const serviceSchema = {
     },
     persistence_engine: { type: 'string', description: 'for example sip' },
     one_packet: { type: 'boolean', default: false, description: 'schedule every UDP packet on its own' },
+    ...trafficProperties,
     health: healthSchema,
     servers: { type: 'array', description: 'in the order in which they are added', items: serverSchema },
   },
@@ -163,6 +175,7 @@ export const servicesProperties = {
     description: 'give packets their marks: the first rule that matches',
     items: markRuleSchema,
   },
+  prefix_lists: prefixListsSchema,
 } as const;
 
 /** Schema of a file that holds only the services part. */
@@ -213,6 +226,7 @@ export function toConfiguration(document: Document<ServicesSection>): Configurat
   const rules = section.mark_rules?.map((entry, index) =>
     toMarkRule(entry, (field, read) => attempt(['mark_rules', index, ...(field === undefined ? [] : [field])], read)),
   );
+  const prefixLists = toPrefixLists(section.prefix_lists ?? {}, attempt);
   if (problems.length > 0) throw new ConfigurationError(inOrder(problems));
   return {
     services: services.filter((service) => service !== undefined),
@@ -220,6 +234,7 @@ export function toConfiguration(document: Document<ServicesSection>): Configurat
     timeouts: section.timeouts === undefined ? null : toTimeouts(section.timeouts),
     tunables: section.tunables === undefined ? null : toTunables(section.tunables),
     markRules: rules === undefined ? null : { rules },
+    prefixLists,
   };
 }
 
@@ -233,6 +248,7 @@ function serviceOf(entry: ServiceEntry, path: Path, attempt: Attempt): VirtualSe
   const servers = (entry.servers ?? []).map((server, index) =>
     serverOf(server, key, [...path, 'servers', index], attempt),
   );
+  const traffic = toTraffic(entry, key, path, attempt);
   return {
     key,
     spec: {
@@ -244,6 +260,7 @@ function serviceOf(entry: ServiceEntry, path: Path, attempt: Attempt): VirtualSe
       onePacket: entry.one_packet ?? false,
     },
     servers: servers.filter((server) => server !== undefined),
+    ...(traffic !== undefined && { traffic }),
     ...(entry.health !== undefined && { health: toHealth(entry.health, key, [...path, 'health'], attempt) }),
   };
 }
@@ -306,6 +323,7 @@ export function fromConfiguration(configuration: Configuration__Output): Service
     ...(configuration.tunables &&
       hasTunables(configuration.tunables) && { tunables: tunablesEntry(configuration.tunables) }),
     ...(configuration.markRules && { mark_rules: configuration.markRules.rules.map(markRuleEntry) }),
+    ...(configuration.prefixLists.length > 0 && { prefix_lists: prefixListsEntry(configuration.prefixLists) }),
   };
 }
 
@@ -324,6 +342,7 @@ export function serviceEntry(service: VirtualService__Output): ServiceEntry {
     ...(spec.persistencePrefix !== 0 && { persistence_prefix: spec.persistencePrefix }),
     ...(spec.persistenceEngine !== '' && { persistence_engine: spec.persistenceEngine }),
     ...(spec.onePacket && { one_packet: true }),
+    ...(service.traffic && trafficEntry(service.traffic)),
     ...(service.health && { health: healthEntry(service.health) }),
     servers: service.servers.map(serverEntry),
   };
@@ -352,7 +371,11 @@ export function documentPath(field: string): Path {
     if (/^\d+$/.test(part)) path.push(Number(part));
     else if (part === 'key') return [...path, 'address'];
     else if (part.endsWith('_ports')) return [...path, part];
-    else if (part !== 'spec' && part !== 'rules' && !isKindOfCheck(parts, index) && !isKindOfLoad(parts, index))
+    else if (
+      !['spec', 'rules', 'traffic'].includes(part) &&
+      !isKindOfCheck(parts, index) &&
+      !isKindOfLoad(parts, index)
+    )
       path.push(documentName(parts, index));
   }
   return path;

@@ -27,6 +27,8 @@ const statusOfReason: Readonly<Record<Reason, StatusName>> = {
   REASON_NOT_SUPPORTED: 'UNIMPLEMENTED',
   REASON_VIP_NOT_FOUND: 'NOT_FOUND',
   REASON_STALE: 'ABORTED',
+  REASON_PREFIX_LIST_NOT_FOUND: 'NOT_FOUND',
+  REASON_PREFIX_LIST_IN_USE: 'FAILED_PRECONDITION',
 };
 
 export interface FulcrumErrorFields {

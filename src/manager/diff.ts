@@ -14,6 +14,7 @@ import { readHealthPolicy, readServerHealth } from './health_values.js';
 import { readMarkRules } from './mark_rules.js';
 import type { Model } from './model.js';
 import { type Server, type Service, type ServiceKey, type ServiceSpec, serviceId, type Vip } from './nouns.js';
+import { readPrefixList, readTrafficPolicy } from './traffic.js';
 import {
   checkServerAddress,
   type NamedServer,
@@ -30,7 +31,10 @@ interface WantedService {
   readonly spec: ServiceSpec;
   readonly servers: ReadonlyMap<string, WantedServer>;
   readonly health: Service['health'];
+  readonly traffic: Service['traffic'];
 }
+
+type PrefixLists = Model['prefixLists'];
 
 interface WantedServer extends NamedServer {
   readonly health: Server['health'];
@@ -43,16 +47,20 @@ export function diff(
   prune: boolean,
   capabilities: Capabilities = engineCapabilities,
 ): Operation__Output[] {
-  const services = readServices(configuration.services, capabilities);
+  const lists = readPrefixLists(configuration.prefixLists);
+  const known = prune ? lists : new Map([...model.prefixLists, ...lists]);
+  const services = readServices(configuration.services, known, capabilities);
   const vips = readVips(model, configuration.vips);
   return [
     ...diffTimeouts(model, configuration),
     ...diffTunables(model, configuration, prune),
     ...diffMarkRules(model, configuration, prune),
     ...diffVips(model, vips),
+    ...diffPrefixLists(model, lists),
     ...(prune ? deleteServices(model, services) : []),
     ...[...services].flatMap(([id, wanted]) => diffService(model.services.get(id), wanted, prune)),
     ...(prune ? deleteVips(model, vips) : []),
+    ...(prune ? deletePrefixLists(model, lists) : []),
   ];
 }
 
@@ -62,6 +70,7 @@ function alreadyNamed(reason: Reason, field: string, name: string): FulcrumError
 
 function readServices(
   given: readonly VirtualService__Output[],
+  lists: PrefixLists,
   capabilities: Capabilities,
 ): ReadonlyMap<string, WantedService> {
   const services = new Map<string, WantedService>();
@@ -73,7 +82,8 @@ function readServices(
     const spec = readServiceSpec(service.spec, key, `${path}.spec`);
     capabilities.checkService(key, spec, path);
     const health = service.health && readHealthPolicy(service.health, key, `${path}.health`, capabilities);
-    services.set(id, { key, spec, health, servers: readServers(key, service.servers, path, capabilities) });
+    const traffic = service.traffic && readTrafficPolicy(service.traffic, key, lists, `${path}.traffic`);
+    services.set(id, { key, spec, health, traffic, servers: readServers(key, service.servers, path, capabilities) });
   });
   return services;
 }
@@ -94,6 +104,18 @@ function readServers(
     servers.set(server.id, { ...server, health });
   });
   return servers;
+}
+
+function readPrefixLists(given: Configuration__Output['prefixLists']): PrefixLists {
+  const lists = new Map<string, ReturnType<typeof readPrefixList>>();
+  given.forEach((message, index) => {
+    const list = readPrefixList(message, `prefix_lists[${index}]`);
+    if (lists.has(list.name)) {
+      throw alreadyNamed('REASON_INVALID', `prefix_lists[${index}].name`, `prefix list "${list.name}"`);
+    }
+    lists.set(list.name, list);
+  });
+  return lists;
 }
 
 function readVips(model: Model, given: Configuration__Output['vips']): ReadonlyMap<string, Vip> {
@@ -158,6 +180,24 @@ function deleteVips(model: Model, wanted: ReadonlyMap<string, Vip>): Operation__
     .map((address) => ({ action: 'deleteVip', deleteVip: address }));
 }
 
+/** Before the services that refer to them. */
+function diffPrefixLists(model: Model, wanted: PrefixLists): Operation__Output[] {
+  return [...wanted.values()]
+    .filter((list) => !samePrefixes(list.prefixes, model.prefixLists.get(list.name)?.prefixes))
+    .map((list) => ({ action: 'setPrefixList', setPrefixList: list }));
+}
+
+function samePrefixes(left: readonly string[], right: readonly string[] | undefined): boolean {
+  return left.length === right?.length && left.every((prefix, index) => prefix === right[index]);
+}
+
+/** After the services that did. */
+function deletePrefixLists(model: Model, wanted: PrefixLists): Operation__Output[] {
+  return [...model.prefixLists.keys()]
+    .filter((name) => !wanted.has(name))
+    .map((name) => ({ action: 'deletePrefixList', deletePrefixList: name }));
+}
+
 function deleteServices(model: Model, wanted: ReadonlyMap<string, WantedService>): Operation__Output[] {
   return [...model.services]
     .filter(([id]) => !wanted.has(id))
@@ -165,13 +205,15 @@ function deleteServices(model: Model, wanted: ReadonlyMap<string, WantedService>
 }
 
 function diffService(current: Service | undefined, wanted: WantedService, prune: boolean): Operation__Output[] {
-  const { key, spec, health } = wanted;
+  const { key, spec, health, traffic } = wanted;
   const edits: Operation__Output[] = [];
   if (current === undefined) edits.push({ action: 'addService', addService: { key, spec } });
   else if (!sameFields(spec, current.spec)) edits.push({ action: 'editService', editService: { key, spec } });
   const servers = current?.servers ?? new Map<string, Server>();
   if (!isSame(current?.health ?? null, health))
     edits.push({ action: 'setHealth', setHealth: { service: key, health } });
+  if (!isSame(current?.traffic ?? null, traffic))
+    edits.push({ action: 'setTraffic', setTraffic: { service: key, traffic } });
   return [...edits, ...diffServers(key, servers, wanted.servers, prune), ...diffServerHealth(wanted, servers)];
 }
 

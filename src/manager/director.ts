@@ -206,6 +206,12 @@ function describeOperation(operation: Operation): string {
   if (operation.setServerHealth) return `set_server_health ${describeServer(operation.setServerHealth)}`;
   if (operation.setDrain)
     return `set_drain ${describeServer(operation.setDrain)} ${settingsText(operation.setDrain.drain ?? { drain: 'none' }, 0)}`;
+  if (operation.setTraffic) return `set_traffic ${serviceId(operation.setTraffic.service as ServiceKey)}`;
+  if (operation.setPrefixList) {
+    const { name, prefixes } = operation.setPrefixList;
+    return `set_prefix_list ${name} ${prefixes?.length ?? 0} prefixes`;
+  }
+  if (operation.deletePrefixList) return `delete_prefix_list ${operation.deletePrefixList}`;
   if (operation.setVip) return `set_vip ${Object.values(operation.setVip).join(' ')}`;
   return `delete_vip ${operation.deleteVip}`;
 }

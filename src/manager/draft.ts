@@ -4,6 +4,7 @@
 import type { TimeoutValues } from '../config/timeouts.js';
 import type { TunableValues } from '../config/tunables.js';
 import type { Operation } from '../generated/fulcrum/v1/Operation.js';
+import type { PrefixList__Output } from '../generated/fulcrum/v1/PrefixList.js';
 import type { Capabilities } from './capabilities.js';
 import type { Drain } from './drain.js';
 import { EditedMap } from './edited_map.js';
@@ -36,6 +37,7 @@ interface DraftService extends Service {
   servers: Map<string, Server>;
   health: Service['health'];
   pool: Pool | null;
+  traffic: Service['traffic'];
 }
 
 /** A model while a group of edits is made to it. The model that it began with stays as it is. */
@@ -47,6 +49,7 @@ export class Draft {
     timeouts: false,
     tunables: false,
     markRules: false,
+    prefixLists: new Set<string>(),
   };
   readonly #before: Model;
   readonly #revision: number;
@@ -61,6 +64,7 @@ export class Draft {
   #timeouts: TimeoutValues;
   #tunables: TunableValues;
   #markRules: readonly MarkRule[];
+  #prefixLists: Map<string, PrefixList__Output> | undefined;
   #nextSequence: number;
   /** For the dataplane. */
   readonly effects: Operation[] = [];
@@ -84,7 +88,7 @@ export class Draft {
   /** The new model; the old one itself if no edit was carried out. */
   finish(): Model {
     const { timeouts, tunables: tuned, markRules } = this.touched;
-    const isSettled = !(timeouts || tuned || markRules);
+    const isSettled = !(timeouts || tuned || markRules || this.#prefixLists !== undefined);
     const isSame = this.#services === undefined && this.#edited.size === 0;
     if (isSame && this.#vips === undefined && isSettled) return this.#before;
     return {
@@ -93,6 +97,7 @@ export class Draft {
       timeouts: this.#timeouts,
       tunables: this.#tunables,
       markRules: this.#markRules,
+      prefixLists: this.prefixLists,
       revision: this.#revision,
       nextSequence: this.#nextSequence,
     };
@@ -101,6 +106,11 @@ export class Draft {
   service(key: ServiceKey): Service | undefined {
     const id = serviceId(key);
     return this.#services?.get(id) ?? this.#edited.get(id) ?? this.#publishedService(id);
+  }
+
+  /** All of them, as they are now. */
+  services(): readonly Service[] {
+    return [...this.#finishServices().values()];
   }
 
   #publishedService(id: string): Service | undefined {
@@ -122,6 +132,7 @@ export class Draft {
       version: this.#revision,
       health: null,
       pool: null,
+      traffic: null,
     };
     this.#own.add(service);
     this.#writableServices().set(this.#touch(key), service);
@@ -164,6 +175,10 @@ export class Draft {
     own.health = health;
     own.pool = health === null ? null : (own.pool ?? everyServer(own));
     for (const [id, server] of own.servers) own.servers.set(id, this.#assumed(server, health));
+  }
+
+  setTraffic(service: Service, traffic: Service['traffic']): void {
+    this.#writable(service).traffic = traffic;
   }
 
   setServerHealth(service: Service, server: Server, health: Server['health']): void {
@@ -316,6 +331,25 @@ export class Draft {
   set markRules(rules: readonly MarkRule[]) {
     this.touched.markRules = true;
     this.#markRules = rules;
+  }
+
+  get prefixLists(): Model['prefixLists'] {
+    return this.#prefixLists ?? this.#before.prefixLists;
+  }
+
+  setPrefixList(list: PrefixList__Output): void {
+    this.touched.prefixLists.add(list.name);
+    this.#writablePrefixLists().set(list.name, list);
+  }
+
+  deletePrefixList(name: string): void {
+    this.touched.prefixLists.add(name);
+    this.#writablePrefixLists().delete(name);
+  }
+
+  #writablePrefixLists(): Map<string, PrefixList__Output> {
+    this.#prefixLists ??= new Map(this.#before.prefixLists);
+    return this.#prefixLists;
   }
 
   vip(address: string): Vip | undefined {

@@ -128,22 +128,25 @@ export function virtualServiceMessage(service: Service, lineage: string, liveOf?
     servers: listOrder(service).map((server) => realServerMessage(server, lineage, service, liveOf)),
     health: service.health,
     pool: poolMessage(service),
+    traffic: service.traffic,
   };
 }
 
 /** Everything configured. Servers in the order of addition, so that applying it again gives the same lists. */
 export function configurationMessage(model: Model): Configuration {
   return {
-    services: [...model.services.values()].map(({ key, spec, servers, health }) => ({
+    services: [...model.services.values()].map(({ key, spec, servers, health, traffic }) => ({
       key,
       spec,
       health,
+      traffic,
       servers: [...servers.values()].map((server) => ({ key: server.key, spec: server.spec, health: server.health })),
     })),
     vips: [...model.vips.values()],
     timeouts: model.timeouts,
     tunables: model.tunables,
     markRules: markRulesMessage(model),
+    prefixLists: [...model.prefixLists.values()],
   };
 }
 
@@ -151,9 +154,10 @@ export function configurationMessage(model: Model): Configuration {
 export function inForceMessage(model: Model): Configuration {
   return {
     ...configurationMessage(model),
-    services: [...model.services.values()].map(({ key, spec, servers, pool }) => ({
+    services: [...model.services.values()].map(({ key, spec, servers, pool, traffic }) => ({
       key,
       spec,
+      traffic,
       servers: (pool === null ? [...servers.values()].map(unchecked) : [...pool.servers.values()]).map((server) => ({
         key: server.key,
         spec: server.spec,

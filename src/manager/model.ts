@@ -6,6 +6,7 @@ import { type TunableValues, tunables } from '../config/tunables.js';
 import type { ApplyMode__Output } from '../generated/fulcrum/v1/ApplyMode.js';
 import type { Operation, Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { OperationResult } from '../generated/fulcrum/v1/OperationResult.js';
+import type { PrefixList__Output } from '../generated/fulcrum/v1/PrefixList.js';
 import { FulcrumError, type Reason } from '../grpc/errors.js';
 import { type Capabilities, engineCapabilities } from './capabilities.js';
 import { Draft } from './draft.js';
@@ -23,6 +24,7 @@ import {
   type Vip,
 } from './nouns.js';
 import type { Condition } from './pool.js';
+import { readPrefixList, readTrafficPolicy, refersTo } from './traffic.js';
 import {
   checkServerAddress,
   invalid,
@@ -46,6 +48,8 @@ export interface Model {
   readonly tunables: TunableValues;
   /** The first that matches gives a packet its mark. */
   readonly markRules: readonly MarkRule[];
+  /** By name. */
+  readonly prefixLists: ReadonlyMap<string, PrefixList__Output>;
   /** Grows by one with each group of edits that changed something, or might have. */
   readonly revision: number;
   /** Sequence number of the next object. */
@@ -58,6 +62,7 @@ export const emptyModel: Model = {
   timeouts: defaultTimeouts,
   tunables: {},
   markRules: [],
+  prefixLists: new Map(),
   revision: 0,
   nextSequence: 1,
 };
@@ -70,6 +75,8 @@ export interface Touched {
   readonly timeouts: boolean;
   readonly tunables: boolean;
   readonly markRules: boolean;
+  /** By name. */
+  readonly prefixLists: ReadonlySet<string>;
 }
 
 export interface Applied {
@@ -184,6 +191,12 @@ function editOf(draft: Draft, operation: Operation__Output): Operation {
       return setServerHealth(draft, operation);
     case 'setDrain':
       return setDrain(draft, operation);
+    case 'setTraffic':
+      return setTraffic(draft, operation);
+    case 'setPrefixList':
+      return setPrefixList(draft, operation);
+    case 'deletePrefixList':
+      return deletePrefixList(draft, operation);
     default:
       throw invalid('', 'no action is given');
   }
@@ -343,6 +356,36 @@ function setDrain(draft: Draft, { setDrain: change }: Operation__Output): Operat
   const drain = change?.drain ? readDrain(change.drain, draft.now, `${path}.drain`) : null;
   draft.setDrain(service, server, drain);
   return { setDrain: { service: service.key, key, drain: drain && drainMessage(drain) } };
+}
+
+function setTraffic(draft: Draft, { setTraffic: change }: Operation__Output): Operation {
+  const path = 'set_traffic';
+  const service = findService(draft, readServiceKey(change?.service, `${path}.service`), `${path}.service`);
+  const traffic = change?.traffic
+    ? readTrafficPolicy(change.traffic, service.key, draft.prefixLists, `${path}.traffic`)
+    : null;
+  draft.setTraffic(service, traffic);
+  return { setTraffic: { service: service.key, traffic } };
+}
+
+function setPrefixList(draft: Draft, { setPrefixList: given }: Operation__Output): Operation {
+  const list = readPrefixList(given, 'set_prefix_list');
+  draft.setPrefixList(list);
+  return { setPrefixList: list };
+}
+
+function deletePrefixList(draft: Draft, { deletePrefixList: name = '' }: Operation__Output): Operation {
+  const field = 'delete_prefix_list';
+  if (!draft.prefixLists.has(name)) {
+    throw refuse('REASON_PREFIX_LIST_NOT_FOUND', field, `there is no prefix list "${name}"`);
+  }
+  const user = draft.services().find(({ traffic }) => refersTo(traffic, name));
+  if (user !== undefined) {
+    const message = `virtual service ${serviceId(user.key)} refers to prefix list "${name}"`;
+    throw refuse('REASON_PREFIX_LIST_IN_USE', field, message);
+  }
+  draft.deletePrefixList(name);
+  return { deletePrefixList: name };
 }
 
 /** Number of real servers in all services. */

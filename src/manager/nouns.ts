@@ -7,6 +7,7 @@ import type { ForwardingMethod__Output } from '../generated/fulcrum/v1/Forwardin
 import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
 import type { Protocol__Output } from '../generated/fulcrum/v1/Protocol.js';
 import type { ServerHealth__Output } from '../generated/fulcrum/v1/ServerHealth.js';
+import type { TrafficPolicy__Output } from '../generated/fulcrum/v1/TrafficPolicy.js';
 import type { TunnelChecksum__Output } from '../generated/fulcrum/v1/TunnelChecksum.js';
 import type { TunnelType__Output } from '../generated/fulcrum/v1/TunnelType.js';
 import type { VipState__Output } from '../generated/fulcrum/v1/VipState.js';
@@ -75,6 +76,8 @@ export interface Service {
   readonly health: HealthPolicy__Output | null;
   /** What the dataplane has of its servers; null while they are not checked: all, as they are configured. */
   readonly pool: Pool | null;
+  /** Null: it takes all clients, and as many connections as they make. */
+  readonly traffic: TrafficPolicy__Output | null;
 }
 
 /** What was declared of a VIP, or of a range of them. */

@@ -155,8 +155,11 @@ const serverField: FieldName = (_index, rest) => (/^service\b/.test(rest) ? rest
 function createService(model: Model, service: VirtualService__Output | null): Applied {
   const key = service?.key ?? null;
   const health = service?.health ?? null;
-  const own: Operation__Output[] =
-    health === null ? [] : [{ action: 'setHealth', setHealth: { service: key, health } }];
+  const traffic = service?.traffic ?? null;
+  const own: Operation__Output[] = [
+    ...(health === null ? [] : [{ action: 'setHealth', setHealth: { service: key, health } } as const]),
+    ...(traffic === null ? [] : [{ action: 'setTraffic', setTraffic: { service: key, traffic } } as const]),
+  ];
   const operations: Operation__Output[] = [
     { action: 'addService', addService: { key, spec: service?.spec ?? null } },
     ...own,

@@ -16,6 +16,7 @@ import {
 import { type Service, serverId, serviceId } from './nouns.js';
 import { readPageSize, readSequenceToken, takePage } from './pages.js';
 import { findService, type ServiceContext } from './service_context.js';
+import { refersTo } from './traffic.js';
 import { readServerKey, readServiceKey } from './validate.js';
 import { vipsOf } from './vips.js';
 
@@ -30,6 +31,7 @@ export type ReadHandlers = Pick<
   | 'getConfiguration'
   | 'getTimeouts'
   | 'getMarkRules'
+  | 'listPrefixLists'
   | 'watch'
 >;
 
@@ -86,6 +88,23 @@ export function readHandlers({ director, broadcaster, liveOf }: ServiceContext):
     getMarkRules: async () => {
       const { model, lineage } = director.state;
       return { markRules: markRulesMessage(model) ?? {}, revision: revisionText(lineage, model.revision) };
+    },
+    listPrefixLists: async ({ name, namesOnly }) => {
+      const { model, lineage } = director.state;
+      const { services, prefixLists } = model;
+      if (name !== '' && !prefixLists.has(name)) {
+        const message = `there is no prefix list "${name}"`;
+        throw new FulcrumError({ reason: 'REASON_PREFIX_LIST_NOT_FOUND', field: 'name', message });
+      }
+      const wanted = [...prefixLists.values()].filter((list) => name === '' || list.name === name);
+      return {
+        lists: wanted.map((list) => ({
+          list: namesOnly ? { name: list.name } : list,
+          prefixes: list.prefixes.length,
+          services: [...services.values()].filter(({ traffic }) => refersTo(traffic, list.name)).map(({ key }) => key),
+        })),
+        revision: revisionText(lineage, model.revision),
+      };
     },
     getTimeouts: async () => ({ timeouts: director.state.model.timeouts }),
     watch: (_request, { signal }): AsyncIterable<WatchResponse> => broadcaster.watch(director.state.model, signal),

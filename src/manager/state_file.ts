@@ -6,6 +6,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { defaultTimeouts, type TimeoutValues } from '../config/timeouts.js';
 import type { TunableValues } from '../config/tunables.js';
+import type { PrefixList__Output } from '../generated/fulcrum/v1/PrefixList.js';
 import type { Model } from './model.js';
 import {
   type MarkRule,
@@ -20,9 +21,9 @@ import {
 import type { PoolServer } from './pool.js';
 
 const format = 'fulcrum-state';
-const version = 3;
-/** Version 1 knows three timeouts, and neither tunables nor mark rules; version 2 no health. */
-const readableVersions: readonly unknown[] = [1, 2, version];
+const version = 4;
+/** Version 1 knows three timeouts, and neither tunables nor mark rules; version 2 no health; version 3 no traffic policies. */
+const readableVersions: readonly unknown[] = [1, 2, 3, version];
 /** Bytes of the first line: it is filled up with blanks, since it is written last. */
 const headerBytes = 160;
 /** Services and servers in a slice. */
@@ -92,8 +93,8 @@ const serviceTexts = new WeakMap<Service, string>();
 
 /** The text after the first line, piece by piece. */
 function* bodyOf({ lineage, generation, model }: State): Generator<string> {
-  const { services, vips, ...rest } = model;
-  const head = { lineage, generation, ...rest, vips: [...vips.values()] };
+  const { services, vips, prefixLists, ...rest } = model;
+  const head = { lineage, generation, ...rest, vips: [...vips.values()], prefixLists: [...prefixLists.values()] };
   yield `${JSON.stringify(head).slice(0, -1)},"services":[`;
   let texts: string[] = [];
   let weight = 0;
@@ -145,8 +146,9 @@ function sha256(body: string | Buffer, of: number): string {
   return hashOf(of).update(body).digest('hex');
 }
 
-interface StoredService extends Omit<Service, 'servers' | 'pool' | 'health'> {
+interface StoredService extends Omit<Service, 'servers' | 'pool' | 'health' | 'traffic'> {
   readonly servers: readonly StoredServer[];
+  readonly traffic?: Service['traffic'];
   readonly health?: Service['health'];
   readonly pool?: { readonly servers: readonly PoolServer[]; readonly quorumUp: boolean };
 }
@@ -158,6 +160,7 @@ interface Body extends Omit<State, 'model'> {
   readonly tunables?: TunableValues;
   readonly markRules?: readonly MarkRule[];
   readonly vips: readonly Vip[];
+  readonly prefixLists?: readonly PrefixList__Output[];
   readonly services: readonly StoredService[];
 }
 
@@ -168,7 +171,8 @@ export function parseState(bytes: Buffer): State {
     const servers = new Map(service.servers.map(readServer).map((server) => [serverId(server.key), server]));
     const pooled = service.pool?.servers.map((server): [string, PoolServer] => [serverId(server.key), server]);
     const pool = service.pool === undefined ? null : { ...service.pool, servers: new Map(pooled) };
-    return [serviceId(service.key), { ...service, servers, pool, health: service.health ?? null }];
+    const { health = null, traffic = null } = service;
+    return [serviceId(service.key), { ...service, servers, pool, health, traffic }];
   });
   return {
     lineage: body.lineage,
@@ -179,6 +183,7 @@ export function parseState(bytes: Buffer): State {
       timeouts: { ...defaultTimeouts, ...body.timeouts },
       tunables: body.tunables ?? {},
       markRules: body.markRules ?? [],
+      prefixLists: new Map((body.prefixLists ?? []).map((list) => [list.name, list])),
       revision: body.revision,
       nextSequence: body.nextSequence,
     },

@@ -24,6 +24,8 @@ export function mergeServices(
       counters: known?.counters ?? {},
       servers: mergeServers(service, known),
       rates: known?.rates ?? {},
+      openConnections: known?.openConnections ?? 0,
+      refusals: known?.refusals ?? {},
     };
   });
 }

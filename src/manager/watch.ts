@@ -122,6 +122,7 @@ function* snapshot(model: Model, lineage: string): Generator<WatchResponse> {
   yield { revision, timeouts: model.timeouts };
   yield { revision, tunables: model.tunables };
   yield { revision, markRules: markRulesMessage(model) ?? {} };
+  for (const prefixList of model.prefixLists.values()) yield { revision, prefixList };
   yield { revision, endOfSnapshot: {} };
 }
 
@@ -141,6 +142,11 @@ function changes(before: Model, after: Model, touched: Touched, lineage: string)
   if (touched.tunables) result.push({ message: () => ({ revision, tunables: after.tunables }), weight: 1 });
   if (touched.markRules)
     result.push({ message: () => ({ revision, markRules: markRulesMessage(after) ?? {} }), weight: 1 });
+  for (const name of touched.prefixLists) {
+    const prefixList = after.prefixLists.get(name);
+    const message = prefixList ? { revision, prefixList } : { revision, prefixListRemoved: name };
+    result.push({ message: () => message, weight: 1 });
+  }
   return result;
 }
 

@@ -243,19 +243,19 @@ test.serial(
     t.regex(await scene.sh('client', `ping -c 1 -W 3 -s 1400 ${own}`), /1 received/);
     t.regex(await event(scene, 'mtu_refused', 'ip link set fk0 mtu 4000'), /fk0 has MTU 4000, its port carries 1500/);
 
-  // Deleted, it is gone until the next start; nobody else minds, and nobody waits for it at full speed.
-  await event(scene, 'route_added', `ip route add 192.0.2.0/24 via 10.0.0.11 dev fk1`);
-  await event(scene, 'kernel_interface_gone', 'ip link del fk1');
-  t.is(await scene.sh('client', curl(vip)), 'first');
-  const pid = await scene.pidOf('dataplane');
-  const ticks = async (): Promise<number> => {
-    const thread = `for t in /proc/${pid}/task/*; do grep -q fulcrum-kernel $t/comm && cut -d ' ' -f 14,15 $t/stat; done`;
-    const [user, system] = (await scene.sh('director', `${thread} || true`)).split(' ');
-    return Number(user) + Number(system);
-  };
-  const before = await ticks();
-  t.true(before > 0);
-  await scene.sh('director', 'sleep 1');
-  t.true((await ticks()) - before < 50, `${(await ticks()) - before} hundredths of a second in one`);
+    // Deleted, it is gone until the next start; nobody else minds, and nobody waits for it at full speed.
+    await event(scene, 'route_added', `ip route add 192.0.2.0/24 via 10.0.0.11 dev fk1`);
+    await event(scene, 'kernel_interface_gone', 'ip link del fk1');
+    t.is(await scene.sh('client', curl(vip)), 'first');
+    const pid = await scene.pidOf('dataplane');
+    const ticks = async (): Promise<number> => {
+      const thread = `for t in /proc/${pid}/task/*; do grep -q fulcrum-kernel $t/comm && cut -d ' ' -f 14,15 $t/stat; done`;
+      const [user, system] = (await scene.sh('director', `${thread} || true`)).split(' ');
+      return Number(user) + Number(system);
+    };
+    const before = await ticks();
+    t.true(before > 0);
+    await scene.sh('director', 'sleep 1');
+    t.true((await ticks()) - before < 50, `${(await ticks()) - before} hundredths of a second in one`);
   },
 );

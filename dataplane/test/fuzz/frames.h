@@ -94,6 +94,22 @@ class FrameSource {
     static const char* const kFlags[] = {"S", "S", "S", "A", "A", "FA", "R", "SA", "", "SFRPAU"};
     return one_of(kFlags);
   }
+  // With a maximum segment size, and what is none; in whole words.
+  const char* options() {
+    static const char* const kOptions[] = {"020405b4",
+                                           "020405b4 0402 080a 0000000100000000 01 030307",
+                                           "01 020405b4 010101",
+                                           "030307 0204ffff 01",
+                                           "02040000",
+                                           "020405b4 020405dc",
+                                           "02060000 05b4 0101",
+                                           "0200 05b4",
+                                           "0201 05b4",
+                                           "010102 04",
+                                           "00 020405b4 000000",
+                                           "fe30 0000"};
+    return one_of(kOptions);
+  }
   const char* chunks() {
     static const char* const kChunks[] = {"0100001400000001000100000001000100000001",
                                           "0200001400000002000100000001000100000001",
@@ -118,6 +134,7 @@ class FrameSource {
     PacketBuilder builder = one_in(3) ? udp(from, to) : tcp(from, to, flags());
     static const size_t kSizes[] = {0, 1, 6, 100, 1300, 1361, 1440, 1441, 1460, 1472};
     if (one_in(3)) builder.payload_size(one_of(kSizes));
+    if (one_in(2)) builder.tcp_options(options());
     return builder;
   }
 

@@ -186,6 +186,8 @@ class Fuzzer {
         return defend();
       case 15:
         return mark();
+      case 4:
+        return limit();
       case 3:
         if (!unknown_.empty()) answer(*unknown_.begin(), one_in(2));
         return;
@@ -245,6 +247,35 @@ class Fuzzer {
     command.slot = below(12);
     world_.command(command);
     world_.run();
+  }
+
+  // What services take: of few clients some, and few connections.
+  void limit() {
+    static const char* const kServices[] = {"-t 192.0.2.1:80",          "-u 192.0.2.1:53", "-t [2001:db8:ff::1]:80",
+                                            "-u [2001:db8:ff::1]:53",   "-f 1",            "-t 192.0.2.2:80",
+                                            "--sctp-service 192.0.2.1:80"};
+    static const char* const kPrefixes[] = {"198.51.100.1/32", "198.51.100.2/31", "198.51.100.0/24", "2001:db8:aa::1/128",
+                                            "2001:db8:aa::/64", "::/0"};
+    const auto some = [&] {
+      std::vector<std::string> prefixes;
+      for (unsigned count = below(3); count != 0; --count) prefixes.push_back(kPrefixes[below(std::size(kPrefixes))]);
+      return World::prefixes_of(prefixes);
+    };
+    static const char* const kLists[] = {"a", "b"};
+    if (one_in(3)) {
+      Operation edit;
+      edit.kind = one_in(3) ? Operation::Kind::kDeletePrefixList : Operation::Kind::kSetPrefixList;
+      edit.prefixes = {kLists[below(2)], std::make_shared<const PrefixList>(some())};
+      world_.publish({edit});
+    }
+    TrafficPolicy policy;
+    if (one_in(3)) policy.allow.own = some();
+    if (one_in(3)) policy.deny.own = some();
+    if (one_in(4)) policy.deny.lists = {kLists[below(2)]};
+    if (one_in(2)) policy.max_connections = below(6);
+    if (one_in(3)) policy.connections_per_second = 1 + below(5);
+    if (one_in(2)) policy.mss = one_in(2) ? kAutoSegmentLimit : static_cast<uint16_t>(500 + below(900));
+    world_.traffic(kServices[below(std::size(kServices))], policy);
   }
 
   void mark() {

@@ -111,8 +111,8 @@ const wrong: readonly (readonly [what: string, text: string, problems: readonly 
     'a key that is like no other',
     'servers: []\nfrobnicate: 1\n',
     [
-      'file.yaml:1:1: servers: unknown key "servers"; known here: services, vips, timeouts, tunables, mark_rules',
-      'file.yaml:2:1: frobnicate: unknown key "frobnicate"; known here: services, vips, timeouts, tunables, mark_rules',
+      'file.yaml:1:1: servers: unknown key "servers"; known here: services, vips, timeouts, tunables, mark_rules, prefix_lists',
+      'file.yaml:2:1: frobnicate: unknown key "frobnicate"; known here: services, vips, timeouts, tunables, mark_rules, prefix_lists',
     ],
   ],
   [

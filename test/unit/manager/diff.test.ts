@@ -37,6 +37,7 @@ function configuration(services: readonly Wanted[], rest: Partial<Configuration_
       etag: '',
       health: null,
       pool: [],
+      traffic: null,
       servers: servers.map((entry) => {
         const [address, given] = typeof entry === 'string' ? [entry, {}] : entry;
         return { key: server(address), spec: serverSpec(given), etag: '', health: null, condition: null, drain: null };
@@ -46,6 +47,7 @@ function configuration(services: readonly Wanted[], rest: Partial<Configuration_
     timeouts: null,
     tunables: null,
     markRules: null,
+    prefixLists: [],
     ...rest,
   };
 }

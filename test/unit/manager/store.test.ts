@@ -107,8 +107,8 @@ const damages: readonly (readonly [string, (good: string) => string, RegExp])[] 
   ['of another program', () => '{"name":"x"}\n', /is not a state file of fulcrum/],
   [
     'of a newer version',
-    (good) => good.replace('"version":3', '"version":4'),
-    /has format version 4; this program reads 1, 2, 3/,
+    (good) => good.replace('"version":4', '"version":5'),
+    /has format version 5; this program reads 1, 2, 3, 4/,
   ],
   ['with a first line that is not JSON', (good) => `x${good}`, /has a damaged first line/],
   ['null', () => 'null\n', /is not a state file of fulcrum/],

@@ -224,6 +224,7 @@ export const services: readonly VirtualService__Output[] = sample.map(({ address
   etag: '',
   health: null,
   pool: [],
+  traffic: null,
   servers: servers.map((server) => ({
     key: serverKey(server.address),
     spec: serverSpec(server),
@@ -268,6 +269,8 @@ export const statistics: readonly ServiceStatistics__Output[] = sample.map(({ ad
   counters: countersOf(sum(servers)),
   servers: servers.map(serverStatistics),
   rates: countersOf(rates ?? [0, 0, 0, 0, 0]),
+  openConnections: '0',
+  refusals: null,
 }));
 
 /** "TCP 57 SYN_RECV client virtual server", seconds left; then engine and data, if any. */

@@ -8,6 +8,7 @@ import type { Operation__Output } from '../../../../src/generated/fulcrum/v1/Ope
 import type { ServerSpec__Output } from '../../../../src/generated/fulcrum/v1/ServerSpec.js';
 import type { ServiceKey__Output } from '../../../../src/generated/fulcrum/v1/ServiceKey.js';
 import type { ServiceSpec__Output } from '../../../../src/generated/fulcrum/v1/ServiceSpec.js';
+import type { TrafficPolicy__Output } from '../../../../src/generated/fulcrum/v1/TrafficPolicy.js';
 import { FulcrumError } from '../../../../src/grpc/errors.js';
 import type { Model } from '../../../../src/manager/model.js';
 
@@ -125,4 +126,29 @@ export function refusal(attempt: () => unknown): string {
     throw error;
   }
   return 'not refused';
+}
+
+export function trafficPolicy(policy: Partial<TrafficPolicy__Output> = {}): TrafficPolicy__Output {
+  return {
+    allow: [],
+    deny: [],
+    maxConnections: 0,
+    connectionsPerSecond: 0,
+    connectionsBurst: 0,
+    mss: 0,
+    mssAuto: false,
+    ...policy,
+  };
+}
+
+export function setTraffic(of: string, policy: Partial<TrafficPolicy__Output>): Operation__Output {
+  return { action: 'setTraffic', setTraffic: { service: service(of), traffic: trafficPolicy(policy) } };
+}
+
+export function setPrefixList(name: string, ...prefixes: string[]): Operation__Output {
+  return { action: 'setPrefixList', setPrefixList: { name, prefixes } };
+}
+
+export function deletePrefixList(name: string): Operation__Output {
+  return { action: 'deletePrefixList', deletePrefixList: name };
 }
