@@ -8,6 +8,7 @@
 #include "core/difference.h"
 #include "core/draft.h"
 #include "core/ledger.h"
+#include "service/check_path.h"
 
 namespace fulcrum {
 
@@ -29,6 +30,9 @@ class Publisher {
   // All edits in order and one publication. `atomic`: the first refusal undoes all (the last result says why);
   // otherwise refused ones are reported and the rest carried out.
   std::vector<OperationResult> apply(const std::vector<Operation>& operations, bool atomic, AnnouncementChange& change);
+  // The ways of checks that go the client's way, all of them; their slots are chosen here. False, with nothing changed:
+  // there is no room for so many.
+  bool set_checks(std::vector<CheckPath> paths);
   // The edits that lead from what is to `wanted`.
   std::vector<Operation> difference(const Wanted& wanted) const;
 

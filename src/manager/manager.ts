@@ -11,6 +11,7 @@ import { addReflection } from '../grpc/reflection.js';
 import { dataplaneConnector } from './dataplane_client.js';
 import { Director } from './director.js';
 import { sharedEncoding } from './encoding.js';
+import { ClientWays } from './health/client_ways.js';
 import { Keeper } from './health/keeper.js';
 import type { Latency } from './messages.js';
 import { Reconciler } from './reconciler.js';
@@ -65,12 +66,22 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const reconciler = new Reconciler({
     connect: dataplaneConnector(options.dataplaneSocket, encoding.dataplane(dataplane)),
     desired: () => director.state,
-    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    onEvent: (event) => {
+      broadcaster.publishEvent(event, director.state.model);
+      if (event.kind === 'dataplane_connected') ways.connected();
+      if (event.kind === 'dataplane_lost') ways.lost();
+    },
     log,
   });
   director.attach(reconciler);
+  const ways = new ClientWays({
+    dataplane: () => reconciler.dataplane(),
+    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    log,
+  });
   const keeper = new Keeper({
     director,
+    ways,
     onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
     log,
   });
@@ -78,7 +89,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs, latency }, log);
+  addDirectorService(server, definition, { director, reconciler, broadcaster, ways, inForceTimeoutMs, latency }, log);
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {

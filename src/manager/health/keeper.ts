@@ -8,13 +8,16 @@ import type { Director } from '../director.js';
 import { type Applied, applyConditions, type ConditionChange, type Model } from '../model.js';
 import { type Server, type Service, serverId, serviceId } from '../nouns.js';
 import type { Condition } from '../pool.js';
+import { type ClientWays, isSameWay } from './client_ways.js';
 import { dynamicWeight } from './dynamic_weight.js';
 import { type Change, Monitor, type TargetStatus } from './monitor.js';
 import { prepareChecks, type ScheduledCheck } from './prepare.js';
 import { runScript } from './script.js';
+import { virtualPort } from './via_vip.js';
 
 export interface KeeperOptions {
   readonly director: Director;
+  readonly ways: ClientWays;
   readonly onEvent: (event: Event) => void;
   readonly log: Logger;
 }
@@ -29,6 +32,7 @@ interface Watched {
 
 export class Keeper {
   readonly #director: Director;
+  readonly #ways: ClientWays;
   readonly #onEvent: KeeperOptions['onEvent'];
   readonly #log: Logger;
   readonly #monitor: Monitor;
@@ -38,8 +42,9 @@ export class Keeper {
   readonly #prepared = new WeakMap<object, readonly ScheduledCheck[]>();
   #stopped = false;
 
-  constructor({ director, onEvent, log }: KeeperOptions) {
+  constructor({ director, ways, onEvent, log }: KeeperOptions) {
     this.#director = director;
+    this.#ways = ways;
     this.#onEvent = onEvent;
     this.#log = log;
     this.#monitor = new Monitor({ onChange: (batch) => this.#take(batch) });
@@ -54,6 +59,7 @@ export class Keeper {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#ways.stop();
     for (const timer of this.#slowStarts.values()) clearTimeout(timer);
     await this.#monitor.stop();
   }
@@ -91,13 +97,14 @@ export class Keeper {
     if (now?.health == null) return;
     for (const [id, server] of now.servers) {
       const old = before?.servers.get(id);
-      const isSame = before?.health === now.health && old !== undefined && old.health === server.health;
+      const isSame = before?.health === now.health && old?.health === server.health && isSameWay(old.spec, server.spec);
       if (!isSame) this.#set(now, now.health, server);
     }
   }
 
   #forget(id: string): void {
     this.#monitor.remove(id);
+    this.#ways.set(id, []);
     this.#watched.delete(id);
     clearTimeout(this.#slowStarts.get(id));
     this.#slowStarts.delete(id);
@@ -106,10 +113,21 @@ export class Keeper {
   #set(service: Service, policy: HealthPolicy__Output, server: Server): void {
     const id = targetId(service, server);
     const { condition } = server;
-    this.#watched.set(id, { service: service.key, key: server.key });
+    const checks = this.#checksOf(policy, server);
+    const ports = new Set(checks.filter(({ isViaVip }) => isViaVip).map(({ port }) => virtualPort(service.key, port)));
+    const { key, spec } = server;
+    this.#watched.set(id, { service: service.key, key });
+    this.#ways.set(
+      id,
+      [...ports].map((port) => ({ service: service.key, port, key, spec })),
+    );
     this.#monitor.set(id, {
-      target: { address: server.key.address, port: server.key.port || service.key.port },
-      checks: this.#checksOf(policy, server),
+      target: {
+        address: key.address,
+        port: key.port || service.key.port,
+        ...(ports.size > 0 && { clientWay: (port: number) => this.#ways.way(id, virtualPort(service.key, port)) }),
+      },
+      checks,
       initial: !condition?.checked ? 'unknown' : condition.up ? 'up' : 'down',
       ...(condition?.checked && { reason: condition.reason, since: Date.parse(condition.since) }),
     });

@@ -369,7 +369,8 @@ export class Monitor {
 function placeOf(target: Target, { address, port, source }: ScheduledCheck): Target {
   const from = source ?? target.source;
   const place = { address: address ?? target.address, port: port ?? target.port };
-  return from === undefined ? place : { ...place, source: from };
+  const { clientWay } = target;
+  return { ...place, ...(from !== undefined && { source: from }), ...(clientWay !== undefined && { clientWay }) };
 }
 
 function isSamePlace(one: Target, other: Target): boolean {

@@ -35,8 +35,8 @@ export function prepareGrpc(check: GrpcCheck__Output, path: string): Prober {
         };
         const connection = openConnection(target, course, ready, tls, ['h2']);
         return () => {
-          session?.destroy();
           connection.destroy();
+          session?.destroy();
         };
       }),
   };

@@ -51,8 +51,8 @@ export function prepareHttp(check: HttpCheck__Output, path: string): Prober {
         };
         const connection = openConnection(target, course, ready, tls, ['http/1.1']);
         return () => {
-          sent?.destroy();
           connection.destroy();
+          sent?.destroy();
         };
       }),
   };
