@@ -47,7 +47,9 @@ bool Publisher::set_checks(std::vector<CheckPath> paths) {
   static const std::vector<CheckPath> kNone;
   const std::vector<CheckPath>& before = current_->checks == nullptr ? kNone : current_->checks->all();
   std::unordered_map<ServerKey, std::vector<ServerSlot>, ServerKeyHash> known;
-  for (const CheckPath& path : before) known[path.server.key].push_back(path.server.slot);
+  // The first one last, so that the order stays.
+  for (auto path = before.rbegin(); path != before.rend(); ++path)
+    known[path->server.key].push_back(path->server.slot);
   std::vector<ServerSlot> fresh;
   for (CheckPath& path : paths) {
     if (std::vector<ServerSlot>& slots = known[path.server.key]; !slots.empty()) {

@@ -207,9 +207,9 @@ export function toCheck(entry: CheckEntry, path: Path, attempt: Attempt): Check_
 function viaOf({ type, via, address, source, require_reply: requireReply }: CheckEntry): Check__Output['via'] {
   if (via !== 'vip') return via === 'server' ? 'CHECK_VIA_SERVER' : 'CHECK_VIA_UNSPECIFIED';
   if (type === 'ping' || type === 'command') throw new KeyError(`a check of type ${type} cannot be sent to a VIP`);
-  if (address !== undefined) throw new KeyError('via: vip leaves no choice of address');
-  if (source !== undefined) throw new KeyError('via: vip leaves no choice of source');
-  if (type === 'udp' && !requireReply) throw new KeyError('via: vip needs require_reply: true');
+  if (address !== undefined) throw new KeyError('vip leaves no choice of address');
+  if (source !== undefined) throw new KeyError('vip leaves no choice of source');
+  if (type === 'udp' && !requireReply) throw new KeyError('vip needs require_reply: true');
   return 'CHECK_VIA_VIP';
 }
 

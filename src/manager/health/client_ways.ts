@@ -41,12 +41,11 @@ export interface ClientWaysOptions {
   readonly dataplane: () => WayMaker;
   readonly onEvent: (event: Event) => void;
   readonly log: Logger;
-  /** Addresses of this host. */
-  readonly ownAddresses?: () => ReadonlySet<string>;
+  /** Addresses of this host, as they are now or were lately. */
+  readonly ownAddresses?: (now: boolean) => ReadonlySet<string>;
 }
 
 interface Entry {
-  readonly targetId: string;
   readonly wanted: WantedWay;
   /** Where its ports begin; undefined: there are none left. */
   readonly run: number | undefined;
@@ -58,10 +57,10 @@ const ownAddressesMs = 1_000;
 
 export class ClientWays {
   readonly #options: ClientWaysOptions;
-  readonly #ownAddresses: () => ReadonlySet<string>;
+  readonly #ownAddresses: (now: boolean) => ReadonlySet<string>;
   readonly #ports = new PortRuns();
-  /** By target and port of the VIP. */
-  readonly #entries = new Map<string, Entry>();
+  /** By target. */
+  readonly #entries = new Map<string, readonly Entry[]>();
   /** What the dataplane has said of them. */
   #answers = new Map<Entry, CheckPathAnswer__Output>();
   #reported: ReadonlyMap<string, string> = new Map();
@@ -81,21 +80,20 @@ export class ClientWays {
 
   /** The ways that a target's checks take, instead of those before. */
   set(targetId: string, wanted: readonly WantedWay[]): void {
-    const ids = new Set(wanted.map((way) => entryId(targetId, way.port)));
-    for (const [id, entry] of this.#entries) if (entry.targetId === targetId && !ids.has(id)) this.#drop(id, entry);
-    for (const way of wanted) {
-      const id = entryId(targetId, way.port);
-      const known = this.#entries.get(id);
-      if (known !== undefined && isSame(known.wanted, way)) continue;
-      if (known !== undefined) this.#drop(id, known);
-      this.#entries.set(id, { targetId, wanted: way, run: this.#ports.take(way) });
-      this.#changed();
-    }
+    const before = this.#entries.get(targetId) ?? [];
+    const kept = before.filter((entry) => wanted.some((way) => isSame(entry.wanted, way)));
+    for (const entry of before) if (!kept.includes(entry)) this.#drop(entry);
+    const made = wanted
+      .filter((way) => !kept.some((entry) => isSame(entry.wanted, way)))
+      .map((way) => ({ wanted: way, run: this.#ports.take(way) }));
+    if (kept.length + made.length > 0) this.#entries.set(targetId, [...kept, ...made]);
+    else this.#entries.delete(targetId);
+    if (kept.length < before.length || made.length > 0) this.#changed();
   }
 
   /** Where a check of the target goes. Throws a FulcrumError that says why it cannot. */
   async way(targetId: string, port: number): Promise<ClientWay> {
-    const entry = this.#entries.get(entryId(targetId, port));
+    const entry = this.#entries.get(targetId)?.find(({ wanted }) => wanted.port === port);
     if (entry === undefined) throw impossible('there is no way to the VIP any more');
     const { service, port: virtualPort, spec } = entry.wanted;
     while (this.#telling !== undefined) await this.#telling;
@@ -110,7 +108,7 @@ export class ClientWays {
       source,
       sourcePorts: { first: run, count: portsEach },
       method: spec.method,
-      isOpen: () => epoch === this.#epoch,
+      isOpen: () => epoch === this.#epoch && this.#isPossible(service.address, source),
     };
   }
 
@@ -149,11 +147,9 @@ export class ClientWays {
     }
   }
 
-  #drop(id: string, entry: Entry): void {
-    this.#entries.delete(id);
+  #drop(entry: Entry): void {
     this.#answers.delete(entry);
     if (entry.run !== undefined) this.#ports.giveBack(entry.wanted, entry.run);
-    this.#changed();
   }
 
   #changed(): void {
@@ -190,7 +186,7 @@ export class ClientWays {
   async #tell(): Promise<void> {
     const epoch = this.#epoch;
     const dataplane = this.#options.dataplane();
-    const told = [...this.#entries.values()].flatMap((entry) => {
+    const told = [...this.#entries.values()].flat().flatMap((entry) => {
       const { run: firstPort, wanted } = entry;
       return firstPort === undefined ? [] : [{ entry, path: { ...wanted, firstPort, ports: portsEach } }];
     });
@@ -206,12 +202,18 @@ export class ClientWays {
     this.#report();
   }
 
+  /** The interface of a dataplane that has died is gone before anybody says so. */
+  #isPossible(vip: string, source: string): boolean {
+    const own = this.#ownAddresses(true);
+    return own.has(source) && !own.has(vip);
+  }
+
   /** Empty: none. */
   #problemOf(entry: Entry): string {
     const { service } = entry.wanted;
     if (entry.run === undefined)
       return `more than ${portRuns} real servers of a service cannot be checked by way of its VIP`;
-    if (this.#ownAddresses().has(service.address))
+    if (this.#ownAddresses(false).has(service.address))
       return `${service.address} is an address of this host: what it sends there does not leave it`;
     return (this.#answers.get(entry) ?? notTold).problem;
   }
@@ -219,7 +221,7 @@ export class ClientWays {
   /** What is the matter with each service, once. */
   #report(): void {
     const problems = new Map<string, string>();
-    for (const entry of this.#entries.values()) {
+    for (const entry of [...this.#entries.values()].flat()) {
       const problem = this.#problemOf(entry);
       if (problem !== '') problems.set(serviceId(entry.wanted.service), problem);
     }
@@ -293,13 +295,9 @@ function groupsOf({ service, port, key, spec }: WantedWay): readonly string[] {
   return [virtual, `${service.protocol} ${serverId({ ...key, port: key.port || port })}`];
 }
 
-function entryId(targetId: string, port: number): string {
-  return `${targetId} ${port}`;
-}
-
 function isSame(one: WantedWay, other: WantedWay): boolean {
   const isSameServer = serviceId(one.service) === serviceId(other.service) && serverId(one.key) === serverId(other.key);
-  return isSameServer && isSameWay(one.spec, other.spec);
+  return isSameServer && one.port === other.port && isSameWay(one.spec, other.spec);
 }
 
 /** Whether packets take the same way to a server. */
@@ -319,11 +317,11 @@ function familiesOf(ports: readonly Port__Output[]): ReadonlySet<number> {
 }
 
 /** Asking the kernel at every check would be more work than the check. */
-function cachedAddresses(): () => ReadonlySet<string> {
+function cachedAddresses(): (now: boolean) => ReadonlySet<string> {
   let known: ReadonlySet<string> = new Set();
   let askedAt = Number.NEGATIVE_INFINITY;
-  return () => {
-    if (performance.now() - askedAt < ownAddressesMs) return known;
+  return (now) => {
+    if (!now && performance.now() - askedAt < ownAddressesMs) return known;
     const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
     known = new Set(all.map(({ address }) => parseAddress(address)?.text ?? address));
     askedAt = performance.now();

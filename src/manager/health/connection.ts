@@ -104,14 +104,14 @@ export function openConnection(
       tls === undefined
         ? openPlain(place, course, begin, onError)
         : openTls(place, target, course, begin, onError, tls, protocols);
+    if (target.sourcePorts !== undefined) endByReset(opened);
   };
   open();
-  const isReset = target.sourcePorts !== undefined;
   return {
     destroy: () => {
       destroyed = true;
-      if (isReset) reset(opened?.raw);
-      opened?.socket.destroy();
+      if (target.sourcePorts === undefined) opened?.socket.destroy();
+      else opened?.socket.destroySoon();
     },
   };
 }
@@ -122,11 +122,17 @@ interface Opened {
   readonly raw: Socket;
 }
 
-/** Ports that are needed again soon must not stay behind in TIME-WAIT (RFC 9293, 3.6.1). */
-function reset(socket: Socket | undefined): void {
-  if (socket === undefined || socket.destroyed) return;
-  if (socket.connecting) socket.destroy();
-  else socket.resetAndDestroy();
+/**
+ * Ports that are needed again soon must not stay behind in TIME-WAIT (RFC 9293, 3.6.1): whoever wants to end the
+ * connection in good order, as HTTP's client does, resets it. Not once its end has begun, for Node would neither reset
+ * nor close it then; that is when the server has ended it, and TIME-WAIT is with the server.
+ */
+function endByReset({ socket, raw }: Opened): void {
+  socket.destroySoon = () => {
+    if (raw.connecting || raw.writableEnded || raw.destroyed) raw.destroy();
+    else raw.resetAndDestroy();
+    socket.destroy();
+  };
 }
 
 interface Place {

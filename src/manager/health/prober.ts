@@ -29,7 +29,7 @@ export interface ClientWay {
   readonly source: string;
   readonly sourcePorts: SourcePorts;
   readonly method: ForwardingMethod__Output;
-  /** False once the dataplane that made the way has gone. */
+  /** False once the way has gone, with the dataplane that made it for one: what failed then is not the server's. */
   readonly isOpen: () => boolean;
 }
 

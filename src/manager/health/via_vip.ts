@@ -66,7 +66,7 @@ export function viaVip(direct: Prober, port: number | undefined): Prober {
         if (result.ok) return result;
         const own = await comparison.result();
         if (!way.isOpen())
-          throw new FulcrumError({ code: 'FAILED_PRECONDITION', message: 'the dataplane was lost meanwhile' });
+          throw new FulcrumError({ code: 'FAILED_PRECONDITION', message: 'the way to the VIP has gone meanwhile' });
         return { ...result, reason: reasonOf(way.method, result, own) };
       } finally {
         await comparison.end();
@@ -88,17 +88,17 @@ class Comparison {
   readonly #target: Target;
   readonly #deadline: number;
   readonly #signal: AbortSignal;
-  readonly #abort: () => void;
+  readonly #controller = new AbortController();
+  readonly #abort = (): void => this.#controller.abort();
   readonly #timer: NodeJS.Timeout;
   #asked: Promise<Result | undefined> | undefined;
 
   constructor(prober: Prober, target: Target, timeoutMs: number, signal: AbortSignal) {
-    const controller = new AbortController();
     this.#prober = prober;
     this.#target = target;
     this.#deadline = performance.now() + timeoutMs;
-    this.#signal = AbortSignal.any([signal, controller.signal]);
-    this.#abort = () => controller.abort();
+    this.#signal = signal;
+    signal.addEventListener('abort', this.#abort);
     this.#timer = setTimeout(() => this.#ask(), timeoutMs / 2);
   }
 
@@ -109,13 +109,14 @@ class Comparison {
 
   async end(): Promise<void> {
     clearTimeout(this.#timer);
+    this.#signal.removeEventListener('abort', this.#abort);
     this.#abort();
     await this.#asked;
   }
 
   #ask(): Promise<Result | undefined> {
     this.#asked ??= this.#prober
-      .probe(this.#target, Math.max(1, this.#deadline - performance.now()), this.#signal)
+      .probe(this.#target, Math.max(1, this.#deadline - performance.now()), this.#controller.signal)
       .catch(() => undefined);
     return this.#asked;
   }

@@ -55,7 +55,7 @@ class FakeDataplane implements WayMaker {
   readonly listPorts: WayMaker['listPorts'] = async () => ({ ports: this.ports as readonly Port__Output[] });
 }
 
-function made(dataplane: FakeDataplane, own: readonly string[] = []) {
+function made(dataplane: FakeDataplane, own: string[] = ['192.0.2.254']) {
   const events: Event[] = [];
   const ways = new ClientWays({
     dataplane: () => dataplane,
@@ -138,9 +138,17 @@ test('ports are shared only where the dataplane can tell the servers apart', asy
 
 test('another dataplane is told everything; until then there is no way, and old ones have ended', async (t) => {
   const dataplane = new FakeDataplane();
-  const { ways } = made(dataplane);
+  const own = ['192.0.2.254'];
+  const { ways } = made(dataplane, own);
   ways.set('a', [way('192.0.2.1', '10.0.0.1')]);
   const before = await ways.way('a', 80);
+  t.true(before.isOpen());
+  // Its interface of the kernel has gone, or somebody has given the VIP to the host.
+  own.pop();
+  t.false(before.isOpen());
+  own.push('192.0.2.254', '192.0.2.1');
+  t.false(before.isOpen());
+  own.pop();
   t.true(before.isOpen());
   ways.lost();
   t.false(before.isOpen());
@@ -184,7 +192,7 @@ test('a dataplane that is not there is waited for, one that refuses is asked aga
 
 test('why there is no way is said once of each service', async (t) => {
   const dataplane = new FakeDataplane();
-  const { ways, events } = made(dataplane, ['192.0.2.9']);
+  const { ways, events } = made(dataplane, ['192.0.2.254', '192.0.2.9']);
   dataplane.problem = 'no kernel port has an IPv4 address';
   for (const last of [1, 2, 3]) ways.set(`${last}`, [way('192.0.2.1', `10.0.0.${last}`)]);
   t.is(await saying(ways.way('1', 80)), 'no kernel port has an IPv4 address');

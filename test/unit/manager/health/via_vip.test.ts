@@ -89,6 +89,10 @@ test('so do an exchange of HTTP and one of datagrams', async (t) => {
   const vip = await answering(t, page);
   const own = await closedPort();
   for (let count = 0; count < 12; count++) t.is(await reason(httpCheck(), { vip, own, firstPort: 61_200 }), 'passed');
+  // Nor does one that never ends its connections leave any to this host.
+  const lazy = await tcpServer(t, (socket) => socket.once('data', () => socket.write(page)));
+  for (let count = 0; count < 12; count++)
+    t.is(await reason(httpCheck(), { vip: lazy, own, firstPort: 61_204 }), 'passed');
   const ports = new Set<number>();
   const answers = await udpServer(t, (_message, from, socket) => {
     ports.add(from.port);
@@ -146,7 +150,7 @@ test('a failure says nothing of a server once the dataplane is another one', asy
   const closed = await closedPort();
   const good = await answering(t, page);
   const lost = ask(httpCheck(), { vip: closed, own: good, isOpen: () => false, firstPort: 61_500 });
-  t.is((await t.throwsAsync(lost))?.message, 'the dataplane was lost meanwhile');
+  t.is((await t.throwsAsync(lost))?.message, 'the way to the VIP has gone meanwhile');
   t.true((await ask(httpCheck(), { vip: good, own: good, isOpen: () => false, firstPort: 61_504 })).ok);
 });
 
