@@ -116,7 +116,7 @@ class Comparison {
 
   #ask(): Promise<Result | undefined> {
     this.#asked ??= this.#prober
-      .probe(this.#target, Math.max(1, this.#deadline - performance.now()), this.#controller.signal)
+      .probe(this.#target, Math.max(1, Math.round(this.#deadline - performance.now())), this.#controller.signal)
       .catch(() => undefined);
     return this.#asked;
   }
@@ -131,7 +131,8 @@ const questions: Readonly<Record<ForwardingMethod__Output, string>> = {
 
 function reasonOf(method: ForwardingMethod__Output, failure: Failure, own: Result | undefined): string {
   if (own === undefined) return `on the VIP: ${failure.reason}`;
-  if (!own.ok) return own.reason;
+  // That one had less time.
+  if (!own.ok) return own.contact === 'none' ? failure.reason : own.reason;
   if (failure.contact === 'none') return `answers on its own address but not on the VIP: ${questions[method]}`;
   if (failure.contact === 'refused') return 'answers on its own address but refuses on the VIP: does it listen there?';
   return `is well on its own address, but on the VIP: ${failure.reason}`;
