@@ -125,6 +125,25 @@ void list_routes(Engine& engine, const dataplane::ListRoutesRequest&, dataplane:
   response.set_not_followed(list.not_followed);
 }
 
+void set_check_paths(Engine& engine, const dataplane::SetCheckPathsRequest& request,
+                     dataplane::SetCheckPathsResponse& response) {
+  std::vector<CheckPath> paths;
+  paths.reserve(static_cast<size_t>(request.paths_size()));
+  const auto field = [](size_t index) { return "paths[" + std::to_string(index) + "]"; };
+  for (int i = 0; i < request.paths_size(); ++i)
+    paths.push_back(check_path(request.paths(i), field(static_cast<size_t>(i))));
+  if (const auto index = ambiguous_path(paths))
+    throw CallError("INVALID_ARGUMENT", field(*index) + ": its packets could be those of a path before it");
+  const auto outcome = engine.set_check_paths(request.instance_id(), std::move(paths));
+  if (outcome.wrong_instance)
+    throw CallError("FAILED_PRECONDITION", "instance_id: this is instance " + engine.state().instance_id);
+  for (const auto& [source, problem] : outcome.answers) {
+    dataplane::CheckPathAnswer* answer = response.add_answers();
+    if (problem.empty()) answer->set_source(source.text());
+    answer->set_problem(problem);
+  }
+}
+
 void require_testing(const Engine& engine) {
   if (!engine.testing()) throw CallError("PERMISSION_DENIED", "only for a dataplane that was started with testing");
 }
@@ -175,6 +194,7 @@ std::string call(Engine& engine, const std::string& method, const std::string& r
       {"ListNeighbors", handle_bytes<list_neighbors>},
       {"ListPorts", handle_bytes<list_ports>},
       {"ListRoutes", handle_bytes<list_routes>},
+      {"SetCheckPaths", handle_bytes<set_check_paths>},
       {"Inject", handle_bytes<inject>},
       {"Drain", handle_bytes<drain>},
       {"SetClock", handle_bytes<set_clock>},

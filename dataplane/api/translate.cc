@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/translate.h"
 
-#include "api/traffic.h"
-
 #include <ctime>
+
+#include "api/traffic.h"
 
 namespace fulcrum::api {
 
@@ -540,6 +540,24 @@ Publisher::Wanted wanted(const v1::Configuration& message, const std::string& pa
   for (int i = 0; i < message.prefix_lists_size(); ++i)
     made.prefix_lists.push_back(
         prefix_list(message.prefix_lists(i), path + ".prefix_lists[" + std::to_string(i) + "]"));
+  return made;
+}
+
+CheckPath check_path(const dataplane::CheckPath& message, const std::string& path) {
+  CheckPath made;
+  made.service = service_key(message.service(), path + ".service");
+  if (made.service.fwmark != 0) bad(path + ".service.fwmark", "a service by mark has no VIP");
+  made.port = port_number(message.port(), path + ".port");
+  made.server = real_server(made.service, message.key(), message.spec(), path);
+  if (made.server.method != ForwardingMethod::kTun && made.server.key.address.family != made.service.address.family)
+    bad(path + ".key.address", "another address family than the service's");
+  // Nobody chooses it.
+  made.server.weight = made.server.last_weight = 1;
+  made.server.upper_threshold = made.server.lower_threshold = 0;
+  made.first_port = port_number(message.first_port(), path + ".first_port");
+  made.ports = port_number(message.ports(), path + ".ports");
+  if (made.first_port == 0 || made.ports == 0 || made.first_port + made.ports > 65536)
+    bad(path + ".ports", "not so many ports from first_port on");
   return made;
 }
 

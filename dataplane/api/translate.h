@@ -31,6 +31,8 @@ Prefix prefix(const std::string& text, const std::string& path);
 ServiceKey service_key(const v1::ServiceKey& message, const std::string& path);
 Operation operation(const v1::Operation& message, const std::string& path);
 Publisher::Wanted wanted(const v1::Configuration& message, const std::string& path);
+// Without source and interface.
+CheckPath check_path(const dataplane::CheckPath& message, const std::string& path);
 ConnectionFilter connection_filter(const v1::ConnectionFilter& message, const std::string& path);
 
 void write(const ServiceKey& key, v1::ServiceKey* message);

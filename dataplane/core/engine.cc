@@ -427,6 +427,63 @@ Engine::ApplyOutcome Engine::apply_snapshot(const std::string& instance, const s
   return outcome;
 }
 
+Engine::CheckPathsOutcome Engine::set_check_paths(const std::string& instance, std::vector<CheckPath> paths) {
+  const std::lock_guard lock(apply_mutex_);
+  CheckPathsOutcome outcome;
+  outcome.wrong_instance = !instance.empty() && instance != instance_id_;
+  if (outcome.wrong_instance) return outcome;
+  std::vector<CheckPath> placed;
+  std::map<Address, InterfaceId, AddressOrder> vips;
+  for (CheckPath& path : paths) {
+    outcome.answers.push_back(place_check(path));
+    if (!outcome.answers.back().problem.empty()) continue;
+    vips[path.service.address] = path.interface;
+    placed.push_back(std::move(path));
+  }
+  const auto fail = [&](const std::string& problem) {
+    for (CheckPathAnswer& answer : outcome.answers)
+      if (answer.problem.empty()) answer.problem = problem;
+  };
+  if (!publisher_->set_checks(std::move(placed))) {
+    fail("no room for another real server");
+  } else if (kernel_ports_ != nullptr) {
+    if (const std::string problem = kernel_ports_->lead(vips); !problem.empty()) fail(problem);
+  }
+  return outcome;
+}
+
+// From the side of the clients, where the routes have it; else from any interface that the kernel has.
+Engine::CheckPathAnswer Engine::place_check(CheckPath& path) const {
+  const Address& vip = path.service.address;
+  const std::string family = vip.family == Family::kIpv4 ? "IPv4" : "IPv6";
+  const LocalAddress* local = publisher_->current().find_local(vip);
+  if (local != nullptr && local->is_own)
+    return {{}, vip.text() + " is the director's own address: from there its checks would not leave the host"};
+  const auto source_on = [&](const Interface& interface) -> std::optional<Address> {
+    if (interface.id >= shared_.to_kernel.size() || shared_.to_kernel[interface.id] == nullptr) return std::nullopt;
+    std::optional<Address> best;
+    for (const Prefix& own : interface.addresses) {
+      if (own.address.family != vip.family || (vip.family == Family::kIpv6 && is_link_local(own.address.v6())))
+        continue;
+      if (!best || own.contains(vip)) best = own.address;
+    }
+    return best;
+  };
+  const auto take = [&](const Interface& interface) {
+    const auto source = source_on(interface);
+    if (!source) return false;
+    path.source = *source;
+    path.interface = interface.id;
+    return true;
+  };
+  const Route* route = network_->find_route(vip);
+  const auto& interfaces = network_->interfaces();
+  if ((route != nullptr && take(network_->interface(route->interface))) ||
+      std::any_of(interfaces.begin(), interfaces.end(), take))
+    return {path.source, ""};
+  return {{}, "no kernel port has an " + family + " address: an interface that has one needs \"kernel\" at its port"};
+}
+
 void Engine::publish_announcements(const AnnouncementChange& change) {
   for (const Address& vip : change.became_silent) control_->withdraw(vip);
   for (const Address& vip : change.became_active) control_->announce(vip);

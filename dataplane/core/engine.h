@@ -75,6 +75,18 @@ class Engine {
   ApplyOutcome apply_snapshot(const std::string& instance, const std::string& lineage, uint64_t generation,
                               const Publisher::Wanted& wanted);
 
+  // Where a check that goes the client's way comes from; or why there is none.
+  struct CheckPathAnswer {
+    Address source;
+    std::string problem;
+  };
+  // Takes the place of all paths before. One answer a path; those with a problem are left out.
+  struct CheckPathsOutcome {
+    bool wrong_instance = false;
+    std::vector<CheckPathAnswer> answers;
+  };
+  CheckPathsOutcome set_check_paths(const std::string& instance, std::vector<CheckPath> paths);
+
   std::vector<ServiceStatistics> statistics(const ServiceKey* only, bool estimated);
   std::vector<WorkerReport> workers() const;
   std::vector<PortStatistics> ports() const;
@@ -111,6 +123,7 @@ class Engine {
 
  private:
   void make_network();
+  CheckPathAnswer place_check(CheckPath& path) const;
   void make_kernel_ports();
   void make_follower();
   std::vector<Prefix> change_network(const NetworkChange& change);

@@ -113,6 +113,19 @@ uint8_t* read_echo_flow(uint8_t* ip, unsigned have, FlowKey<F>& key) {
   return icmp + (asks ? kIdentifier : kIdentifier - 2);
 }
 
+// An error about a packet to a NAT server, which is quoted at `quoted_ip`.
+template <Family F>
+void write_as_from_vip(PacketView<F>& view, uint8_t* quoted_ip, uint8_t* quoted_ports, const AddressOf<F>& vip,
+                       be16 port) {
+  auto& quoted = *reinterpret_cast<IpHeaderOf<F>*>(quoted_ip);
+  view.header().source = vip;
+  quoted.destination = vip;
+  store_unaligned(quoted_ports + 2, port);
+  sum_header(quoted);
+  sum_again(view);
+  sum_header(view.header());
+}
+
 template <Family F>
 bool may_leave_larger(const IpHeaderOf<F>& ip) {
   if constexpr (F == Family::kIpv4) return (ip.fragment.host() & kIpv4DontFragment) == 0;
@@ -206,16 +219,18 @@ void Worker::error_to_client(rte_mbuf* packet, PacketView<F>& view, const Quote<
   decrement_ttl(view.header());
   Verdict verdict = Verdict::kForwardedReply;
   if (entry.method() == ForwardingMethod::kNat) {
-    auto& quoted = *reinterpret_cast<IpHeaderOf<F>*>(quote.ip);
-    view.header().source = entry.forward.destination;
-    quoted.destination = entry.forward.destination;
-    store_unaligned(quote.ports + 2, entry.forward.destination_port);
-    sum_header(quoted);
-    sum_again(view);
-    sum_header(view.header());
+    write_as_from_vip(view, quote.ip, quote.ports, entry.forward.destination, entry.forward.destination_port);
     verdict = Verdict::kForwardedNatReply;
   }
   send(packet, view.ip, view.total_length, hop, static_cast<uint8_t>(verdict));
+}
+
+template <Family F>
+bool Worker::translate_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, const AddressOf<F>& vip,
+                             be16 port) {
+  if (!is_sound(packet, view)) return false;
+  write_as_from_vip(view, quote.ip, quote.ports, vip, port);
+  return true;
 }
 
 // What the VIP was, outside and in the quote, becomes the server. LVS passes errors on to deleted servers too.
@@ -434,10 +449,11 @@ bool Worker::follow_security(rte_mbuf* packet, PacketView<F>& view, bool must_st
   return true;
 }
 
-#define INSTANTIATE(F)                                                                      \
-  template bool Worker::read_quote(const rte_mbuf*, const PacketView<F>&, Quote<F>&) const; \
-  template bool Worker::handle_icmp_error(rte_mbuf*, PacketView<F>&, const Quote<F>&);      \
-  template bool Worker::handle_tunnel_error(rte_mbuf*, PacketView<F>&, bool);               \
+#define INSTANTIATE(F)                                                                                          \
+  template bool Worker::read_quote(const rte_mbuf*, const PacketView<F>&, Quote<F>&) const;                     \
+  template bool Worker::translate_error(rte_mbuf*, PacketView<F>&, const Quote<F>&, const AddressOf<F>&, be16); \
+  template bool Worker::handle_icmp_error(rte_mbuf*, PacketView<F>&, const Quote<F>&);                          \
+  template bool Worker::handle_tunnel_error(rte_mbuf*, PacketView<F>&, bool);                                   \
   template bool Worker::follow_security(rte_mbuf*, PacketView<F>&, bool)
 INSTANTIATE(Family::kIpv4);
 INSTANTIATE(Family::kIpv6);

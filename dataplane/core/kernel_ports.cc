@@ -64,6 +64,7 @@ void KernelPorts::add(const std::string& field, const KernelPortConfig& config, 
                       const std::vector<KernelRoute>& routes) {
   auto link = std::make_unique<Link>(field, name_of(config, interface.vlan), shared_.workers, config.limits);
   link->interface = interface.id;
+  link->mac = interface.mac;
   link->port = interface.port;
   link->vlan = interface.vlan;
   // One worker, so that what the kernel sends in order leaves in order; one that has a queue of the port.
@@ -101,6 +102,40 @@ void KernelPorts::configure(const std::string& field, Link& link, const Interfac
   for (const KernelRoute& route : routes)
     require(netlink.add_route(index, route.destination, route.gateway, kRouteMetric),
             "route to " + route.destination.text());
+}
+
+const KernelPorts::Link* KernelPorts::link_of(InterfaceId interface) const {
+  for (const auto& link : links_)
+    if (link->interface == interface) return link.get();
+  return nullptr;
+}
+
+// A route of its own, more exact than any that the host may have to other interfaces; and a neighbour that has our MAC,
+// since nobody answers the host's questions for a VIP.
+std::string KernelPorts::lead(const std::map<Address, InterfaceId, AddressOrder>& vips) {
+  RouteNetlink netlink;
+  const auto host_route = [](const Address& vip) {
+    return Prefix{vip, static_cast<uint8_t>(vip.family == Family::kIpv4 ? 32 : 128)};
+  };
+  for (const auto& [vip, interface] : led_) {
+    if (const auto still = vips.find(vip); still != vips.end() && still->second == interface) continue;
+    // Somebody may have taken them away already.
+    const unsigned index = link_of(interface)->tap.index();
+    netlink.delete_route(index, host_route(vip), kRouteMetric);
+    netlink.delete_neighbor(index, vip);
+  }
+  std::string problems;
+  for (const auto& [vip, interface] : vips) {
+    const Link& link = *link_of(interface);
+    const auto report = [&](int error, const char* what) {
+      if (error == 0) return;
+      problems += (problems.empty() ? "" : "; ") + link.name + ": " + what + vip.text() + because(error);
+    };
+    report(netlink.set_neighbor(link.tap.index(), vip, link.mac), "neighbour ");
+    report(netlink.add_route(link.tap.index(), host_route(vip), Address{}, kRouteMetric), "route to ");
+  }
+  led_ = vips;
+  return problems;
 }
 
 void KernelPorts::start() {

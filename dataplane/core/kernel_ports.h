@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -18,6 +19,12 @@
 struct pollfd;
 
 namespace fulcrum {
+
+struct AddressOrder {
+  bool operator()(const Address& one, const Address& other) const {
+    return std::pair(one.family, one.bytes) < std::pair(other.family, other.bytes);
+  }
+};
 
 struct KernelRoute {
   Prefix destination;
@@ -51,6 +58,10 @@ class KernelPorts {
   // The kernel's interfaces are there until the end of this.
   void stop();
 
+  // The host's packets to these VIPs leave by these interfaces, to us; to those of the call before they do no more.
+  // What cannot be done, as text; empty: all has been.
+  std::string lead(const std::map<Address, InterfaceId, AddressOrder>& vips);
+
   // The link of a port has come or gone.
   void set_carrier(PortId port, bool up);
   std::vector<KernelInterfaceStatistics> statistics() const;
@@ -67,9 +78,10 @@ class KernelPorts {
     Tap tap;
     KernelPath path;
     InterfaceId interface = kNoInterface;
+    MacAddress mac{};
     PortId port = 0;
     uint16_t vlan = 0;
-    uint32_t sender = 0;  // the worker that sends what the kernel sends
+    uint32_t sender = 0;   // the worker that sends what the kernel sends
     bool is_gone = false;  // the thread's: somebody has deleted the kernel's interface
     // Written by the thread.
     uint64_t to_kernel_packets = 0, to_kernel_bytes = 0, from_kernel_packets = 0, from_kernel_bytes = 0, refused = 0;
@@ -77,6 +89,7 @@ class KernelPorts {
 
   void configure(const std::string& field, Link& link, const Interface& interface,
                  const std::vector<KernelRoute>& routes) const;
+  const Link* link_of(InterfaceId interface) const;
   void run();
   bool carry_in(Link& link);
   bool carry_out(Link& link);
@@ -87,6 +100,7 @@ class KernelPorts {
   Shared& shared_;
   rte_mempool* buffers_;
   std::vector<std::unique_ptr<Link>> links_;
+  std::map<Address, InterfaceId, AddressOrder> led_;
   std::atomic<bool> running_{false};
   std::thread thread_;
   std::atomic<uint64_t> activity_{0};

@@ -65,6 +65,15 @@ std::optional<ServiceSlot> Ledger::known_slot_of(const ServiceKey& service) cons
 ServerSlot Ledger::slot_of(const ServiceKey& service, const ServerKey& server) {
   ServiceRecord& record = services_.at(service);
   if (const auto known = record.servers.find(server); known != record.servers.end()) return known->second;
+  const ServerSlot slot = take_slot(service, server);
+  if (slot == kNoSlot) return kNoSlot;
+  shared_.servers[slot].service = record.slot;
+  record.servers.emplace(server, slot);
+  put_in_trash(slot);  // until it is published
+  return slot;
+}
+
+ServerSlot Ledger::take_slot(const ServiceKey& service, const ServerKey& server) {
   ServerSlot slot;
   if (!free_slots_.empty()) {
     slot = free_slots_.back();
@@ -83,11 +92,32 @@ ServerSlot Ledger::slot_of(const ServiceKey& service, const ServerKey& server) {
   ServerLine& line = shared_.servers[slot];
   line.address = server.address;
   line.port = server.port;
-  line.service = record.slot;
   line.path_mtu.store(0, std::memory_order_relaxed);
-  record.servers.emplace(server, slot);
-  put_in_trash(slot);  // until it is published
   return slot;
+}
+
+ServerSlot Ledger::take_check_slot(const RealServer& server) {
+  const ServerSlot slot = take_slot(ServiceKey{}, server.key);
+  if (slot == kNoSlot) return kNoSlot;
+  servers_[slot].live = true;
+  ServerLine& line = shared_.servers[slot];
+  line.service = 0;
+  line.weight.store(1, std::memory_order_relaxed);
+  line.tunnel.store(server.tunnel, std::memory_order_relaxed);
+  line.upper.store(0, std::memory_order_relaxed);
+  line.lower.store(0, std::memory_order_relaxed);
+  line.available.store(true, std::memory_order_relaxed);
+  return slot;
+}
+
+void Ledger::edit_check_slot(const RealServer& server) {
+  shared_.servers[server.slot].tunnel.store(server.tunnel, std::memory_order_relaxed);
+}
+
+void Ledger::return_check_slot(ServerSlot slot) {
+  servers_[slot].live = false;
+  shared_.servers[slot].available.store(false, std::memory_order_relaxed);
+  put_in_trash(slot);
 }
 
 bool Ledger::enter(const RealServer& server) {
@@ -188,9 +218,9 @@ RefusalValues Ledger::refusals(ServiceSlot slot) const {
   RefusalValues sum;
   for (const auto& worker : workers_) {
     const ServiceCounters& counters = worker->service_counters(slot);
-    sum += {__atomic_load_n(&counters.denied, __ATOMIC_RELAXED),
-            __atomic_load_n(&counters.over_limit, __ATOMIC_RELAXED),
-            __atomic_load_n(&counters.over_rate, __ATOMIC_RELAXED)};
+    sum +=
+        {__atomic_load_n(&counters.denied, __ATOMIC_RELAXED), __atomic_load_n(&counters.over_limit, __ATOMIC_RELAXED),
+         __atomic_load_n(&counters.over_rate, __ATOMIC_RELAXED)};
   }
   return sum;
 }
@@ -257,9 +287,11 @@ bool Ledger::is_referred_to(const Snapshot& current, ServerSlot slot) const {
 
 void Ledger::forget(ServerSlot slot) {
   ServerRecord& record = servers_[slot];
-  ServiceRecord& service = services_.at(record.service);
-  service.gone += raw(slot);
-  service.servers.erase(record.key);
+  // One for checks is in no service.
+  if (const auto service = services_.find(record.service); service != services_.end()) {
+    service->second.gone += raw(slot);
+    service->second.servers.erase(record.key);
+  }
   for (const auto& worker : workers_) worker->clear_server_counters(slot);
   shared_.totals[slot] = {};
   shared_.totals_changed(slot);

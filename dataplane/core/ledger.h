@@ -58,6 +58,13 @@ class Ledger {
   std::optional<ServiceSlot> known_slot_of(const ServiceKey& service) const;
   ServerSlot slot_of(const ServiceKey& service, const ServerKey& server);
 
+  // A slot that belongs to no service: of what goes there nothing is counted. kNoSlot: there is no room.
+  ServerSlot take_check_slot(const RealServer& server);
+  // The path to it has changed.
+  void edit_check_slot(const RealServer& server);
+  // No worker takes it any more.
+  void return_check_slot(ServerSlot slot);
+
   // Writes what the packet path reads of a server beside the snapshot. True: nobody knew it, or it was in the trash.
   bool enter(const RealServer& server);
   void enter_segment_limit(const VirtualService& service);
@@ -109,6 +116,7 @@ class Ledger {
     std::unordered_map<ServerKey, ServerSlot, ServerKeyHash> servers;  // live or in the trash
   };
 
+  ServerSlot take_slot(const ServiceKey& service, const ServerKey& server);
   CounterValues raw(ServerSlot slot) const;
   CounterValues raw(const ServiceRecord& record) const;
   RefusalValues refusals(ServiceSlot slot) const;

@@ -4,6 +4,8 @@
 #include <rte_rcu_qsbr.h>
 #include <time.h>
 
+#include <unordered_map>
+
 namespace fulcrum {
 
 Publisher::Publisher(Shared& shared, std::vector<std::unique_ptr<Worker>>& workers,
@@ -40,6 +42,38 @@ std::vector<OperationResult> Publisher::apply(const std::vector<Operation>& oper
 
 std::vector<Operation> Publisher::difference(const Wanted& wanted) const {
   return fulcrum::difference(current_->services, settings_, wanted);
+}
+
+bool Publisher::set_checks(std::vector<CheckPath> paths) {
+  static const std::vector<CheckPath> kNone;
+  const std::vector<CheckPath>& before = current_->checks == nullptr ? kNone : current_->checks->all();
+  std::unordered_map<ServerKey, std::vector<ServerSlot>, ServerKeyHash> known;
+  // The first one last, so that the order stays.
+  for (auto path = before.rbegin(); path != before.rend(); ++path) known[path->server.key].push_back(path->server.slot);
+  std::vector<ServerSlot> fresh;
+  for (CheckPath& path : paths) {
+    if (std::vector<ServerSlot>& slots = known[path.server.key]; !slots.empty()) {
+      path.server.slot = slots.back();
+      slots.pop_back();
+      continue;
+    }
+    path.server.slot = ledger_.take_check_slot(path.server);
+    if (path.server.slot == kNoSlot) {
+      for (const ServerSlot slot : fresh) ledger_.return_check_slot(slot);
+      return false;
+    }
+    fresh.push_back(path.server.slot);
+  }
+  if (paths == before) return true;
+  for (const CheckPath& path : paths) ledger_.edit_check_slot(path.server);
+  auto next = std::make_unique<Snapshot>(*current_);
+  ++next->version;
+  next->changed.clear();
+  next->checks = paths.empty() ? nullptr : std::make_shared<const CheckPaths>(std::move(paths));
+  hand_to_workers(std::move(next));
+  for (const auto& [key, slots] : known)
+    for (const ServerSlot slot : slots) ledger_.return_check_slot(slot);
+  return true;
 }
 
 void Publisher::publish(Edited edited, AnnouncementChange& change) {

@@ -8,6 +8,7 @@
 #include "core/difference.h"
 #include "core/draft.h"
 #include "core/ledger.h"
+#include "service/check_path.h"
 
 namespace fulcrum {
 
@@ -31,6 +32,9 @@ class Publisher {
   std::vector<OperationResult> apply(const std::vector<Operation>& operations, bool atomic, AnnouncementChange& change);
   // Interfaces, addresses and routes are others from now on; nobody reads those from before any longer when it returns.
   void change_network(std::shared_ptr<const Network> network, bool addresses_changed, AnnouncementChange& change);
+  // The ways of checks that go the client's way, all of them; their slots are chosen here. False, with nothing changed:
+  // there is no room for so many.
+  bool set_checks(std::vector<CheckPath> paths);
   // The edits that lead from what is to `wanted`.
   std::vector<Operation> difference(const Wanted& wanted) const;
 

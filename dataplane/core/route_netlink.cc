@@ -2,6 +2,7 @@
 #include "core/route_netlink.h"
 
 #include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -105,8 +106,10 @@ int RouteNetlink::add_address(unsigned index, const Prefix& address) {
   return unless_there(ask(request.header()));
 }
 
-int RouteNetlink::add_route(unsigned index, const Prefix& destination, const Address& gateway, uint32_t metric) {
-  Request<rtmsg> request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+namespace {
+
+void write_route(Request<rtmsg>& request, unsigned index, const Prefix& destination, const Address& gateway,
+                 uint32_t metric) {
   const bool is_on_link = gateway.family == Family::kNone;
   request.body().rtm_family = family_of(destination.address);
   request.body().rtm_dst_len = destination.length;
@@ -119,7 +122,40 @@ int RouteNetlink::add_route(unsigned index, const Prefix& destination, const Add
   if (!is_on_link) request.add_address(RTA_GATEWAY, gateway);
   request.add_number(RTA_OIF, index);
   request.add_number(RTA_PRIORITY, metric);
+}
+
+void write_neighbor(Request<ndmsg>& request, unsigned index, const Address& address) {
+  request.body().ndm_family = family_of(address);
+  request.body().ndm_ifindex = static_cast<int>(index);
+  request.body().ndm_state = NUD_PERMANENT;
+  request.add_address(NDA_DST, address);
+}
+
+}  // namespace
+
+int RouteNetlink::add_route(unsigned index, const Prefix& destination, const Address& gateway, uint32_t metric) {
+  Request<rtmsg> request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+  write_route(request, index, destination, gateway, metric);
   return unless_there(ask(request.header()));
+}
+
+int RouteNetlink::delete_route(unsigned index, const Prefix& destination, uint32_t metric) {
+  Request<rtmsg> request(RTM_DELROUTE, 0);
+  write_route(request, index, destination, Address{}, metric);
+  return ask(request.header());
+}
+
+int RouteNetlink::set_neighbor(unsigned index, const Address& address, const MacAddress& mac) {
+  Request<ndmsg> request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+  write_neighbor(request, index, address);
+  request.add(NDA_LLADDR, mac.data(), mac.size());
+  return ask(request.header());
+}
+
+int RouteNetlink::delete_neighbor(unsigned index, const Address& address) {
+  Request<ndmsg> request(RTM_DELNEIGH, 0);
+  write_neighbor(request, index, address);
+  return ask(request.header());
 }
 
 }  // namespace fulcrum

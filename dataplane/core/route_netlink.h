@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// As much of rtnetlink(7) as a kernel interface of ours needs at its start: MAC, MTU, up, addresses, routes.
+// As much of rtnetlink(7) as a kernel interface of ours needs: MAC, MTU, up, addresses, routes, neighbours.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,11 @@ class RouteNetlink {
   int add_address(unsigned index, const Prefix& address);
   // By a gateway, or on link where its family is kNone. One that is there already is no error.
   int add_route(unsigned index, const Prefix& destination, const Address& gateway, uint32_t metric);
+  // On link.
+  int delete_route(unsigned index, const Prefix& destination, uint32_t metric);
+  // One that nobody need ask for, and that stays.
+  int set_neighbor(unsigned index, const Address& address, const MacAddress& mac);
+  int delete_neighbor(unsigned index, const Address& address);
 
  private:
   int ask(nlmsghdr& request);

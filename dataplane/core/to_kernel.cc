@@ -4,6 +4,8 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include <algorithm>
+
 #include "core/forward.h"
 #include "core/kernel_class.h"
 
@@ -43,9 +45,14 @@ KernelPath* Worker::kernel_path(const rte_mbuf* packet, uint16_t vlan) const {
 bool Worker::to_kernel(rte_mbuf* packet, const PacketFacts& facts, KernelClass of, Verdict verdict) {
   KernelPath* path = kernel_path(packet, facts.vlan);
   if (path == nullptr) return false;
+  put_to_kernel(*path, packet, of, verdict);
+  return true;
+}
+
+void Worker::put_to_kernel(KernelPath& path, rte_mbuf* packet, KernelClass of, Verdict verdict) {
   take_tag_away(packet);
   const auto lost = [&](Verdict reason) { drop(packet, verdict == Verdict::kToKernel ? reason : verdict); };
-  switch (path->put(id_, of, packet, now_ms_)) {
+  switch (path.put(id_, of, packet, now_ms_)) {
     case KernelQueue::Outcome::kTaken:
       count(verdict);
       break;
@@ -56,7 +63,13 @@ bool Worker::to_kernel(rte_mbuf* packet, const PacketFacts& facts, KernelClass o
       lost(Verdict::kKernelQueueFull);
       break;
   }
-  return true;
+}
+
+// To the kernel it has come by that interface, to its MAC.
+void Worker::give_to_kernel(rte_mbuf* packet, InterfaceId interface, KernelClass of) {
+  const MacAddress& mac = snapshot_->network->interface(interface).mac;
+  std::copy(mac.begin(), mac.end(), rte_pktmbuf_mtod(packet, uint8_t*));
+  put_to_kernel(*shared_.to_kernel[interface], packet, of, Verdict::kToKernel);
 }
 
 // Groups of IPv4 and of protocols that are not IP; and what only a host may know, if it is for us.
@@ -69,13 +82,14 @@ bool Worker::group_to_kernel(rte_mbuf* packet, const PacketFacts& facts) {
 
 // The director's own addresses are the kernel's, too. A VIP that is none of them is not.
 template <Family F>
-bool Worker::local_to_kernel(rte_mbuf* packet, const PacketView<F>& view) {
+bool Worker::local_to_kernel(rte_mbuf* packet, PacketView<F>& view) {
+  if (snapshot_->checks != nullptr && take_check_answer(packet, view)) return true;
   if (kernel_path(packet, view.vlan) == nullptr) return false;
   const LocalAddress* address = local(view.key.tuple.destination);
   return address != nullptr && address->is_own && to_kernel(packet, view, kernel_class(view));
 }
-template bool Worker::local_to_kernel(rte_mbuf*, const PacketView<Family::kIpv4>&);
-template bool Worker::local_to_kernel(rte_mbuf*, const PacketView<Family::kIpv6>&);
+template bool Worker::local_to_kernel(rte_mbuf*, PacketView<Family::kIpv4>&);
+template bool Worker::local_to_kernel(rte_mbuf*, PacketView<Family::kIpv6>&);
 
 bool Worker::take_from_kernel() {
   if (shared_.from_kernel.empty() || shared_.from_kernel[id_] == nullptr) [[likely]]
@@ -85,7 +99,18 @@ bool Worker::take_from_kernel() {
       rte_ring_sc_dequeue_burst(shared_.from_kernel[id_], reinterpret_cast<void**>(packets), kBurst, nullptr);
   if (count == 0) return false;
   __atomic_store_n(&activity_, activity_ + count, __ATOMIC_RELAXED);
-  for (unsigned i = 0; i < count; ++i) push(packets[i], packets[i]->port, kNoVerdict);
+  bool any_checks = false;
+  for (unsigned i = 0; i < count; ++i) {
+    if (snapshot_->checks != nullptr && take_check(packets[i])) {
+      any_checks = true;
+    } else {
+      push(packets[i], packets[i]->port, kNoVerdict);
+    }
+  }
+  if (any_checks) {
+    handle_burst(nullptr, 0, Steering::kDone);  // what the host is told of them
+    send_handover();
+  }
   return true;
 }
 

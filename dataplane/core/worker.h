@@ -21,7 +21,8 @@ struct WorkerCounters {
   uint64_t verdicts[kVerdicts] = {};
   uint64_t rx_packets = 0;
   uint64_t tx_packets = 0;
-  uint64_t came_again = 0;  // errors that it told itself: they have verdicts of their own, as if received
+  // Errors that it told itself, checks that the host sends: they have verdicts of their own, as if received.
+  uint64_t came_again = 0;
   uint64_t handed_over = 0;
   uint64_t taken_over = 0;
   uint64_t busy_tsc = 0;
@@ -350,6 +351,10 @@ class Worker {
   bool handle_icmp_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote);
   template <Family F>
   void pass_on_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, const Found<F>& found);
+  // An error about a packet to a NAT server becomes one about a packet to the VIP. False: it arrived damaged.
+  template <Family F>
+  static bool translate_error(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, const AddressOf<F>& vip,
+                              be16 port);
   template <Family F>
   void error_to_client(rte_mbuf* packet, PacketView<F>& view, const Quote<F>& quote, Connection<F>& entry);
   template <Family F>
@@ -430,7 +435,17 @@ class Worker {
   bool to_kernel(rte_mbuf* packet, const PacketFacts& facts, KernelClass of, Verdict verdict = Verdict::kToKernel);
   bool group_to_kernel(rte_mbuf* packet, const PacketFacts& facts);
   template <Family F>
-  bool local_to_kernel(rte_mbuf* packet, const PacketView<F>& view);
+  bool local_to_kernel(rte_mbuf* packet, PacketView<F>& view);
+  void put_to_kernel(KernelPath& path, rte_mbuf* packet, KernelClass of, Verdict verdict);
+  // Whichever interface it came by.
+  void give_to_kernel(rte_mbuf* packet, InterfaceId interface, KernelClass of);
+
+  // check_path.cc: checks that go the client's way
+  bool take_check(rte_mbuf* packet);
+  template <Family F>
+  bool send_check(rte_mbuf* packet, PacketView<F>& view);
+  template <Family F>
+  bool take_check_answer(rte_mbuf* packet, PacketView<F>& view);
 
   void count(Verdict verdict) { ++counters_.verdicts[static_cast<size_t>(verdict)]; }
   void drop(rte_mbuf* packet, Verdict verdict);

@@ -129,6 +129,8 @@ struct ProtocolSet {
 template <typename Key, typename Value, typename Hash>
 using SharedMap = std::shared_ptr<const FrozenMap<Key, Value, Hash>>;
 
+class CheckPaths;  // service/check_path.h
+
 struct Snapshot {
   uint64_t version = 0;  // counts publications, one by one
   ServiceList services;
@@ -146,6 +148,7 @@ struct Snapshot {
   uint64_t network_version = 0;  // counts its changes: adjacencies that were resolved before may be others now
   TimeoutTable timeouts;
   Tunables tunables;
+  std::shared_ptr<const CheckPaths> checks;  // null: none
 
   // There is a TCP service on port 21, or one on port 0: else nobody need look for them.
   bool any_ftp_service = false;

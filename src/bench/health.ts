@@ -93,7 +93,7 @@ const plainHttp = {
 
 function prepared(kind: Pick<Check__Output, 'tcp' | 'http'>, intervalMs = 0): ScheduledCheck {
   const unset = { name: '', timeoutMs: 0, rise: 0, fall: 0, retryIntervalMs: 0, address: '', port: 0, source: '' };
-  return prepareCheck({ ...unset, intervalMs, ...kind }, 'check');
+  return prepareCheck({ ...unset, via: 'CHECK_VIA_UNSPECIFIED', intervalMs, ...kind }, 'check');
 }
 
 async function watch(

@@ -66,6 +66,7 @@ export function checkFile(file: DirectorFile, machine: Machine, complain: Compla
   checkMasquerade(file.masquerade ?? [], masqueraded, machine, complain);
   if (file.forwarding === false && (file.masquerade ?? []).length > 0)
     complain(['masquerade'], 'nothing is routed, because "forwarding" is false');
+  checkVias(file, interfaces, complain);
 }
 
 function checkCpus(file: DirectorFile, machine: Machine, complain: Complain): void {
@@ -243,6 +244,28 @@ function checkInterfaceName(
   const names = interfaces.map((entry) => entry.name);
   if (name !== undefined && !names.includes(name))
     complain(path, `there is no interface "${name}"${suggestion(name, names) || `; there are ${names.join(', ')}`}`);
+}
+
+/** Checks of a VIP leave this host by a kernel port. */
+function checkVias(file: DirectorFile, interfaces: readonly NamedInterface[], complain: Complain): void {
+  const withKernel = interfaces.filter(({ port }) => file.ports[port]?.kernel !== undefined);
+  const own = withKernel.flatMap(({ entry }) => entry.addresses?.flatMap((text) => parsePrefix(text) ?? []) ?? []);
+  const families = new Set(own.map(({ family }) => family));
+  file.services?.forEach(({ address, health, servers = [] }, index) => {
+    const family = address.includes('[') ? 6 : 4;
+    if (families.has(family)) return;
+    const places = [
+      { path: ['services', index], health },
+      ...servers.map((server, number) => ({ path: ['services', index, 'servers', number], health: server.health })),
+    ];
+    for (const { path, health: given } of places) {
+      given?.checks?.forEach(({ via }, number) => {
+        if (via !== 'vip') return;
+        const reason = `no kernel port has an IPv${family} address: the port of an interface that has one needs "kernel"`;
+        complain([...path, 'health', 'checks', number, 'via'], reason);
+      });
+    }
+  });
 }
 
 function checkNeighbors(file: DirectorFile, interfaces: readonly NamedInterface[], complain: Complain): void {

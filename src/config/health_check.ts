@@ -35,6 +35,7 @@ export type CheckEntry = {
   readonly address?: string;
   readonly port?: number;
   readonly source?: string;
+  readonly via?: 'server' | 'vip';
   readonly method?: string;
   readonly path?: string;
   readonly host?: string;
@@ -148,6 +149,11 @@ export const checkSchema = {
     address: text("left out: the server's"),
     port: { type: 'integer', minimum: 1, maximum: largestPort, description: "left out: the server's" },
     source: text('address of the director that it is made from'),
+    via: {
+      enum: ['server', 'vip'],
+      default: 'server',
+      description: 'vip: the way of clients, to the VIP; not of ping and command, and not with address and source',
+    },
     method: text('left out: GET'),
     path: text('left out: /'),
     host: text('Host header; left out: the address and port checked'),
@@ -193,8 +199,19 @@ export function toCheck(entry: CheckEntry, path: Path, attempt: Attempt): Check_
     address: at('address', () => addressOf(entry.address)) ?? '',
     port: entry.port ?? 0,
     source: at('source', () => addressOf(entry.source)) ?? '',
+    via: at('via', () => viaOf(entry)) ?? 'CHECK_VIA_UNSPECIFIED',
     ...kindOf(entry, path, attempt),
   };
+}
+
+/** What depends on the service is the manager's to say. */
+function viaOf({ type, via, address, source, require_reply: requireReply }: CheckEntry): Check__Output['via'] {
+  if (via !== 'vip') return via === 'server' ? 'CHECK_VIA_SERVER' : 'CHECK_VIA_UNSPECIFIED';
+  if (type === 'ping' || type === 'command') throw new KeyError(`a check of type ${type} cannot be sent to a VIP`);
+  if (address !== undefined) throw new KeyError('vip leaves no choice of address');
+  if (source !== undefined) throw new KeyError('vip leaves no choice of source');
+  if (type === 'udp' && !requireReply) throw new KeyError('vip needs require_reply: true');
+  return 'CHECK_VIA_VIP';
 }
 
 /** Names the option that belongs to another type. */
@@ -405,6 +422,8 @@ export function checkEntry(check: Check__Output): CheckEntry {
     ...(check.address !== '' && { address: check.address }),
     ...(check.port !== 0 && { port: check.port }),
     ...(check.source !== '' && { source: check.source }),
+    ...(check.via === 'CHECK_VIA_VIP' && { via: 'vip' as const }),
+    ...(check.via === 'CHECK_VIA_SERVER' && { via: 'server' as const }),
     ...(check.http && httpEntry(check.http)),
     ...(check.smtp?.heloName && { helo_name: check.smtp.heloName }),
     ...(check.dns?.name && { query_name: check.dns.name }),

@@ -100,7 +100,7 @@ function readServers(
     const server = readServer(service, realServer.key, realServer.spec, path);
     if (servers.has(server.id)) throw alreadyNamed('REASON_SERVER_EXISTS', `${path}.key`, `real server ${server.id}`);
     checkServerAddress(server.key, `${path}.key`);
-    const health = realServer.health && readServerHealth(realServer.health, `${path}.health`, capabilities);
+    const health = realServer.health && readServerHealth(realServer.health, service, `${path}.health`, capabilities);
     servers.set(server.id, { ...server, health });
   });
   return servers;

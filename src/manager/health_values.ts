@@ -3,6 +3,7 @@
 import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
 import type { ServerHealth__Output } from '../generated/fulcrum/v1/ServerHealth.js';
 import type { Capabilities } from './capabilities.js';
+import { checkVias } from './health/via_vip.js';
 import type { ServiceKey } from './nouns.js';
 import { invalid, readServer } from './validate.js';
 
@@ -15,6 +16,7 @@ export function readHealthPolicy(
 ): HealthPolicy__Output {
   capabilities.checkHealth(given.checks, path);
   if (given.load) capabilities.checkLoad(given.load, `${path}.load`);
+  checkVias(given.checks, service, path);
   const quorum = Math.max(1, given.quorum);
   if (given.hysteresis >= quorum && given.hysteresis !== 0)
     throw invalid(`${path}.hysteresis`, `${given.hysteresis} is not less than the quorum of ${quorum}`);
@@ -42,11 +44,13 @@ function readSorryServer(
 /** Field names are those of the request below `path`. */
 export function readServerHealth(
   given: ServerHealth__Output,
+  service: ServiceKey,
   path: string,
   capabilities: Capabilities,
 ): ServerHealth__Output {
   capabilities.checkHealth(given.checks, path);
   if (given.load) capabilities.checkLoad(given.load, `${path}.load`);
+  checkVias(given.checks, service, path);
   for (const field of ['notifyUp', 'notifyDown'] as const) readCommand(given[field], path, field);
   return given;
 }

@@ -12,6 +12,7 @@ import { dataplaneConnector } from './dataplane_client.js';
 import { Director } from './director.js';
 import { Drainer } from './drainer.js';
 import { sharedEncoding } from './encoding.js';
+import { ClientWays } from './health/client_ways.js';
 import { Keeper } from './health/keeper.js';
 import type { LiveOf } from './messages.js';
 import { Reconciler } from './reconciler.js';
@@ -66,12 +67,22 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const reconciler = new Reconciler({
     connect: dataplaneConnector(options.dataplaneSocket, encoding.dataplane(dataplane)),
     desired: () => director.state,
-    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    onEvent: (event) => {
+      broadcaster.publishEvent(event, director.state.model);
+      if (event.kind === 'dataplane_connected') ways.connected();
+      if (event.kind === 'dataplane_lost') ways.lost();
+    },
     log,
   });
   director.attach(reconciler);
+  const ways = new ClientWays({
+    dataplane: () => reconciler.dataplane(),
+    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    log,
+  });
   const keeper = new Keeper({
     director,
+    ways,
     onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
     log,
   });
@@ -85,7 +96,12 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  addDirectorService(server, definition, { director, reconciler, broadcaster, inForceTimeoutMs, liveOf, drainer }, log);
+  addDirectorService(
+    server,
+    definition,
+    { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer },
+    log,
+  );
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {

@@ -341,7 +341,9 @@ function setServerHealth(draft: Draft, { setServerHealth: change }: Operation__O
   const service = findService(draft, readServiceKey(change?.service, `${path}.service`), `${path}.service`);
   const key = readServerKey(change?.key, `${path}.key`);
   const server = findServer(service, serverId(key), `${path}.key`);
-  const health = change?.health ? readServerHealth(change.health, `${path}.health`, draft.capabilities) : null;
+  const health = change?.health
+    ? readServerHealth(change.health, service.key, `${path}.health`, draft.capabilities)
+    : null;
   draft.setServerHealth(service, server, health);
   return { setServerHealth: { service: service.key, key, health } };
 }

@@ -5,6 +5,7 @@ import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { CallContext } from '../grpc/handlers.js';
 import type { Director, Outcome } from './director.js';
 import type { Drainer } from './drainer.js';
+import type { ClientWays } from './health/client_ways.js';
 import { type LiveOf, revisionText } from './messages.js';
 import { type Applied, applyOperations, type Model } from './model.js';
 import { type Server, type Service, type ServiceKey, serviceId } from './nouns.js';
@@ -15,6 +16,7 @@ export interface ServiceContext {
   readonly director: Director;
   readonly reconciler: Reconciler;
   readonly broadcaster: Broadcaster;
+  readonly ways: Pick<ClientWays, 'checkEdit'>;
   /** How long an edit waits for the dataplane before it is answered with in_force = false. */
   readonly inForceTimeoutMs: number;
   readonly liveOf: LiveOf;
@@ -66,10 +68,15 @@ export interface EditAnswer extends Outcome {
 
 /** Makes an edit, and waits until the dataplane has it. */
 export async function makeEdit(
-  { director, reconciler, inForceTimeoutMs }: ServiceContext,
-  { apply, validateOnly }: EditRequest,
+  { director, reconciler, ways, inForceTimeoutMs }: ServiceContext,
+  { apply: edit, validateOnly }: EditRequest,
   call: CallContext,
 ): Promise<EditAnswer> {
+  const apply: EditRequest['apply'] = (model, lineage) => {
+    const applied = edit(model, lineage);
+    ways.checkEdit(applied.carriedOut);
+    return applied;
+  };
   const outcome = await director.edit({ apply, validateOnly, identity: call.identity, method: call.method });
   if (validateOnly) return { ...outcome, inForce: false };
   const left = (call.deadlineMs - Date.now()) * deadlineShare;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One try of a check: it ends once, by what it finds, by its time limit or by being aborted, and whatever way it ends,
 // what it opened is closed.
-import { ownFault, reasonOf } from './faults.js';
-import type { Result } from './prober.js';
+import { contactOf, ownFault, reasonOf } from './faults.js';
+import type { Failure, Result } from './prober.js';
+
+/** Until something is. */
+const nothingHeard = 'no answer';
 
 /** How a try tells what came of it. Whatever is told after the first is not heard. */
 export interface Course {
@@ -38,18 +41,19 @@ export function attempt(timeoutMs: number, signal: AbortSignal, begin: Begin): P
       close?.();
       tell();
     };
+    const failed = (reason: string, contact: Failure['contact']): void => {
+      const latencyUs = elapsedUs();
+      end(() => resolve({ ok: false, reason, latencyUs, ...(contact !== undefined && { contact }) }));
+    };
     const abort = (): void => end(() => reject(signal.reason));
     const course: Course = {
-      late: 'no answer',
+      late: nothingHeard,
       pass: (latencyUs = elapsedUs()) => end(() => resolve({ ok: true, latencyUs })),
-      fail: (reason) => {
-        const latencyUs = elapsedUs();
-        end(() => resolve({ ok: false, reason, latencyUs }));
-      },
+      fail: (reason) => failed(reason, undefined),
       settle: (complaint) => (complaint === undefined ? course.pass() : course.fail(complaint)),
       error: (error, reason) => {
         const own = ownFault(error);
-        if (own === undefined) course.fail(reason ?? reasonOf(error));
+        if (own === undefined) failed(reason ?? reasonOf(error), contactOf(error));
         else end(() => reject(own));
       },
     };
@@ -57,7 +61,7 @@ export function attempt(timeoutMs: number, signal: AbortSignal, begin: Begin): P
     const timeUp = (): void =>
       void setImmediate(() => {
         if (course.late === undefined) course.pass();
-        else course.fail(`${course.late} in ${durationText(timeoutMs)}`);
+        else failed(`${course.late} in ${durationText(timeoutMs)}`, course.late === nothingHeard ? 'none' : undefined);
       });
     const timer = setTimeout(timeUp, timeoutMs);
     signal.addEventListener('abort', abort);

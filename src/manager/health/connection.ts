@@ -9,9 +9,10 @@ import type { Course } from './attempt.js';
 import { codeOf, reasonOf } from './faults.js';
 import { invalid, readFile } from './fields.js';
 import { requirePort, type Target } from './prober.js';
+import { portsOf } from './source_ports.js';
 
 /** A port that another connection to the same target had a moment ago is not free. */
-const portsTried = 8;
+const portsTried = 9;
 /** Of a host, in characters (RFC 1035, 2.3.4, as text). */
 const longestName = 253;
 
@@ -81,36 +82,64 @@ export function openConnection(
   protocols: readonly string[] = [],
 ): Connection {
   requirePort(target);
-  let socket: Socket | undefined;
-  let portsLeft = target.source === undefined ? 0 : portsTried;
+  let opened: Opened | undefined;
+  const ports = portsFor(target);
   let destroyed = false;
   const onError: OnError = (error, reason) => {
     const isTaken = codeOf(error) === 'EADDRINUSE' || codeOf(error) === 'EADDRNOTAVAIL';
-    if (destroyed || !isTaken || portsLeft === 0) return course.error(error, reason);
-    portsLeft--;
+    if (destroyed || !isTaken || ports.length === 0) return course.error(error, reason);
     open();
   };
   // It is called by an event, where nobody would catch what it throws.
-  const begin = (opened: Socket): void => {
+  const begin = (socket: Socket): void => {
     try {
-      ready(opened);
+      ready(socket);
     } catch (error) {
       course.error(error);
     }
   };
   const open = (): void => {
-    socket =
+    const place = placeOf(target, ports.shift());
+    opened =
       tls === undefined
-        ? openPlain(target, course, begin, onError)
-        : openTls(target, course, begin, onError, tls, protocols);
+        ? openPlain(place, course, begin, onError)
+        : openTls(place, target, course, begin, onError, tls, protocols);
+    if (target.sourcePorts !== undefined) endByReset(opened);
   };
   open();
   return {
     destroy: () => {
       destroyed = true;
-      socket?.destroy();
+      if (target.sourcePorts === undefined) opened?.socket.destroy();
+      else opened?.socket.destroySoon();
     },
   };
+}
+
+/** What is written to, and the connection below it. */
+interface Opened {
+  readonly socket: Socket;
+  readonly raw: Socket;
+}
+
+/**
+ * Ports that are needed again soon must not stay behind in TIME-WAIT (RFC 9293, 3.6.1): whoever wants to end the
+ * connection in good order, as HTTP's client does, resets it. Not once its end has begun, for Node would neither reset
+ * nor close it then; that is when the server has ended it, and TIME-WAIT is with the server.
+ */
+function endByReset({ socket, raw }: Opened): void {
+  socket.destroySoon = () => {
+    if (raw.connecting || raw.writableEnded || raw.destroyed) raw.destroy();
+    else raw.resetAndDestroy();
+    socket.destroy();
+  };
+}
+
+interface Place {
+  readonly host: string;
+  readonly port: number;
+  readonly localAddress?: string;
+  readonly localPort?: number;
 }
 
 /**
@@ -118,8 +147,14 @@ export function openConnection(
  * end (TIME-WAIT, RFC 9293, 3.6.1), and after thirty thousand tries there would be none left; a port that is named may be
  * shared by connections to different targets.
  */
-function placeOf({ address, port, source }: Target) {
-  return { host: address, port, ...(source === undefined ? {} : { localAddress: source, localPort: anyPort() }) };
+function portsFor({ source, sourcePorts }: Target): number[] {
+  if (source === undefined) return [];
+  return sourcePorts === undefined ? Array.from({ length: portsTried }, anyPort) : portsOf(sourcePorts);
+}
+
+function placeOf({ address, port, source }: Target, localPort: number | undefined): Place {
+  const place = { host: address, port };
+  return source === undefined || localPort === undefined ? place : { ...place, localAddress: source, localPort };
 }
 
 function anyPort(): number {
@@ -137,40 +172,50 @@ function readPortRange() {
   return { first, last };
 }
 
-function openPlain(target: Target, course: Course, ready: (socket: Socket) => void, onError: OnError): Socket {
-  const socket = connect(placeOf(target));
+function openPlain(place: Place, course: Course, ready: (socket: Socket) => void, onError: OnError): Opened {
+  const socket = connect(place);
   socket.once('connect', () => {
     course.late = 'connected, but no answer';
     ready(socket);
   });
-  return socket.on('error', (error) => onError(error));
+  socket.on('error', (error) => onError(error));
+  return { socket, raw: socket };
 }
 
 function openTls(
+  place: Place,
   target: Target,
   course: Course,
   ready: (socket: Socket) => void,
   onError: OnError,
   tls: Tls,
   protocols: readonly string[],
-): Socket {
+): Opened {
   let connected = false;
+  const raw = connect(place);
+  raw.on('error', (error) => {
+    if (!connected) onError(error);
+  });
+  raw.once('connect', () => {
+    connected = true;
+    course.late = 'connected, but no TLS handshake';
+  });
   const socket = tlsConnect({
-    ...placeOf(target),
+    socket: raw,
+    host: place.host,
     secureContext: tls.context,
     rejectUnauthorized: tls.verify,
     ...(tls.serverName === '' ? {} : { servername: tls.serverName }),
     ALPNProtocols: [...protocols],
   });
-  socket.once('connect', () => {
-    connected = true;
-    course.late = 'connected, but no TLS handshake';
-  });
   socket.once('secureConnect', () => {
     course.late = 'TLS is up, but no answer';
     ready(socket);
   });
-  return socket.on('error', (error) => onError(error, connected ? tlsReason(error, target, tls) : undefined));
+  socket.on('error', (error) => {
+    if (connected) onError(error, tlsReason(error, target, tls));
+  });
+  return { socket, raw };
 }
 
 interface TlsError extends Error {

@@ -2,6 +2,7 @@
 // Errors of sockets in an operator's words, and whose fault they are: a server that refuses has failed its check, but a
 // director without descriptors has only failed to make it.
 import { FulcrumError } from '../../grpc/errors.js';
+import type { Failure } from './prober.js';
 
 const serversFaults: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
@@ -39,6 +40,13 @@ export function ownFault(error: unknown): FulcrumError | undefined {
   if (error instanceof FulcrumError) return error;
   const message = ownFaults[codeOf(error)];
   return message === undefined ? undefined : new FulcrumError({ code: 'FAILED_PRECONDITION', message, cause: error });
+}
+
+/** Whether an error means that the target was not reached, or did not want to be. */
+export function contactOf(error: unknown): Failure['contact'] {
+  const code = codeOf(error);
+  if (code === 'ECONNREFUSED') return 'refused';
+  return ['ETIMEDOUT', 'EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH'].includes(code) ? 'none' : undefined;
 }
 
 /** Why a target failed. */

@@ -13,13 +13,16 @@ import type { Live } from '../messages.js';
 import { type Applied, applyConditions, type ConditionChange, type Model } from '../model.js';
 import { type Server, type Service, serverId, serviceId } from '../nouns.js';
 import { type Condition, isLive, reasonOf } from '../pool.js';
+import { type ClientWays, isSameWay } from './client_ways.js';
 import { dynamicWeight } from './dynamic_weight.js';
 import { type Change, descriptorsForChecks, Monitor } from './monitor.js';
 import { prepareChecks, type ScheduledCheck } from './prepare.js';
 import { runScript } from './script.js';
+import { virtualPort } from './via_vip.js';
 
 export interface KeeperOptions {
   readonly director: Director;
+  readonly ways: ClientWays;
   readonly onEvent: (event: Event) => void;
   readonly log: Logger;
 }
@@ -36,6 +39,7 @@ interface Watched {
 
 export class Keeper {
   readonly #director: Director;
+  readonly #ways: ClientWays;
   readonly #onEvent: KeeperOptions['onEvent'];
   readonly #log: Logger;
   readonly #monitor: Monitor;
@@ -47,8 +51,9 @@ export class Keeper {
   readonly #preparedLoads = new WeakMap<LoadSource__Output, PreparedLoad | 'unusable'>();
   #stopped = false;
 
-  constructor({ director, onEvent, log }: KeeperOptions) {
+  constructor({ director, ways, onEvent, log }: KeeperOptions) {
     this.#director = director;
+    this.#ways = ways;
     this.#onEvent = onEvent;
     this.#log = log;
     const descriptors = descriptorsForChecks();
@@ -66,6 +71,7 @@ export class Keeper {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#ways.stop();
     for (const timer of this.#slowStarts.values()) clearTimeout(timer);
     await Promise.all([this.#monitor.stop(), this.#loads.stop()]);
   }
@@ -104,7 +110,7 @@ export class Keeper {
     if (now?.health == null) return;
     for (const [id, server] of now.servers) {
       const old = before?.servers.get(id);
-      const isSame = before?.health === now.health && old !== undefined && old.health === server.health;
+      const isSame = before?.health === now.health && old?.health === server.health && isSameWay(old.spec, server.spec);
       if (!isSame) this.#set(now, now.health, server);
     }
   }
@@ -112,6 +118,7 @@ export class Keeper {
   #forget(id: string): void {
     this.#monitor.remove(id);
     this.#loads.remove(id);
+    this.#ways.set(id, []);
     this.#watched.delete(id);
     clearTimeout(this.#slowStarts.get(id));
     this.#slowStarts.delete(id);
@@ -120,15 +127,25 @@ export class Keeper {
   #set(service: Service, policy: HealthPolicy__Output, server: Server): void {
     const id = targetId(service, server);
     const { condition } = server;
-    this.#watched.set(id, { service: service.key, key: server.key });
-    const target = { address: server.key.address, port: server.key.port || service.key.port };
+    const { key, spec } = server;
+    this.#watched.set(id, { service: service.key, key });
+    const target = { address: key.address, port: key.port || service.key.port };
     const source = this.#loadOf(policy, server);
     if (source === undefined) this.#loads.remove(id);
     else this.#loads.set(id, { target, source, known: condition?.load });
+    // Who is in maintenance is not looked after.
+    const checks = condition?.load?.admin === 'maint' ? [] : this.#checksOf(policy, server);
+    const ports = new Set(checks.filter(({ isViaVip }) => isViaVip).map(({ port }) => virtualPort(service.key, port)));
+    this.#ways.set(
+      id,
+      [...ports].map((port) => ({ service: service.key, port, key, spec })),
+    );
     this.#monitor.set(id, {
-      target,
-      // Who is in maintenance is not looked after.
-      checks: condition?.load?.admin === 'maint' ? [] : this.#checksOf(policy, server),
+      target: {
+        ...target,
+        ...(ports.size > 0 && { clientWay: (port: number) => this.#ways.way(id, virtualPort(service.key, port)) }),
+      },
+      checks,
       initial: !condition?.checked ? 'unknown' : condition.up ? 'up' : 'down',
       ...(condition?.checked && { reason: condition.reason, since: Date.parse(condition.since) }),
     });

@@ -373,7 +373,8 @@ export function placeOf(
 ): Target {
   const from = source ?? target.source;
   const place = { address: address ?? target.address, port: port ?? target.port };
-  return from === undefined ? place : { ...place, source: from };
+  const { clientWay } = target;
+  return { ...place, ...(from !== undefined && { source: from }), ...(clientWay !== undefined && { clientWay }) };
 }
 
 export function isSamePlace(one: Target, other: Target): boolean {

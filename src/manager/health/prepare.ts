@@ -13,6 +13,7 @@ import { prepareTcp } from './checks/tcp.js';
 import { prepareUdp } from './checks/udp.js';
 import { invalid, readLine, readRange } from './fields.js';
 import type { Prober } from './prober.js';
+import { goesToVip, viaVip } from './via_vip.js';
 
 const leastIntervalMs = 100;
 const longestIntervalMs = 86_400_000;
@@ -29,6 +30,8 @@ export interface ScheduledCheck {
   readonly key: string;
   readonly name: string;
   readonly prober: Prober;
+  /** It goes the way of clients. */
+  readonly isViaVip?: boolean | undefined;
   readonly intervalMs: number;
   readonly timeoutMs: number;
   readonly rise: number;
@@ -51,7 +54,8 @@ export function prepareCheck(check: Check__Output, path: string): ScheduledCheck
   return {
     key: JSON.stringify(check),
     name: readLine(check.name, within('name')) || kind,
-    prober,
+    prober: goesToVip(check) ? viaVip(prober, check.port || undefined) : prober,
+    isViaVip: goesToVip(check),
     intervalMs,
     timeoutMs: readRange(check.timeoutMs, usualTimeoutMs, leastTimeoutMs, longestTimeoutMs, within('timeout_ms')),
     rise: readRange(check.rise, 1, 1, mostInARow, within('rise')),

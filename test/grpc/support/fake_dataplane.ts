@@ -6,6 +6,7 @@ import { EventEmitter, once } from 'node:events';
 import type { Server } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import type { ApplyRequest__Output } from '../../../src/generated/fulcrum/dataplane/v1/ApplyRequest.js';
+import type { CheckPath__Output } from '../../../src/generated/fulcrum/dataplane/v1/CheckPath.js';
 import type { DataplaneServiceDefinition } from '../../../src/generated/fulcrum/dataplane/v1/DataplaneService.js';
 import type { DeleteConnectionsRequest__Output } from '../../../src/generated/fulcrum/dataplane/v1/DeleteConnectionsRequest.js';
 import type { DeleteConnectionsResponse } from '../../../src/generated/fulcrum/dataplane/v1/DeleteConnectionsResponse.js';
@@ -52,6 +53,7 @@ export class FakeDataplane {
   active: { secureTcpActive?: boolean; dropEntryActive?: boolean; dropPacketActive?: boolean } = {};
   overloads: Overload[] = [];
   connections: Connection[] = [];
+  checkPaths: readonly CheckPath__Output[] = [];
   statistics: { services: ServiceStatistics[]; workers: WorkerStatistics[] } = { services: [], workers: [] };
   /** What it counted as of the last run of the estimator. */
   estimated: ServiceStatistics[] = [];
@@ -132,6 +134,11 @@ export class FakeDataplane {
         this.#apply(request);
         this.#count('Apply');
         return { generation: this.generation, results: [] };
+      },
+      setCheckPaths: async ({ paths }) => {
+        this.#count('SetCheckPaths');
+        this.checkPaths = paths;
+        return { answers: paths.map(() => ({ source: '192.0.2.254', problem: '' })) };
       },
       getStatistics: async ({ estimated }) => {
         this.#count('GetStatistics');

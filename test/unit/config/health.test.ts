@@ -31,6 +31,8 @@ const full = `services:
         - { type: grpc }
         - { type: grpc, service: echo, tls: {} }
         - { type: command, command: [ /usr/bin/probe, -v, two words ], dynamic_weight: true }
+        - { type: tcp, via: vip }
+        - { type: tcp, via: server }
       notify_up: [ /usr/bin/tell, up ]
       notify_down: [ /usr/bin/tell, down ]
       alpha: true
@@ -190,6 +192,11 @@ const refusals: readonly (readonly [options: string, complaint: string])[] = [
     'type: dns, query_type: "a b"',
     `f.yaml:3:49: ${place}.query_type: "a b" is not a type of DNS records such as A, AAAA or MX`,
   ],
+  ['type: tcp, via: lo', `f.yaml:3:42: ${place}.via: "lo" is not one of server, vip`],
+  ['type: ping, via: vip', `f.yaml:3:43: ${place}.via: a check of type ping cannot be sent to a VIP`],
+  ['type: tcp, via: vip, address: 10.0.0.1', `f.yaml:3:42: ${place}.via: vip leaves no choice of address`],
+  ['type: tcp, via: vip, source: 10.0.0.1', `f.yaml:3:42: ${place}.via: vip leaves no choice of source`],
+  ['type: udp, via: vip', `f.yaml:3:42: ${place}.via: vip needs require_reply: true`],
   ['type: command', `f.yaml:3:24: ${place}.command: a check of type command needs a command: [program, argument, …]`],
   ['type: command, command: [""]', `f.yaml:3:50: ${place}.command: the first word is the program, and it is empty`],
   ['type: tcp, interval: 0.05', `f.yaml:3:47: ${place}.interval: 0.05 is out of range: 0.1 … 86400`],

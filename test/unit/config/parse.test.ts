@@ -177,6 +177,15 @@ const refusals: readonly Refusal[] = [
     lines: ['f.yaml:1:50: ports.b.device: device 0000:01:00.0 is used by port a already'],
   },
   {
+    title: 'a check of a VIP without a kernel port of its family',
+    text: `ports: {a: {device: net_null0, interfaces: [{addresses: ["2001:db8::1/64"]}]}, b: {device: net_null1, kernel: {name: fk1}, interfaces: [{addresses: [10.0.0.1/24]}]}}
+services: [{address: "tcp:[2001:db8::80]:80", health: {checks: [{type: tcp, via: vip}]}}]
+`,
+    lines: [
+      'f.yaml:2:82: services[0].health.checks[0].via: no kernel port has an IPv6 address: the port of an interface that has one needs "kernel"',
+    ],
+  },
+  {
     title: 'a kernel interface used twice',
     text: 'ports: {a: {device: "net_af_packet0,iface=wan0"}, b: {device: "net_af_packet1,iface=wan0"}}\n',
     lines: ['f.yaml:1:63: ports.b.device: kernel interface wan0 is used by port a already'],

@@ -57,6 +57,7 @@ function commandCheck(program: string): Check__Output {
     address: '',
     port: 0,
     source: '',
+    via: 'CHECK_VIA_UNSPECIFIED',
     kind: 'command',
     command: { command: [program], dynamicWeight: false },
   };

@@ -5,6 +5,7 @@ import { familyOf } from '../../address.js';
 import type { Course } from '../attempt.js';
 import { codeOf } from '../faults.js';
 import { requirePort, type Target } from '../prober.js';
+import { portsOf } from '../source_ports.js';
 
 /** Sends one datagram; returns what closes the socket. */
 export function exchange(
@@ -15,8 +16,13 @@ export function exchange(
 ): () => void {
   requirePort(target);
   const socket = createSocket(familyOf(target.address) === 6 ? 'udp6' : 'udp4');
-  const onError = (error: Error): void =>
-    course.error(error, codeOf(error) === 'ECONNREFUSED' ? 'ICMP port unreachable' : undefined);
+  const ports = portsOf(target.sourcePorts);
+  const onError = (error: Error): void => {
+    const another = codeOf(error) === 'EADDRINUSE' ? ports.shift() : undefined;
+    if (another === undefined)
+      course.error(error, codeOf(error) === 'ECONNREFUSED' ? 'ICMP port unreachable' : undefined);
+    else bind(another);
+  };
   let open = true;
   socket.on('error', onError);
   socket.on('message', onReply);
@@ -28,8 +34,14 @@ export function exchange(
   const connect = (): void => {
     if (open) socket.connect(target.port, target.address);
   };
+  const bind = (port: number): void => {
+    if (open) socket.bind({ address: target.source, port });
+  };
   if (target.source === undefined) connect();
-  else socket.bind({ address: target.source, port: 0 }, connect);
+  else {
+    socket.once('listening', connect);
+    bind(ports.shift() ?? 0);
+  }
   return () => {
     open = false;
     closeQuietly(socket);

@@ -21,6 +21,7 @@ const unset: Check__Output = {
   address: '',
   port: 0,
   source: '',
+  via: 'CHECK_VIA_UNSPECIFIED',
 };
 
 const noTls: TlsOptions__Output = { serverName: '', verify: false, caFile: '', certificateFile: '', keyFile: '' };
