@@ -2,6 +2,7 @@
 // Health checks at scale: what thousands of TCP checks cost the manager, how well the schedule is kept, how soon many
 // failures at once are told, and how many HTTP and HTTPS checks a CPU makes.
 
+import { readFileSync } from 'node:fs';
 import { setTimeout as pass } from 'node:timers/promises';
 import type { Check__Output } from '../generated/fulcrum/v1/Check.js';
 import { Monitor } from '../manager/health/monitor.js';
@@ -37,6 +38,8 @@ export interface HealthReport {
   /** Milliseconds after its time at which a check was begun. */
   readonly late: Spread;
   readonly residentMb: number;
+  /** For which it was kept from its CPU by others: a share of more than some per cent makes the schedule theirs. */
+  readonly waitedPercent: number;
   /** The same checks, made by a whole director. */
   readonly director: DirectorHealth;
   readonly rates: { readonly tcp: Rate; readonly http: Rate; readonly https: Rate };
@@ -123,7 +126,7 @@ async function watch(
   try {
     say(`${targets} targets, TCP, each every ${intervalMs} ms, for ${seconds} s`);
     await pass(warmUpIntervals * intervalMs, undefined, { signal });
-    const before = { ...monitor.counts(), cpu: process.cpuUsage(), at: performance.now() };
+    const before = { ...monitor.counts(), cpu: process.cpuUsage(), waitedMs: waitedMs(), at: performance.now() };
     schedule.start();
     await pass(seconds * 1000, undefined, { signal });
     const late = spreadOf(schedule.stop());
@@ -141,10 +144,16 @@ async function watch(
       cpuPercent: round(((cpu.user + cpu.system) / 1000 / elapsedMs) * 100),
       late,
       residentMb,
+      waitedPercent: round(((waitedMs() - before.waitedMs) / elapsedMs) * 100),
     };
   } finally {
     await monitor.stop();
   }
+}
+
+/** For which the main thread could have run, and others did (/proc/…/schedstat). */
+function waitedMs(): number {
+  return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
 }
 
 /** When checks are begun, compared with when they should have been since the first. */
@@ -223,6 +232,7 @@ export function healthTable(report: HealthReport): readonly (readonly [what: str
       `${report.cpuPercent} % of one`,
     ],
     ['after their time: p50 / p99 / greatest', schedule],
+    ['kept from its CPU by others', `${report.waitedPercent} % of the time`],
     ['checks made, left out', `${report.checks}, ${report.missed}`],
     ['resident memory of the process', `${report.residentMb} MB`],
     ['the same by a director: CPU of the manager', `${director.cpuPercent} % of one`],

@@ -87,6 +87,7 @@ test("health's figures stand in their own section", (t) => {
       cpuPercent: 41.5,
       late: { p50: 0.5, p99: 3, greatest: 12 },
       residentMb: 150,
+      waitedPercent: 1,
       director: { cpuPercent: 50, residentMb: 200, failing: 2000, applies: 37, lastMs: 2100 },
       rates: { tcp: rate, http: rate, https: rate },
     },
