@@ -69,7 +69,7 @@ class KernelPorts {
     InterfaceId interface = kNoInterface;
     PortId port = 0;
     uint16_t vlan = 0;
-    uint32_t sender = 0;  // the worker that sends what the kernel sends
+    uint32_t sender = 0;   // the worker that sends what the kernel sends
     bool is_gone = false;  // the thread's: somebody has deleted the kernel's interface
     // Written by the thread.
     uint64_t to_kernel_packets = 0, to_kernel_bytes = 0, from_kernel_packets = 0, from_kernel_bytes = 0, refused = 0;

@@ -62,10 +62,7 @@ int milliseconds(Time::duration duration) {
 }  // namespace
 
 NetworkFollower::NetworkFollower(NetworkModel model, Apply apply, Report report, int receive_buffer)
-    : model_(std::move(model)),
-      apply_(std::move(apply)),
-      report_(std::move(report)),
-      receive_buffer_(receive_buffer) {}
+    : model_(std::move(model)), apply_(std::move(apply)), report_(std::move(report)), receive_buffer_(receive_buffer) {}
 
 NetworkFollower::~NetworkFollower() {
   stop();
