@@ -258,7 +258,12 @@ bool KernelPorts::has_pending() const {
 
 std::vector<FollowedLink> KernelPorts::links() const {
   std::vector<FollowedLink> all;
-  for (const auto& link : links_) all.push_back({link->tap.index(), link->name, link->interface});
+  for (const auto& link : links_) {
+    FollowedLink& followed = all.emplace_back();
+    followed.index = link->tap.index();
+    followed.name = link->name;
+    followed.interface = link->interface;
+  }
   return all;
 }
 

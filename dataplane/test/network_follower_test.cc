@@ -183,7 +183,8 @@ TEST_CASE("network follower: thousands at once are a few publications") {
 TEST_CASE("network follower: what is lost because it comes too fast is read again") {
   in_namespace([] {
     Followed kernel(1);  // as little as the kernel lets it have
-    sh("for a in $(seq 0 255); do for b in 0 64 128 192; do echo route add 172.16.$a.$b/26 via 10.0.0.9 dev ff0; done; done | "
+    sh("for a in $(seq 0 255); do for b in 0 64 128 192; do echo route add 172.16.$a.$b/26 via 10.0.0.9 dev ff0; done; "
+       "done | "
        "ip -batch -");
     kernel.await("all of them", [](const Followed& at) { return at.routes.size() == 1024; });
     kernel.await("and it is said", [](const Followed& at) { return at.has_note("kernel_news_lost"); });

@@ -358,10 +358,11 @@ TEST_CASE("network model: an interface that is deleted leaves what it had") {
   director.take(gone(route("0.0.0.0/0", {{kWanIndex, "10.0.0.254"}}, 4096)));
   director.resync({address(kTaggedIndex, "10.0.100.1/24"), Director::own("10.0.100.0/24", kTaggedIndex)});
   CHECK(director.publish() == "");
-  CHECK(director.take_notes() ==
-        Words{"kernel_interface_down: fk0 is down: the director keeps the addresses and routes that it has",
-              "kernel_interface_gone: fk0 was deleted: the director keeps the addresses and routes that it has until it "
-              "is started again"});
+  CHECK(
+      director.take_notes() ==
+      Words{"kernel_interface_down: fk0 is down: the director keeps the addresses and routes that it has",
+            "kernel_interface_gone: fk0 was deleted: the director keeps the addresses and routes that it has until it "
+            "is started again"});
 }
 
 TEST_CASE("network model: the MTU is followed as far as the port goes") {

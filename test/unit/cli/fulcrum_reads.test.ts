@@ -333,11 +333,11 @@ test('route list', async (t) => {
   });
   t.is(
     (await run('route list', fake)).output,
-    `DESTINATION      VIA          INTERFACE  METRIC  PROTOCOL  FROM           STATE
-0.0.0.0/0        10.0.0.1     wan          4096  static    configuration  in force
-10.0.0.0/24      on link      wan             0  kernel    kernel         in force
-192.0.2.0/24     blackhole    -              20  bgp       kernel         in force
-198.51.100.0/24  10.0.0.9     wan             0  bgp       kernel         no room
+    `DESTINATION      VIA        INTERFACE  METRIC  PROTOCOL  FROM           STATE
+0.0.0.0/0        10.0.0.1   wan          4096  static    configuration  in force
+10.0.0.0/24      on link    wan             0  kernel    kernel         in force
+192.0.2.0/24     blackhole  -              20  bgp       kernel         in force
+198.51.100.0/24  10.0.0.9   wan             0  bgp       kernel         no room
 
 2 routes of the kernel are not followed: see its events (fulcrum watch)
 `,
