@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/translate.h"
 
-#include "api/traffic.h"
-
 #include <ctime>
+
+#include "api/traffic.h"
 
 namespace fulcrum::api {
 

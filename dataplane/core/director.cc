@@ -380,7 +380,8 @@ void Worker::admit(rte_mbuf* packet, PacketView<F>& view, Found<F>& made) {
     return drop(packet, Verdict::kClientDenied);
   if (!may_start(packet, view, false)) {
     if (go_on(packet, view, *service, mark.value, made)) return;
-    if (!snapshot_->tunables.is_sloppy(view.key.protocol) || !may_start(packet, view, true)) return leave_unbalanced(packet, view, own);
+    if (!snapshot_->tunables.is_sloppy(view.key.protocol) || !may_start(packet, view, true))
+      return leave_unbalanced(packet, view, own);
   }
   if (must_drop_packet()) return drop(packet, Verdict::kDropPacket);
   // LVS never schedules what comes from FTP's data port, whatever the service.

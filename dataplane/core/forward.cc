@@ -8,8 +8,8 @@
 #include <rte_mbuf_dyn.h>
 
 #include "core/fragment.h"
-#include "net/tcp_mss.h"
 #include "net/owner.h"
+#include "net/tcp_mss.h"
 
 namespace fulcrum {
 

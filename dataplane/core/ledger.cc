@@ -183,9 +183,9 @@ RefusalValues Ledger::refusals(ServiceSlot slot) const {
   RefusalValues sum;
   for (const auto& worker : workers_) {
     const ServiceCounters& counters = worker->service_counters(slot);
-    sum += {__atomic_load_n(&counters.denied, __ATOMIC_RELAXED),
-            __atomic_load_n(&counters.over_limit, __ATOMIC_RELAXED),
-            __atomic_load_n(&counters.over_rate, __ATOMIC_RELAXED)};
+    sum +=
+        {__atomic_load_n(&counters.denied, __ATOMIC_RELAXED), __atomic_load_n(&counters.over_limit, __ATOMIC_RELAXED),
+         __atomic_load_n(&counters.over_rate, __ATOMIC_RELAXED)};
   }
   return sum;
 }

@@ -17,8 +17,8 @@ template bool Worker::denies(const VirtualService&, const be32&);
 template bool Worker::denies(const VirtualService&, const Ipv6Address&);
 
 // A place among the connections of the service, all workers' together, before a server is chosen: so there are never
-// more than the limit, and what is refused leaves no template and takes no turn. A datagram that is scheduled on its own
-// needs no place. Why there is none, if there is none.
+// more than the limit, and what is refused leaves no template and takes no turn. A datagram that is scheduled on its
+// own needs no place. Why there is none, if there is none.
 std::optional<Verdict> Worker::take_service_place(const VirtualService& service, bool is_once) {
   ServiceCounters& counters = service_counters_[service.slot];
   count_in_total(service);  // the snapshot may be newer than what has been followed

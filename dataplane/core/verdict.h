@@ -65,9 +65,9 @@ namespace fulcrum {
   X(kErrorRateLimited, "error_rate_limited", true) /* icmp_msgs_per_sec */                                       \
   X(kForwardingOff, "forwarding_off", true)                                                                      \
   /* Dropped by a rule of the service that LVS has no word for. */                                               \
-  X(kClientDenied, "client_denied", true)                 /* its prefixes do not take this client */             \
-  X(kConnectionLimit, "connection_limit", true)           /* max_connections */                                  \
-  X(kConnectionRateLimit, "connection_rate_limit", true)  /* connections_per_second */                           \
+  X(kClientDenied, "client_denied", true)                /* its prefixes do not take this client */              \
+  X(kConnectionLimit, "connection_limit", true)          /* max_connections */                                   \
+  X(kConnectionRateLimit, "connection_rate_limit", true) /* connections_per_second */                            \
   /* Dropped for want of something. */                                                                           \
   X(kTableFull, "connection_table_full", true)                                                                   \
   X(kNewConnectionBudget, "new_connection_budget", true) /* new_connections_per_second */                        \
