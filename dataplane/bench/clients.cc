@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr unsigned kWindows = 50, kColdClients = 200;
+constexpr unsigned kWindows = 50, kColdClients = 30;
 constexpr size_t kClients = 1 << 16;
 
 double nanoseconds_since(Clock::time_point begun) {

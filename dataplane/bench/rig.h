@@ -19,7 +19,7 @@ struct RigOptions {
   uint32_t housekeeping_cpu = 0;
   uint32_t second_cpu = 0;  // the second worker's
   Hugepages hugepages = Hugepages::kAuto;
-  uint32_t prefixes = 0;    // that clients are held against and none is in; 0: no list
+  uint32_t prefixes = 0;      // that clients are held against and none is in; 0: no list
   bool memory_ports = false;  // rings (net_ring) in place of the capture file and of the port that frees what it gets
 };
 

@@ -60,7 +60,7 @@ void servers_difference(const std::vector<RealServer>& servers, const WantedConf
   }
 }
 
-bool is_equal(const Traffic* is, const TrafficPolicy* wanted) {
+bool is_equal(const TrafficRules* is, const TrafficPolicy* wanted) {
   static const TrafficPolicy kNone;
   return (is == nullptr ? kNone : is->policy) == (wanted == nullptr ? kNone : *wanted);
 }
@@ -81,7 +81,7 @@ void services_difference(const ServiceList& services, const WantedConfiguration&
     } else if (!(settings_of(*found->second) == service.settings)) {
       add(operations, Operation::Kind::kEditService, service.key).settings = service.settings;
     }
-    const Traffic* traffic = found == have.end() ? nullptr : found->second->traffic.get();
+    const TrafficRules* traffic = found == have.end() ? nullptr : found->second->traffic.get();
     if (!is_equal(traffic, service.traffic.get()))
       add(operations, Operation::Kind::kSetTraffic, service.key).traffic = service.traffic;
     servers_difference(found == have.end() ? kNobody : found->second->servers, service, operations);

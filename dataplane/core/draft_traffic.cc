@@ -12,7 +12,7 @@ OperationResult no_list(std::string field, const std::string& name) {
 }
 
 // The rate's tokens are those of before while its figures stay.
-std::shared_ptr<const ConnectionRate> rate_of(const TrafficPolicy& policy, const Traffic* before) {
+std::shared_ptr<const ConnectionRate> rate_of(const TrafficPolicy& policy, const TrafficRules* before) {
   if (policy.connections_per_second == 0) return nullptr;
   if (before != nullptr && before->policy.connections_per_second == policy.connections_per_second &&
       before->policy.connections_burst == policy.connections_burst)
@@ -51,10 +51,10 @@ OperationResult Draft::set_traffic(const Operation& operation) {
   if (unknown) return no_list(unknown->field, unknown->name);
   Open* opened = open(operation.service);
   if (opened == nullptr) return {Reason::kServiceNotFound, "service", "that service does not exist"};
-  const std::shared_ptr<const Traffic> before = std::move(opened->service.traffic);
+  const std::shared_ptr<const TrafficRules> before = std::move(opened->service.traffic);
   if (policy == TrafficPolicy{}) return {};
-  opened->service.traffic = std::make_shared<const Traffic>(
-      Traffic{policy, ClientFilter(std::move(allow), std::move(deny)), rate_of(policy, before.get())});
+  opened->service.traffic = std::make_shared<const TrafficRules>(
+      TrafficRules{policy, ClientFilter(std::move(allow), std::move(deny)), rate_of(policy, before.get())});
   return {};
 }
 

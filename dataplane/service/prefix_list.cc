@@ -68,7 +68,8 @@ PrefixList::Ranges<Key> PrefixList::ranges_of(Family family) const {
   const auto close = [&] {
     const Key last = open.back().last;
     open.pop_back();
-    if (last != static_cast<Key>(~Key{0})) begin(static_cast<Key>(last + 1), open.empty() ? uint8_t{0} : open.back().match);
+    if (last != static_cast<Key>(~Key{0}))
+      begin(static_cast<Key>(last + 1), open.empty() ? uint8_t{0} : open.back().match);
   };
   for (const PlainPrefix& prefix : prefixes_) {
     if (prefix.family != family) continue;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prefixes of clients, by their longest match. Prefixes become the ranges between their ends (as in DXR: Zec, Rizzo and
 // Mikuc, "Towards a Billion Routing Lookups per Second in Software", 2012), and the ranges a static tree of nodes of a
-// cache line: ten prefixes take some hundred bytes, a hundred thousand of IPv4 about a megabyte and five lines a lookup.
+// cache line: ten prefixes take some hundred bytes, a hundred thousand of IPv4 about a megabyte and five lines a
+// lookup.
 #pragma once
 
 #include <algorithm>

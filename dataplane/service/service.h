@@ -78,7 +78,7 @@ struct SchedulerStart {
 };
 
 struct Scheduler;
-struct Traffic;
+struct TrafficRules;
 class DestinationCache;
 class LeastIndex;
 
@@ -95,7 +95,7 @@ struct VirtualService {
   uint8_t persistence_prefix = 0;
   bool one_packet = false;
   // Which clients it takes, how many connections, with which segments; null: no more is said than LVS can say.
-  std::shared_ptr<const Traffic> traffic;
+  std::shared_ptr<const TrafficRules> traffic;
   // In order of addition, the oldest first, so that adding is cheap and moves nobody's index. LVS's list is the
   // reverse: its head is the server added last, so schedulers walk from the back to the front. Changed by EditList
   // only.

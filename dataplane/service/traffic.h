@@ -23,7 +23,7 @@ struct ClientPrefixes {
 };
 
 inline constexpr uint16_t kNoSegmentLimit = 0;
-inline constexpr uint16_t kLeastSegmentLimit = 88;  // what Linux takes as the least
+inline constexpr uint16_t kLeastSegmentLimit = 88;     // what Linux takes as the least
 inline constexpr uint16_t kAutoSegmentLimit = 0xffff;  // what the way to the chosen server carries whole
 
 struct TrafficPolicy {
@@ -101,7 +101,7 @@ class ConnectionRate {
 };
 
 // A policy in force. Immutable but for the rate's tokens; a service without a policy has none.
-struct Traffic {
+struct TrafficRules {
   TrafficPolicy policy;
   ClientFilter clients;
   std::shared_ptr<const ConnectionRate> rate;  // null: no limit. Kept while its figures stay.

@@ -65,8 +65,8 @@ struct WorkerInspector {
     }
     for (ServiceSlot slot = 0; slot < kSlotsLookedAt; ++slot)
       if (const uint32_t said = worker.service_counters(slot).connections; said != sums.by_service[slot])
-        return "service slot " + std::to_string(slot) + ": counted " + std::to_string(said) + " connections, the table has " +
-               std::to_string(sums.by_service[slot]);
+        return "service slot " + std::to_string(slot) + ": counted " + std::to_string(said) +
+               " connections, the table has " + std::to_string(sums.by_service[slot]);
     return "";
   }
 

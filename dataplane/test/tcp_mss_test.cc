@@ -41,9 +41,9 @@ TEST_CASE("MSS: lowered where it is greater, the checksum with it") {
 }
 
 TEST_CASE("MSS: never added, never raised; what is malformed stays as it is, and what is behind it") {
-  for (const char* options : {"", "01010101", "0402 0101", "020401f4", "00 020405b4 000000", "0203 05b4", "020505b4 01 0000",
-                              "0200 05b4", "0201 05b4", "fe00 020405b4 0000", "fe20 020405b4 0000", "01010102",
-                              "010102 04"}) {
+  for (const char* options :
+       {"", "01010101", "0402 0101", "020401f4", "00 020405b4 000000", "0203 05b4", "020505b4 01 0000", "0200 05b4",
+        "0201 05b4", "fe00 020405b4 0000", "fe20 020405b4 0000", "01010102", "010102 04"}) {
     INFO(options);
     CHECK(to_hex(clamped(syn(options), 1370)) == to_hex(syn(options)));
   }

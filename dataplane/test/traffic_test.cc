@@ -267,12 +267,14 @@ TEST_CASE("segments: NAT lowers the MSS of both SYNs, whatever came between") {
     return tcp(client(1000), "10.0.2.11:8080", "S").tcp_options(options).ttl(63);
   };
   for (int i = 0; i < 2; ++i)  // sent again
-    story.client(from_client("S"), Verdict::kForwardedNat, {to_server(11, to_server_syn("020404b0 0402 0101").packet())});
+    story.client(from_client("S"), Verdict::kForwardedNat,
+                 {to_server(11, to_server_syn("020404b0 0402 0101").packet())});
   story.server(tcp("10.0.2.11:8080", client(1000), "SA").tcp_options("020405b4"), Verdict::kForwardedNatReply,
                {to_client(tcp(kVip, client(1000), "SA").tcp_options("020404b0").ttl(63).packet())});
   // That option means nothing but in a SYN.
-  story.client(from_client("A"), Verdict::kForwardedNat,
-               {to_server(11, tcp(client(1000), "10.0.2.11:8080", "A").tcp_options("020405b4 0402 0101").ttl(63).packet())});
+  story.client(
+      from_client("A"), Verdict::kForwardedNat,
+      {to_server(11, tcp(client(1000), "10.0.2.11:8080", "A").tcp_options("020405b4 0402 0101").ttl(63).packet())});
   story.traffic(kService, {});
   story.client(tcp(client(1000), kVip, "S").tcp_options("020405b4"), Verdict::kForwardedNat,
                {to_server(11, to_server_syn("020405b4").packet())});
@@ -295,7 +297,8 @@ TEST_CASE("segments: auto is what goes whole to the server, in its tunnel too") 
     const PacketBuilder syn = tcp(client(1000), kVip, "S").tcp_options("020405b4");
     CHECK(announced(story.exchange(Side::kClient, syn.frame()), one.tcp_at) == one.expected);
   }
-  Story story({"-A -t [2001:db8:ff::1]:80 -s rr", "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::b] -i"}, {.server_mtu = 1400});
+  Story story({"-A -t [2001:db8:ff::1]:80 -s rr", "-a -t [2001:db8:ff::1]:80 -r [2001:db8:2::b] -i"},
+              {.server_mtu = 1400});
   story.traffic("-t [2001:db8:ff::1]:80", segments(kAutoSegmentLimit));
   const PacketBuilder syn = tcp("[2001:db8:aa::1]:1000", "[2001:db8:ff::1]:80", "S").tcp_options("020405a0");
   CHECK(announced(story.exchange(Side::kClient, syn.frame()), 94) == 1300);
@@ -306,7 +309,8 @@ TEST_CASE("segments: a flow that has no entry, and the answer of a DR server tha
   story.traffic(kService, segments(1000));
   const PacketBuilder syn = tcp(client(1000), kVip, "S").tcp_options("020405b4");
   CHECK(announced(story.exchange(Side::kClient, syn.frame()), 34) == 1000);
-  const Bytes answer = tcp(kVip, client(1000), "SA").tcp_options("020405b4").mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame();
+  const Bytes answer =
+      tcp(kVip, client(1000), "SA").tcp_options("020405b4").mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame();
   CHECK(announced(story.exchange(Side::kServer, answer), 34) == 1000);
 }
 
@@ -319,8 +323,8 @@ TEST_CASE("a resync asks for what differs, lists before services and after them"
   const auto& service = story.publisher().current().services[0];
   const auto bad = std::make_shared<const PrefixList>(World::prefixes_of({"198.51.100.0/24"}));
   const auto old = std::make_shared<const PrefixList>(World::prefixes_of({"203.0.113.0/24"}));
-  wanted.services.push_back({service->key, {.scheduler = "rr"}, service->servers,
-                             std::make_shared<const TrafficPolicy>(deny({}, {"bad"}))});
+  wanted.services.push_back(
+      {service->key, {.scheduler = "rr"}, service->servers, std::make_shared<const TrafficPolicy>(deny({}, {"bad"}))});
   wanted.prefix_lists = {{"old", old}, {"bad", bad}};
   wanted.tunables = story.publisher().current().tunables;
   const auto kinds = [&] {
@@ -333,7 +337,8 @@ TEST_CASE("a resync asks for what differs, lists before services and after them"
   CHECK(kinds() == std::vector<Kind>{});
   wanted.prefix_lists = {{"new", old}, {"bad", old}};
   wanted.services[0].traffic = std::make_shared<const TrafficPolicy>(deny({}, {"new"}));
-  CHECK(kinds() == std::vector<Kind>{Kind::kSetPrefixList, Kind::kSetPrefixList, Kind::kSetTraffic, Kind::kDeletePrefixList});
+  CHECK(kinds() ==
+        std::vector<Kind>{Kind::kSetPrefixList, Kind::kSetPrefixList, Kind::kSetTraffic, Kind::kDeletePrefixList});
   wanted.services[0].traffic = nullptr;
   wanted.prefix_lists = {};
   CHECK(kinds() == std::vector<Kind>{Kind::kSetTraffic, Kind::kDeletePrefixList, Kind::kDeletePrefixList});

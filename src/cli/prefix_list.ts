@@ -27,8 +27,8 @@ export function register(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-A list has prefixes of either family, and may have many: a hundred thousand cost a packet of a connection nothing, and
-the first one of a connection some ten nanoseconds. Services name it ("fulcrum service traffic"); a change of the list
+A list has prefixes of either family, and may have many: only the first packet of a connection is held against them.
+Services name it ("fulcrum service traffic"); a change of the list
 holds for the connections that begin from then on.
 
 Examples:

@@ -96,18 +96,12 @@ class FrameSource {
   }
   // With a maximum segment size, and what is none; in whole words.
   const char* options() {
-    static const char* const kOptions[] = {"020405b4",
-                                           "020405b4 0402 080a 0000000100000000 01 030307",
-                                           "01 020405b4 010101",
-                                           "030307 0204ffff 01",
-                                           "02040000",
-                                           "020405b4 020405dc",
-                                           "02060000 05b4 0101",
-                                           "0200 05b4",
-                                           "0201 05b4",
-                                           "010102 04",
-                                           "00 020405b4 000000",
-                                           "fe30 0000"};
+    static const char* const kOptions[] = {"020405b4",           "020405b4 0402 080a 0000000100000000 01 030307",
+                                           "01 020405b4 010101", "030307 0204ffff 01",
+                                           "02040000",           "020405b4 020405dc",
+                                           "02060000 05b4 0101", "0200 05b4",
+                                           "0201 05b4",          "010102 04",
+                                           "00 020405b4 000000", "fe30 0000"};
     return one_of(kOptions);
   }
   const char* chunks() {

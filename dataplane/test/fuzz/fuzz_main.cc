@@ -251,11 +251,15 @@ class Fuzzer {
 
   // What services take: of few clients some, and few connections.
   void limit() {
-    static const char* const kServices[] = {"-t 192.0.2.1:80",          "-u 192.0.2.1:53", "-t [2001:db8:ff::1]:80",
-                                            "-u [2001:db8:ff::1]:53",   "-f 1",            "-t 192.0.2.2:80",
+    static const char* const kServices[] = {"-t 192.0.2.1:80",
+                                            "-u 192.0.2.1:53",
+                                            "-t [2001:db8:ff::1]:80",
+                                            "-u [2001:db8:ff::1]:53",
+                                            "-f 1",
+                                            "-t 192.0.2.2:80",
                                             "--sctp-service 192.0.2.1:80"};
-    static const char* const kPrefixes[] = {"198.51.100.1/32", "198.51.100.2/31", "198.51.100.0/24", "2001:db8:aa::1/128",
-                                            "2001:db8:aa::/64", "::/0"};
+    static const char* const kPrefixes[] = {"198.51.100.1/32",    "198.51.100.2/31",  "198.51.100.0/24",
+                                            "2001:db8:aa::1/128", "2001:db8:aa::/64", "::/0"};
     const auto some = [&] {
       std::vector<std::string> prefixes;
       for (unsigned count = below(3); count != 0; --count) prefixes.push_back(kPrefixes[below(std::size(kPrefixes))]);
