@@ -48,8 +48,7 @@ bool Publisher::set_checks(std::vector<CheckPath> paths) {
   const std::vector<CheckPath>& before = current_->checks == nullptr ? kNone : current_->checks->all();
   std::unordered_map<ServerKey, std::vector<ServerSlot>, ServerKeyHash> known;
   // The first one last, so that the order stays.
-  for (auto path = before.rbegin(); path != before.rend(); ++path)
-    known[path->server.key].push_back(path->server.slot);
+  for (auto path = before.rbegin(); path != before.rend(); ++path) known[path->server.key].push_back(path->server.slot);
   std::vector<ServerSlot> fresh;
   for (CheckPath& path : paths) {
     if (std::vector<ServerSlot>& slots = known[path.server.key]; !slots.empty()) {
