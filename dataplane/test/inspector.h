@@ -100,7 +100,7 @@ struct WorkerInspector {
       const std::string name = "connection " + std::to_string(index) + ": ";
       if (entry.server >= Shared::kServerSlots) return name + "no server slot";
       ++(entry.is_active() ? counts[entry.server].active : counts[entry.server].inactive);
-      if (entry.method() != ForwardingMethod::kBypass) ++sums.by_service[table.record(index).service];
+      if (entry.server < Shared::kFirstSpecialSlot) ++sums.by_service[table.record(index).service];
       if (entry.is_active() && !may_be_active(entry))
         return name + "counted as active in state " + std::to_string(entry.state);
       if (!is_due(entry.deadline, worker.now_) &&
