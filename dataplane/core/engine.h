@@ -3,6 +3,7 @@
 // the stop order: workers first, then control, ports, EAL, and last the kernel gets its interfaces back.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 
@@ -169,7 +170,7 @@ class Engine {
   std::vector<bool> link_was_up_;
   // By worker: Overload::changes() as of the last look.
   std::vector<std::array<uint32_t, kShortages.size()>> overload_seen_;
-  uint64_t started_ms_ = 0;
+  std::chrono::steady_clock::time_point started_;
   uint64_t started_tsc_ = 0;
   bool hugepages_ = false;
   bool eal_started_ = false;
