@@ -209,7 +209,7 @@ bool Worker::starts_anew(const Connection<F>& entry, const rte_mbuf* packet, con
 }
 
 template <Family F, bool kIsReply>
-void Worker::handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
+[[gnu::always_inline]] inline void Worker::handle_hit(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
   Connection<F>& entry = *found.entry;
   ServerCounters& counters = server_counters_[entry.server];
   const bool available = shared_.servers[entry.server].available.load(std::memory_order_relaxed);
@@ -269,7 +269,7 @@ void Worker::replace(rte_mbuf* packet, PacketView<F>& view, ConnectionIndex old)
 
 // A client's packet of a connection that takes it.
 template <Family F>
-inline void Worker::take_in(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
+[[gnu::always_inline]] inline void Worker::take_in(rte_mbuf* packet, PacketView<F>& view, Found<F> found) {
   Connection<F>& entry = *found.entry;
   ServerCounters& counters = server_counters_[entry.server];
   ++counters.in_packets;
@@ -281,7 +281,8 @@ inline void Worker::take_in(rte_mbuf* packet, PacketView<F>& view, Found<F> foun
 
 // State, active and inactive counts, deadline.
 template <Family F, bool kIsReply>
-void Worker::advance(Connection<F>& entry, ConnectionIndex index, const rte_mbuf* packet, const PacketView<F>& view) {
+[[gnu::always_inline]] inline void Worker::advance(Connection<F>& entry, ConnectionIndex index, const rte_mbuf* packet,
+                                                   const PacketView<F>& view) {
   const IpProtocol protocol = view.key.protocol;
   if (protocol != IpProtocol::kUdp) {
     Direction direction = kIsReply ? Direction::kOutput : Direction::kInput;
@@ -363,7 +364,7 @@ bool Worker::go_on(rte_mbuf* packet, PacketView<F>& view, const VirtualService& 
 }
 
 template <Family F>
-void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
+[[gnu::noinline]] void Worker::handle_miss(rte_mbuf* packet, PacketView<F>& view) {
   Found<F> made;
   admit(packet, view, made);
   if (made) take_in(packet, view, made);

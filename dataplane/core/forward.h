@@ -44,7 +44,8 @@ inline bool Worker::fits_server(const rte_mbuf* packet, const PacketView<F>& vie
 }
 
 template <Family F>
-inline void Worker::forward_to_server(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry) {
+[[gnu::always_inline]] inline void Worker::forward_to_server(rte_mbuf* packet, PacketView<F>& view,
+                                                             Connection<F>& entry) {
   if ((view.tcp_flags & kTcpSyn) != 0) [[unlikely]]
     limit_segments(packet, view, entry);
   const NextHop hop = next_hop_of(entry, false);
@@ -119,7 +120,8 @@ inline bool Worker::encapsulate(rte_mbuf* packet, const PacketView<F>& view, con
 }
 
 template <Family F>
-inline void Worker::forward_to_client(rte_mbuf* packet, PacketView<F>& view, Connection<F>& entry) {
+[[gnu::always_inline]] inline void Worker::forward_to_client(rte_mbuf* packet, PacketView<F>& view,
+                                                             Connection<F>& entry) {
   if ((view.tcp_flags & kTcpSyn) != 0) [[unlikely]]
     limit_segments(packet, view, entry);
   const NextHop hop = next_hop_of(entry, true);
