@@ -191,6 +191,8 @@ test('a slow start goes on while readings come', async (t) => {
   await weighs(rig, 100);
   hasEnded = true;
   await chatting;
+  await agent.says('100%\n');
+  await weighs(rig, 100);
   t.is(weight(rig), 100);
 });
 
