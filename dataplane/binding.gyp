@@ -10,7 +10,7 @@
   },
   'target_defaults': {
     'include_dirs': ['.'],
-    'cflags': ['<@(dpdk_cflags)', '-Wall', '-Wextra', '-Wshadow', '-Wconversion', '-fvisibility=hidden', '-pthread', '-g'],
+    'cflags': ['<@(dpdk_cflags)', '-Wall', '-Wextra', '-Wshadow', '-Wconversion', '-fvisibility=hidden', '-pthread', '-g1'],
     'cflags!': ['-fno-omit-frame-pointer'],
     'cflags_cc!': ['-std=gnu++17', '-std=gnu++20', '-fno-rtti', '-fno-exceptions'],
     'cflags_cc': ['-std=c++20'],
@@ -57,8 +57,8 @@
       'include_dirs': ['generated'],
       'sources': ['<!@(ls test/*.cc)'],
       # What is tested is optimized as it is shipped; the tests themselves compile in half the time like this.
-      'cflags!': ['-O3', '-g'],
-      'cflags': ['-O1', '-g1'],
+      'cflags!': ['-O3'],
+      'cflags': ['-O1'],
       'libraries': ['<@(dpdk_libs)', '<@(protobuf_libs)'],
     },
     {

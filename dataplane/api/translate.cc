@@ -512,6 +512,8 @@ Operation operation(const v1::Operation& message, const std::string& path) {
     case v1::Operation::kSetHealth:
     case v1::Operation::kSetServerHealth:
       bad(path, "health is the manager's");
+    case v1::Operation::kSetDrain:
+      bad(path, "drains are the manager's");
     case v1::Operation::ACTION_NOT_SET:
       bad(path, "no action");
   }

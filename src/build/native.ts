@@ -77,8 +77,8 @@ export async function nativeSteps(goals: ReadonlySet<Goal>): Promise<readonly St
           cwd: directory,
           show: progress,
           noise,
-          // make's own flags come last on the compiler's line.
-          environment: target.sanitized ? { CXXFLAGS: `${sanitize} -O1`, LDFLAGS: sanitize } : {},
+          // make's own flags come last on the compiler's line. Compiling would take longer than optimizing saves.
+          environment: target.sanitized ? { CXXFLAGS: `${sanitize} -O0`, LDFLAGS: sanitize } : {},
         },
       ),
   });
