@@ -229,6 +229,11 @@ void Engine::make_follower() {
       NetworkModel(*network_, routes_, std::move(links)),
       [this](const NetworkChange& change) { return change_network(change); },
       [this](std::string kind, std::string message) { control_->report(std::move(kind), std::move(message)); });
+  follower_->on_restored([this] {
+    const std::lock_guard lock(apply_mutex_);
+    if (std::string problem = kernel_ports_->lead_again(); !problem.empty())
+      control_->report("kernel_refused", std::move(problem));
+  });
 }
 
 void Engine::launch() {

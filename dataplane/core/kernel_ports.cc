@@ -121,7 +121,7 @@ std::string KernelPorts::lead(const std::map<Address, InterfaceId, AddressOrder>
     if (const auto still = vips.find(vip); still != vips.end() && still->second == interface) continue;
     // Somebody may have taken them away already.
     const unsigned index = link_of(interface)->tap.index();
-    netlink.delete_route(index, host_route(vip), kRouteMetric);
+    netlink.delete_route(index, host_route(vip), kRouteMetric, RouteOwner::kCheck);
     netlink.delete_neighbor(index, vip);
   }
   std::string problems;
@@ -132,11 +132,14 @@ std::string KernelPorts::lead(const std::map<Address, InterfaceId, AddressOrder>
       problems += (problems.empty() ? "" : "; ") + link.name + ": " + what + vip.text() + because(error);
     };
     report(netlink.set_neighbor(link.tap.index(), vip, link.mac), "neighbour ");
-    report(netlink.add_route(link.tap.index(), host_route(vip), Address{}, kRouteMetric), "route to ");
+    report(netlink.add_route(link.tap.index(), host_route(vip), Address{}, kRouteMetric, RouteOwner::kCheck),
+           "route to ");
   }
   led_ = vips;
   return problems;
 }
+
+std::string KernelPorts::lead_again() { return lead(std::map(led_)); }
 
 void KernelPorts::start() {
   running_.store(true);

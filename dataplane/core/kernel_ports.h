@@ -61,6 +61,8 @@ class KernelPorts {
   // The host's packets to these VIPs leave by these interfaces, to us; to those of the call before they do no more.
   // What cannot be done, as text; empty: all has been.
   std::string lead(const std::map<Address, InterfaceId, AddressOrder>& vips);
+  // The kernel forgets it all with an interface that goes down.
+  std::string lead_again();
 
   // The link of a port has come or gone.
   void set_carrier(PortId port, bool up);

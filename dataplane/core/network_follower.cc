@@ -219,6 +219,7 @@ void NetworkFollower::restore_links() {
       give(at.link, "route to " + destination.text(),
            netlink_.add_route(at.link.index, destination, route.gateway, NetworkModel::kConfiguredMetric));
   }
+  if (!restored.empty()) restored_();
   for (const FollowedLink& link : without_link_local)
     give(link, "address " + link.link_local.text(), netlink_.add_address(link.index, link.link_local));
 }

@@ -19,11 +19,16 @@ class NetworkFollower {
   using Apply = std::function<std::vector<Prefix>(const NetworkChange&)>;
   using Report = std::function<void(std::string kind, std::string message)>;
 
+  // The kernel's interfaces are up again, with what is configured of them.
+  using Restored = std::function<void()>;
+
   // What the kernel tells waits in a socket's buffer of so many bytes; its own default holds some hundred routes.
   static constexpr int kReceiveBuffer = 8 << 20;
 
   NetworkFollower(NetworkModel model, Apply apply, Report report, int receive_buffer = kReceiveBuffer);
   ~NetworkFollower();
+  // Before start().
+  void on_restored(Restored restored) { restored_ = std::move(restored); }
   NetworkFollower(const NetworkFollower&) = delete;
   NetworkFollower& operator=(const NetworkFollower&) = delete;
 
@@ -49,6 +54,7 @@ class NetworkFollower {
   NetworkModel model_;
   Apply apply_;
   Report report_;
+  Restored restored_ = [] {};
   int receive_buffer_;
   RouteNetlink netlink_;
   mutable std::mutex mutex_;  // the model

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <tuple>
 
+#include "core/route_netlink.h"
 #include "net/headers.h"
 
 namespace fulcrum {
@@ -160,7 +161,7 @@ std::vector<Route> NetworkModel::routes_of(const RouteNews& news) const {
 
 void NetworkModel::take_route(const RouteNews& news) {
   if (news.table != RT_TABLE_MAIN || news.type == RouteType::kOther || news.is_cached ||
-      is_of_no_table(news.destination))
+      news.protocol == static_cast<uint8_t>(RouteOwner::kCheck) || is_of_no_table(news.destination))
     return;
   std::vector<Route> routes = routes_of(news);
   if (news.unknown != nullptr) {

@@ -109,12 +109,12 @@ int RouteNetlink::add_address(unsigned index, const Prefix& address) {
 namespace {
 
 void write_route(Request<rtmsg>& request, unsigned index, const Prefix& destination, const Address& gateway,
-                 uint32_t metric) {
+                 uint32_t metric, RouteOwner owner) {
   const bool is_on_link = gateway.family == Family::kNone;
   request.body().rtm_family = family_of(destination.address);
   request.body().rtm_dst_len = destination.length;
   request.body().rtm_table = RT_TABLE_MAIN;
-  request.body().rtm_protocol = RTPROT_STATIC;
+  request.body().rtm_protocol = static_cast<uint8_t>(owner);
   request.body().rtm_scope =
       is_on_link && destination.address.family == Family::kIpv4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   request.body().rtm_type = RTN_UNICAST;
@@ -133,15 +133,16 @@ void write_neighbor(Request<ndmsg>& request, unsigned index, const Address& addr
 
 }  // namespace
 
-int RouteNetlink::add_route(unsigned index, const Prefix& destination, const Address& gateway, uint32_t metric) {
+int RouteNetlink::add_route(unsigned index, const Prefix& destination, const Address& gateway, uint32_t metric,
+                            RouteOwner owner) {
   Request<rtmsg> request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
-  write_route(request, index, destination, gateway, metric);
+  write_route(request, index, destination, gateway, metric, owner);
   return unless_there(ask(request.header()));
 }
 
-int RouteNetlink::delete_route(unsigned index, const Prefix& destination, uint32_t metric) {
+int RouteNetlink::delete_route(unsigned index, const Prefix& destination, uint32_t metric, RouteOwner owner) {
   Request<rtmsg> request(RTM_DELROUTE, 0);
-  write_route(request, index, destination, Address{}, metric);
+  write_route(request, index, destination, Address{}, metric, owner);
   return ask(request.header());
 }
 

@@ -10,6 +10,13 @@ struct nlmsghdr;
 
 namespace fulcrum {
 
+// Whose a route is, as in rt_protos.
+enum class RouteOwner : uint8_t {
+  kConfiguration = 4,  // RTPROT_STATIC
+  // The way of health checks to a VIP; none of the numbers that routing daemons have. The director itself goes by none.
+  kCheck = 241,
+};
+
 class RouteNetlink {
  public:
   RouteNetlink();
@@ -23,9 +30,10 @@ class RouteNetlink {
   // IPv6: without duplicate address detection. One that is there already is no error.
   int add_address(unsigned index, const Prefix& address);
   // By a gateway, or on link where its family is kNone. One that is there already is no error.
-  int add_route(unsigned index, const Prefix& destination, const Address& gateway, uint32_t metric);
+  int add_route(unsigned index, const Prefix& destination, const Address& gateway, uint32_t metric,
+                RouteOwner owner = RouteOwner::kConfiguration);
   // On link.
-  int delete_route(unsigned index, const Prefix& destination, uint32_t metric);
+  int delete_route(unsigned index, const Prefix& destination, uint32_t metric, RouteOwner owner);
   // One that nobody need ask for, and that stays.
   int set_neighbor(unsigned index, const Address& address, const MacAddress& mac);
   int delete_neighbor(unsigned index, const Address& address);

@@ -18,6 +18,7 @@ import {
   servers,
   services,
 } from '../../src/lab/plan.js';
+import { parseEntry } from '../../src/supervisor/child.js';
 import { Scene } from '../support/scene.js';
 
 const intervalMs = 250;
@@ -181,6 +182,7 @@ test.serial('what is wrong between the VIP and its servers is found and named', 
     t.deepEqual([counters?.connections, counters?.inPackets, counters?.outPackets], ['0', '0', '0']);
   t.is((await scene.ipvsadm('-Lnc')).split('\n').length, 2);
   t.is(await scene.sh('director', 'ss -Htn state time-wait "( sport >= :61000 )"'), '');
+  await ledAgain(t, scene);
   // A host that has the VIP for itself cannot ask: that is nobody's failure.
   const events = await watching(api);
   await scene.sh('director', 'ip address add 203.0.113.20/32 dev lo');
@@ -191,6 +193,20 @@ test.serial('what is wrong between the VIP and its servers is found and named', 
   );
   await allUp(api);
 });
+
+/** With an interface that goes down the kernel forgets which way the checks go. The director goes by none of these routes. */
+async function ledAgain(t: ExecutionContext, scene: Scene): Promise<void> {
+  const led = async (): Promise<string> => await scene.sh('director', 'ip -4 route show proto 241');
+  const before = await led();
+  t.regex(before, /^203\.0\.113\.20 /m);
+  t.notRegex(await scene.fulcrum('route list'), /203\.0\.113\.\d+\/32/);
+  const isUp = (line: string): boolean => parseEntry(line)?.kind === 'kernel_interface_up';
+  const up = scene.director.task.line(isUp, 10_000);
+  await scene.sh('director', 'ip link set fk0 down; ip link set fk0 up');
+  await up;
+  t.is(await led(), before);
+  await allUp(scene.api());
+}
 
 /** Returns when every server has been found to be up. */
 async function allUp(api: DirectorClient): Promise<void> {
