@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CommandCheck (keepalived's MISC_CHECK): a program that ends with status 0, or with a weight. After the time limit it and
-// all that it started get TERM, two seconds later KILL; what it leaves running when it ends is ended too.
+// all that it started get TERM, two seconds later KILL; what it leaves running when it ends is ended too, also what has a
+// session of its own.
 import type { ChildProcess } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -10,6 +11,7 @@ import { durationText } from '../attempt.js';
 import { ownFault } from '../faults.js';
 import { fileFault, invalid } from '../fields.js';
 import type { Prober, Result, Target } from '../prober.js';
+import { beginRun } from './escapees.js';
 import { endGroup, environmentOf, graceMs, spawnGroup } from './processes.js';
 
 /** misc_dynamic: status 2 stands for weight 0. */
@@ -28,12 +30,17 @@ export function prepareCommand(check: CommandCheck__Output, path: string): Probe
     probe: async (target, timeoutMs, signal) => {
       signal.throwIfAborted();
       const begun = performance.now();
-      const child = start(check.command, { ...environment, ...environmentFor(target) });
-      const outcome = await outcomeOf(child, timeoutMs, signal);
-      const latencyUs = Math.round((performance.now() - begun) * 1000);
-      const killed = await clear(child, outcome);
-      signal.throwIfAborted();
-      return judge(outcome, killed, check.dynamicWeight, timeoutMs, latencyUs);
+      const run = beginRun();
+      try {
+        const child = start(check.command, { ...environment, ...environmentFor(target), ...run.environment });
+        const outcome = await outcomeOf(child, timeoutMs, signal);
+        const latencyUs = Math.round((performance.now() - begun) * 1000);
+        const killed = await clear(child, outcome);
+        signal.throwIfAborted();
+        return judge(outcome, killed, check.dynamicWeight, timeoutMs, latencyUs);
+      } finally {
+        run.end();
+      }
     },
   };
 }

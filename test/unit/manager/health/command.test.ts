@@ -90,6 +90,22 @@ test('what a command leaves running when it ends is ended as well', async (t) =>
   t.deepEqual(groupOf(Number(readFileSync(file, 'utf8'))), []);
 });
 
+for (const [how, script] of [
+  ['ends by TERM', 'sleep 600'],
+  ['takes KILL', 'trap "" TERM; while :; do sleep 1; done'],
+] as const) {
+  test(`what a command leaves in a session of its own is ended as well: one that ${how}`, async (t) => {
+    const file = join(directory(t), 'pid');
+    const daemon = `setsid sh -c 'echo $$ > ${file}; exec 0<&- 1>&- 2>&-; ${script}' & until [ -s ${file} ]; do :; done`;
+    const begun = performance.now();
+    t.is(await outcome(shell(daemon), target), 'passed');
+    const pid = Number(readFileSync(file, 'utf8'));
+    while (groupOf(pid).length > 0 && performance.now() - begun < 10_000)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    t.deepEqual(groupOf(pid), []);
+  });
+}
+
 test('who lives is read once for all who wait, and not all the time', async (t) => {
   const begun = performance.now();
   let groups = livingGroups(begun);
