@@ -610,6 +610,11 @@ void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message) 
     one->set_active_connections(server.active);
     one->set_inactive_connections(server.inactive);
     one->set_persistent_connections(server.persistent);
+    if (server.answers.opened == 0 && server.answers.answered == 0 && server.answers.reset == 0) continue;
+    auto* answers = one->mutable_answers();
+    answers->set_opened(server.answers.opened);
+    answers->set_answered(server.answers.answered);
+    answers->set_reset(server.answers.reset);
   }
 }
 

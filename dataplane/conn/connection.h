@@ -19,6 +19,7 @@ inline constexpr AdjacencyIndex kNoAdjacency = 0xffffffff;
 inline constexpr uint32_t kFlagMethodMask = 0x0007;
 inline constexpr uint32_t kFlagNoOutput = 0x0080;        // no packet of the server has been seen
 inline constexpr uint32_t kFlagInactive = 0x0100;        // counted as inactive
+inline constexpr uint32_t kFlagUnanswered = 0x10000000;  // ours: TCP by NAT, no packet of the server has been seen
 inline constexpr uint32_t kFlagControlled = 0x20000000;  // ours: by a persistence template
 inline constexpr uint32_t kFlagAssured = 0x40000000;     // ours: the template has been told that it is in use
 inline constexpr uint32_t kFlagUsed = 0x80000000;        // ours: the record is in use

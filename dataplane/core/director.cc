@@ -286,18 +286,22 @@ template <Family F, bool kIsReply>
   const IpProtocol protocol = view.key.protocol;
   if (protocol != IpProtocol::kUdp) {
     Direction direction = kIsReply ? Direction::kOutput : Direction::kInput;
-    if ((entry.flags & kFlagNoOutput) != 0) {
-      if (kIsReply) {
-        entry.flags &= ~kFlagNoOutput;
-      } else {
-        direction = Direction::kInputOnly;
+    if constexpr (kIsReply) {
+      if ((entry.flags & (kFlagNoOutput | kFlagUnanswered)) != 0) [[unlikely]] {
+        server_counters_[entry.server].answered += (entry.flags & kFlagUnanswered) != 0;
+        entry.flags &= ~(kFlagNoOutput | kFlagUnanswered);
       }
+    } else if ((entry.flags & kFlagNoOutput) != 0) {
+      direction = Direction::kInputOnly;
     }
     if (protocol == IpProtocol::kTcp) [[likely]] {
       const auto state = static_cast<TcpState>(entry.state);
       const TcpState next = next_tcp_state(tcp_table_, direction, state, view.tcp_flags);
-      if (next != state) [[unlikely]]
+      if (next != state) [[unlikely]] {
+        if (kIsReply && next == TcpState::kClose && is_active(state) && entry.method() == ForwardingMethod::kNat)
+          ++server_counters_[entry.server].reset;
         change_state(entry, static_cast<uint8_t>(next), is_active(next), next == TcpState::kEstablished);
+      }
     } else {
       advance_sctp(entry, direction, packet, view);
     }

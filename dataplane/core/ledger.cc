@@ -39,6 +39,20 @@ RefusalValues& RefusalValues::operator-=(const RefusalValues& other) {
   return *this;
 }
 
+AnswerValues& AnswerValues::operator+=(const AnswerValues& other) {
+  opened += other.opened;
+  answered += other.answered;
+  reset += other.reset;
+  return *this;
+}
+
+AnswerValues& AnswerValues::operator-=(const AnswerValues& other) {
+  opened -= other.opened;
+  answered -= other.answered;
+  reset -= other.reset;
+  return *this;
+}
+
 Ledger::Ledger(Shared& shared, std::vector<std::unique_ptr<Worker>>& workers) : shared_(shared), workers_(workers) {}
 
 std::optional<ServiceSlot> Ledger::slot_of(const ServiceKey& service) {
@@ -190,6 +204,7 @@ void Ledger::zero(ServiceRecord& record) {
   for (const auto& [key, slot] : record.servers) {
     ServerRecord& server = servers_[slot];
     server.zero = raw(slot);
+    server.answers_zero = answers(slot);
     server.estimated_zero = server.estimator.counters();
     server.estimator.zero();
   }
@@ -225,6 +240,16 @@ RefusalValues Ledger::refusals(ServiceSlot slot) const {
   return sum;
 }
 
+AnswerValues Ledger::answers(ServerSlot slot) const {
+  AnswerValues sum;
+  for (const auto& worker : workers_) {
+    const ServerCounters& counters = worker->server_counters(slot);
+    sum += {__atomic_load_n(&counters.opened, __ATOMIC_RELAXED), __atomic_load_n(&counters.answered, __ATOMIC_RELAXED),
+            __atomic_load_n(&counters.reset, __ATOMIC_RELAXED)};
+  }
+  return sum;
+}
+
 ServiceStatistics Ledger::statistics(const VirtualService& service, bool estimated) const {
   ServiceStatistics of;
   of.key = service.key;
@@ -244,6 +269,8 @@ ServiceStatistics Ledger::statistics(const VirtualService& service, bool estimat
     one.counters = estimated ? slot.estimator.counters() : raw(server->slot);
     one.counters -= estimated ? slot.estimated_zero : slot.zero;
     one.rates = slot.estimator.rates();
+    one.answers = answers(server->slot);
+    one.answers -= slot.answers_zero;
     one.persistent = shared_.servers[server->slot].persistent.load(std::memory_order_relaxed);
     for (const auto& worker : workers_) {
       const ServerCounters& counters = worker->server_counters(server->slot);

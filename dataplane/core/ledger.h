@@ -22,11 +22,19 @@ struct CounterValues {
   CounterValues& operator-=(const CounterValues& other);
 };
 
+// Of TCP connections whose both directions are seen, modulo 2^32.
+struct AnswerValues {
+  uint32_t opened = 0, answered = 0, reset = 0;
+  AnswerValues& operator+=(const AnswerValues& other);
+  AnswerValues& operator-=(const AnswerValues& other);
+};
+
 struct ServerStatistics {
   ServerKey key;
   CounterValues counters;
   Rates rates;
   uint64_t active = 0, inactive = 0, persistent = 0;
+  AnswerValues answers;
 };
 
 // What a service did not let in, in packets.
@@ -104,6 +112,7 @@ class Ledger {
     uint64_t unreferenced_since_ms = 0;
     CounterValues zero;
     CounterValues estimated_zero;
+    AnswerValues answers_zero;
     Estimator<CounterValues> estimator;
   };
   struct ServiceRecord {
@@ -120,6 +129,7 @@ class Ledger {
   CounterValues raw(ServerSlot slot) const;
   CounterValues raw(const ServiceRecord& record) const;
   RefusalValues refusals(ServiceSlot slot) const;
+  AnswerValues answers(ServerSlot slot) const;
   void zero(ServiceRecord& record);
   void put_in_trash(ServerSlot slot);
   bool is_referred_to(const Snapshot& current, ServerSlot slot) const;

@@ -139,6 +139,7 @@ void Worker::fill(Connection<F>& entry, const Choice& choice, const FlowKey<F>& 
   if (server.method == ForwardingMethod::kNat) {
     entry.reply.source = server.key.address.as<F>();
     entry.reply.source_port = choice.port;
+    if (flow.protocol == IpProtocol::kTcp) entry.flags |= kFlagUnanswered;
   } else {
     entry.flags |= kFlagNoOutput;
   }
@@ -204,6 +205,7 @@ Worker::Found<F> Worker::insert_connection(ConnectionIndex index, const VirtualS
   ServerCounters& counters = server_counters_[entry.server];
   ++counters.connections;
   ++counters.inactive;
+  counters.opened += (entry.flags & kFlagUnanswered) != 0;
   if (counters.in_totals) {
     __atomic_fetch_add(&shared_.totals[entry.server].inactive, 1, __ATOMIC_RELAXED);
     shared_.totals_changed(entry.server);

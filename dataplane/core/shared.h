@@ -59,7 +59,11 @@ struct alignas(64) ServerCounters {
   uint64_t out_bytes = 0;
   uint32_t active = 0;
   uint32_t inactive = 0;
-  // The counts above are part of the totals that counting schedulers read.
+  // TCP connections of NAT servers: of these both directions are seen. Modulo 2^32.
+  uint32_t opened = 0;
+  uint32_t answered = 0;  // the server has sent something, be it a reset
+  uint32_t reset = 0;     // by the server, before either side had closed
+  // The counts of active and inactive ones are part of the totals that counting schedulers read.
   bool in_totals = false;
 };
 static_assert(sizeof(ServerCounters) == 64);

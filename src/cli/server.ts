@@ -33,6 +33,7 @@ import {
 import { CommandError } from './exit_codes.js';
 import { type Column, jsonText, tableLines, type View, yamlText } from './output.js';
 import { loadColumnsOf, loadView } from './server_load.js';
+import { signalColumnsOf, signalView } from './server_signals.js';
 
 interface ServerOptions {
   readonly method?: string;
@@ -210,7 +211,7 @@ const healthColumns: readonly Column<ServerRow>[] = [
 /** With what is known of their health, if they are checked. */
 export function columnsOf(rows: readonly ServerRow[]): readonly Column<ServerRow>[] {
   if (rows.every(({ server }) => server.condition === null)) return serverColumns;
-  return [...serverColumns, ...healthColumns, ...loadColumnsOf(rows)];
+  return [...serverColumns, ...healthColumns, ...loadColumnsOf(rows), ...signalColumnsOf(rows)];
 }
 
 function weightInForce(condition: RealServer__Output['condition']): string {
@@ -266,6 +267,7 @@ export function rowView({ server, counted }: ServerRow): View {
     ...conditionView(server.condition),
     ...(server.drain && { drain: drainView(server.drain) }),
     ...loadView(server.condition),
+    ...signalView(server.condition),
     etag: server.etag,
   };
 }

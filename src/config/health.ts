@@ -17,6 +17,7 @@ import {
 } from './health_check.js';
 import { KeyError } from './keys.js';
 import { type LoadEntry, loadEntry, loadSchema, toLoad } from './load.js';
+import { type PassiveEntry, passiveEntry, passiveSchema, toPassive } from './passive.js';
 import { largestWeight, type ServerSpecEntry, serverSpecEntry, sorryServerProperties, toServer } from './servers.js';
 
 export type HealthEntry = {
@@ -36,6 +37,7 @@ export type HealthEntry = {
   readonly notify_down?: readonly string[];
   readonly omega?: boolean;
   readonly load?: LoadEntry;
+  readonly passive?: PassiveEntry;
 };
 
 /** What is left out is the service's. */
@@ -113,6 +115,7 @@ export const healthSchema = {
       description: 'at most this percentage of the servers is taken out by checks; 0: all may be',
     },
     omega: flag('when the service goes, notify_down and quorum_down are run'),
+    passive: passiveSchema,
   },
 };
 
@@ -137,6 +140,7 @@ export function toHealth(
     slowStartMs: attempt([...path, 'slow_start'], () => toMilliseconds(entry.slow_start)) ?? 0,
     mostOutPercent: entry.most_out ?? 0,
     omega: entry.omega ?? false,
+    passive: entry.passive ? toPassive(entry.passive, service, [...path, 'passive'], attempt) : null,
   };
 }
 
@@ -196,6 +200,7 @@ export function healthEntry(health: HealthPolicy__Output): HealthEntry {
     ...(health.slowStartMs !== 0 && { slow_start: health.slowStartMs / 1000 }),
     ...(health.mostOutPercent !== 0 && { most_out: health.mostOutPercent }),
     ...(health.omega && { omega: true }),
+    ...(health.passive && { passive: passiveEntry(health.passive) }),
   };
 }
 

@@ -207,13 +207,16 @@ export class Draft {
     if (policy === null) return server.condition === null ? server : { ...server, condition: null };
     const isToCheck = isChecked(server, policy);
     const load = keptLoad(server.condition?.load, loadSource(server, policy));
+    const ejection = policy.passive === null ? undefined : server.condition?.ejection;
+    const kept = { ...(load && { load }), ...(ejection && { ejection }) };
     if (server.condition?.checked && isToCheck) {
-      const { load: known, ...found } = server.condition;
-      return known === load ? server : { ...server, condition: { ...found, ...(load && { load }) } };
+      const { load: knownLoad, ejection: knownEjection, ...found } = server.condition;
+      const isSame = knownLoad === load && knownEjection === ejection;
+      return isSame ? server : { ...server, condition: { ...found, ...kept } };
     }
     const alpha = isToCheck && isAlpha(server, policy);
     const since = server.condition?.since ?? new Date(this.now).toISOString();
-    return { ...server, condition: firstCondition(alpha, since, load) };
+    return { ...server, condition: { ...firstCondition(alpha, since), ...kept } };
   }
 
   /** From the pool back to all servers as they are configured, in their order. */

@@ -5,6 +5,7 @@ import type { ServerHealth__Output } from '../generated/fulcrum/v1/ServerHealth.
 import type { Capabilities } from './capabilities.js';
 import { checkVias } from './health/via_vip.js';
 import type { ServiceKey } from './nouns.js';
+import { readPassiveHealth } from './passive/policy.js';
 import { invalid, readServer } from './validate.js';
 
 /** Field names are those of the request below `path`. */
@@ -23,7 +24,8 @@ export function readHealthPolicy(
   if (given.mostOutPercent > 100) throw invalid(`${path}.most_out_percent`, `${given.mostOutPercent} is more than 100`);
   for (const field of ['quorumUp', 'quorumDown', 'notifyUp', 'notifyDown'] as const)
     readCommand(given[field], path, field);
-  return { ...given, quorum, sorryServer: readSorryServer(given, service, path) };
+  const passive = given.passive && readPassiveHealth(given.passive, service, `${path}.passive`);
+  return { ...given, quorum, sorryServer: readSorryServer(given, service, path), passive };
 }
 
 function readSorryServer(

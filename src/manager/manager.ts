@@ -83,6 +83,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const keeper = new Keeper({
     director,
     ways,
+    dataplane: () => reconciler.dataplane(),
     onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
     log,
   });

@@ -12,6 +12,7 @@ import { firstLoad, loadSource } from './load/load.js';
 import type { LoadStatus } from './load/monitor.js';
 import type { Model } from './model.js';
 import { type Server, type Service, serverId } from './nouns.js';
+import type { Signals } from './passive/answers.js';
 import { type Condition, isDrained, isLive, reasonOf, sinceOf, unchecked } from './pool.js';
 
 /** A revision or etag as clients see it. Those of two stores are never equal. */
@@ -25,11 +26,13 @@ export interface Live {
   readonly latencyUs: number;
   /** Of its load source, if it has one. */
   readonly load: LoadStatus | undefined;
+  /** What is seen of its answers, if somebody looks. */
+  readonly signals: Signals | undefined;
 }
 
 export type LiveOf = (service: Service, server: Server) => Live;
 
-const nothingLive: LiveOf = () => ({ latencyUs: 0, load: undefined });
+const nothingLive: LiveOf = () => ({ latencyUs: 0, load: undefined, signals: undefined });
 
 export function realServerMessage(
   server: Server,
@@ -38,14 +41,15 @@ export function realServerMessage(
   liveOf: LiveOf = nothingLive,
 ): RealServer {
   const { key, spec, version, health, drain } = server;
-  const { latencyUs, load } = liveOf(service, server);
+  const { latencyUs, load, signals } = liveOf(service, server);
+  const passive = spec.method === 'FORWARDING_METHOD_NAT' ? (signals ?? null) : null;
   const condition = conditionMessage(server, service);
   return {
     key,
     spec,
     etag: revisionText(lineage, version),
     health,
-    condition: condition && { ...condition, latencyUs, load: loadMessage(server, service, load) },
+    condition: condition && { ...condition, latencyUs, load: loadMessage(server, service, load), passive },
     drain: drain && drainMessage(drain),
   };
 }
@@ -78,11 +82,13 @@ function healthMessage({ key, condition }: Server, { pool }: Service): ServerCon
     inPool: pooled !== undefined,
     effectiveWeight: pooled?.spec.weight ?? 0,
     ...(condition.weight !== null && { checkWeight: condition.weight }),
+    ...(condition.ejection && { ejectedUntil: condition.ejection.until }),
   };
 }
 
 /** What an agent says is known without any check. */
 function stateOf(condition: Condition): ServerState__Output {
+  if (isLive(condition) && condition.ejection !== undefined) return 'SERVER_STATE_EJECTED';
   if (!condition.checked && condition.up === isLive(condition))
     return isDrained(condition) ? 'SERVER_STATE_DRAINING' : 'SERVER_STATE_UNKNOWN';
   if (!isLive(condition)) return 'SERVER_STATE_DOWN';

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the dataplane is to have of a service whose servers are checked: which servers, with which weights. One rule, a
 // pure function of what is wanted and what is known, with keepalived's outcomes:
-//   weight in force = 0 if there is a drain, the wanted weight is 0, an agent drains it, or it is kept in with
-//     inhibit_on_failure; else (a check's weight, or the wanted one) × the share of its load × that of its slow start,
+//   weight in force = 0 if there is a drain, the wanted weight is 0, an agent drains it, it is ejected, or it is kept in
+//     with inhibit_on_failure; else (a check's weight, or the wanted one) × the share of its load × that of its slow start,
 //     rounded down, at least 1.
 import type { HealthPolicy__Output } from '../generated/fulcrum/v1/HealthPolicy.js';
 import type { Load } from './load/load.js';
 import { type Server, type ServerKey, type ServerSpec, serverId } from './nouns.js';
+import type { Ejection } from './passive/ejection.js';
 
 /** What checks have said of a server, and its load source. */
 export interface Condition {
@@ -23,6 +24,8 @@ export interface Condition {
   readonly share: number;
   /** Left out: nothing was read yet, or it has no load source. */
   readonly load?: Load;
+  /** Left out: it is not ejected. */
+  readonly ejection?: Ejection;
 }
 
 /** LVS's bound. */
@@ -56,14 +59,14 @@ export function isLive({ up, load }: Condition): boolean {
 }
 
 /** Why it does not serve, or gets nothing new; empty while all is well. */
-export function reasonOf({ reason, load }: Condition): string {
+export function reasonOf({ reason, load, ejection }: Condition): string {
   const admin = load === undefined || load.admin === 'ready' ? '' : `agent: ${load.admin}`;
-  return [reason, load?.down ?? '', admin].filter((text) => text !== '').join('; ');
+  return [reason, load?.down ?? '', admin, ejection?.reason ?? ''].filter((text) => text !== '').join('; ');
 }
 
 /** Since when it has been as it is. */
-export function sinceOf({ since, load }: Condition): string {
-  return load !== undefined && load.since > since ? load.since : since;
+export function sinceOf({ since, load, ejection }: Condition): string {
+  return [since, load?.since ?? '', ejection?.since ?? ''].reduce((last, time) => (time > last ? time : last));
 }
 
 /** An agent wants no new connections to it. */
@@ -72,10 +75,11 @@ export function isDrained({ load }: Condition): boolean {
 }
 
 export function weightInForce(server: Server): number {
+  if (server.condition?.ejection !== undefined) return 0;
   return weightWith(server, server.condition?.load?.percent ?? 100);
 }
 
-/** What it counts for the quorum. A busy server is no less live, or a busy pool would lose its quorum and with it all servers. */
+/** What it counts for the quorum. Who is busy or ejected is no less live, or the pool would lose its quorum and with it all servers. */
 function quorumWeight(server: Server): number {
   return weightWith(server, 100);
 }

@@ -44,6 +44,7 @@ const policy: HealthPolicy__Output = {
   notifyDown: [],
   omega: false,
   load: null,
+  passive: null,
 };
 
 function commandCheck(program: string): Check__Output {
@@ -385,6 +386,37 @@ test('maxconn is the upper threshold, and takes the lower one along where it wou
   t.deepEqual(story.find(one, { load: agentLoad({ maxConnections: 50 }) }), []);
   story.find(one, { load: agentLoad() });
   t.like(spec(), { upperThreshold: 100, lowerThreshold: 80 });
+});
+
+const passive = {
+  windowMs: 10_000,
+  leastConnections: 20,
+  unansweredPercent: 50,
+  resetPercent: 0,
+  ejectionMs: 30_000,
+  mostEjectedPercent: 10,
+};
+const ejection = { since: '2026-01-01T00:00:01Z', until: '2026-01-01T00:00:31Z', reason: 'silent', times: 1 };
+
+test('who is ejected has weight 0 and counts for the quorum; it comes back as any server', (t) => {
+  const story = withServers({ passive, quorum: 4, sorryServer: sorry, slowStartMs: 1000 }, [2, 2]);
+  t.deepEqual(story.find(one, { ejection }), [`edit ${one}*0`]);
+  t.deepEqual(story.find(one, { ...down, ejection }), [`delete ${one}`, `delete ${two}`, 'add 10.0.0.9:80*1']);
+  t.deepEqual(story.find(one, { ejection }), ['delete 10.0.0.9:80', `add ${one}*0`, `add ${two}*2`]);
+  t.deepEqual(story.find(one, {}), [`edit ${one}*2`]);
+});
+
+test('an ejection holds through edits and restarts as long as somebody looks', (t) => {
+  const story = withServers({ passive });
+  story.find(one, { ejection });
+  const known = (model: Model) => model.services.get('TCP 192.0.2.1:80')?.servers.get(one)?.condition?.ejection;
+  for (const model of story.restarted) t.deepEqual(known(model), ejection);
+  t.deepEqual(story.edit(setHealth({ passive: { ...passive, windowMs: 5_000 } })), []);
+  t.deepEqual(known(story.model), ejection);
+  t.deepEqual(story.edit(setHealth({ passive: { ...passive, windowMs: 5_000 }, checks: [] })), []);
+  t.deepEqual(known(story.model), ejection);
+  t.deepEqual(story.edit(setHealth({})), [`edit ${one}*2`]);
+  t.is(known(story.model), undefined);
 });
 
 test('what was said holds through edits and restarts, until there is another kind of source', (t) => {

@@ -255,6 +255,7 @@ function serverStatistics(server: SampleServer): ServerStatistics__Output {
     activeConnections: String(active),
     inactiveConnections: String(inactive),
     persistentConnections: String(persistent),
+    answers: null,
     rates: countersOf(server.rates ?? [0, 0, 0, 0, 0]),
   };
 }
