@@ -77,6 +77,11 @@ class Followed {
     CAPTURE(all);
     CHECK_MESSAGE(came, what);
   }
+  // Whoever publishes meanwhile waits, and hears nothing.
+  void hold_up(const std::function<void()>& meanwhile) {
+    const std::lock_guard lock(mutex_);
+    meanwhile();
+  }
   NetworkFollower& follower() { return *follower_; }
   bool has_route(const char* destination, const char* gateway) const {
     const auto at = routes.find(prefix(destination));
@@ -183,9 +188,10 @@ TEST_CASE("network follower: thousands at once are a few publications") {
 TEST_CASE("network follower: what is lost because it comes too fast is read again") {
   in_namespace([] {
     Followed kernel(1);  // as little as the kernel lets it have
-    sh("for a in $(seq 0 255); do for b in 0 64 128 192; do echo route add 172.16.$a.$b/26 via 10.0.0.9 dev ff0; done; "
-       "done | "
-       "ip -batch -");
+    kernel.hold_up([] {
+      sh("for a in $(seq 0 255); do for b in 0 64 128 192; do echo route add 172.16.$a.$b/26 via 10.0.0.9 dev ff0; "
+         "done; done | ip -batch -");
+    });
     kernel.await("all of them", [](const Followed& at) { return at.routes.size() == 1024; });
     kernel.await("and it is said", [](const Followed& at) { return at.has_note("kernel_news_lost"); });
     sh("ip route flush dev ff0 root 172.16.0.0/16");
