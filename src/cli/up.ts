@@ -15,6 +15,9 @@ interface UpOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsClientCa?: string;
+  readonly http?: string;
+  readonly httpToken?: string;
+  readonly serverMetrics: boolean;
   readonly log?: 'json' | 'text';
 }
 
@@ -23,7 +26,9 @@ const managerOptions = {
   tlsCert: '--tls-cert',
   tlsKey: '--tls-key',
   tlsClientCa: '--tls-client-ca',
-};
+  http: '--http',
+  httpToken: '--http-token',
+} as const;
 
 export function register(program: Command, _cli: Cli): void {
   program
@@ -36,6 +41,9 @@ export function register(program: Command, _cli: Cli): void {
     .option('--tls-cert <file>', 'certificate of the API')
     .option('--tls-key <file>', 'its key')
     .option('--tls-client-ca <file>', 'authority that signs clients')
+    .option('--http <address:port>', 'metrics for Prometheus at /metrics, health at /healthz; read-only')
+    .option('--http-token <file>', 'holds the token that readers must show; needed unless the address is on loopback')
+    .option('--no-server-metrics', 'leave out the series of single real servers')
     .addOption(new Option('--log <format>', 'default: text on a terminal, else json').choices(['json', 'text']))
     .action(up);
 }
@@ -54,9 +62,10 @@ async function up(options: UpOptions): Promise<void> {
 
 function directorOptions(options: UpOptions): DirectorOptions {
   const managerArguments = Object.entries(managerOptions).flatMap(([key, name]) => {
-    const value = options[key as keyof UpOptions];
+    const value = options[key as keyof typeof managerOptions];
     return value === undefined ? [] : [name, value];
   });
+  if (!options.serverMetrics) managerArguments.push('--no-server-metrics');
   return {
     config: options.config,
     ...(options.runDir !== undefined && { runDirectory: options.runDir }),

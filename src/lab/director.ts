@@ -10,6 +10,8 @@ import { CommandError, type Task } from './command.js';
 import type { World } from './world.js';
 
 const startTimeoutMs = 60_000;
+/** On the loopback of the director's own namespace. */
+export const httpPlace = '127.0.0.1:9680';
 
 /** A program of this project as it was built. */
 export const builtProgram = (name: string): string => join(projectRoot, 'dist/src', `${name}.js`);
@@ -39,7 +41,7 @@ export class LabDirector {
     this.runDirectory = runPaths(`/run/fulcrum/${world.inode(namespace)}`).directory;
     this.logFile = join(directory, 'director.log');
     world.addDirectory(this.runDirectory);
-    const places = ['--config', this.configurationFile, '--state-dir', this.stateDirectory];
+    const places = ['--config', this.configurationFile, '--state-dir', this.stateDirectory, '--http', httpPlace];
     this.task = world.spawn(namespace, [process.execPath, builtProgram('cli/main'), 'up', ...places, '--log', 'json']);
     this.task.onLine((line) => appendFileSync(this.logFile, `${line}\n`));
   }

@@ -56,6 +56,9 @@ export class Director {
   #worked: Promise<void> = Promise.resolve();
   #reconciler: Reconciler | undefined;
   readonly #listeners: Listener[] = [];
+  /** Since the start: by method, and those that were refused by reason. */
+  readonly edits = new Map<string, number>();
+  readonly refusals = new Map<string, number>();
 
   constructor(store: Store, broadcaster: Broadcaster, log: Logger) {
     this.#store = store;
@@ -167,13 +170,22 @@ export class Director {
       count: operations.length,
     };
     this.#log.info({ audit }, 'edit');
+    const name = method.split('/').at(-1) ?? method;
+    this.edits.set(name, (this.edits.get(name) ?? 0) + 1);
   }
 
   #auditRefusal({ identity, method, validateOnly }: Edit, error: unknown): void {
     if (validateOnly || !(error instanceof FulcrumError)) return;
+    const kind = reasonName(error);
+    this.refusals.set(kind, (this.refusals.get(kind) ?? 0) + 1);
     const audit = { identity, method, code: error.code, reason: error.reason, refused: error.describe() };
     this.#log.info({ audit }, 'edit refused');
   }
+}
+
+/** "service_exists", or the status where there is no reason. */
+function reasonName({ reason, code }: FulcrumError): string {
+  return (reason === 'REASON_UNSPECIFIED' ? code : reason.replace('REASON_', '')).toLowerCase();
 }
 
 function describeServer(change: { readonly service?: unknown; readonly key?: unknown } | null | undefined): string {

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { FulcrumError } from '../grpc/errors.js';
 import { createLogger, type Logger } from '../grpc/log.js';
 import { defaultStateDirectory, runPaths } from '../grpc/paths.js';
+import { readHttpOptions } from './http/server.js';
 import { type ManagerOptions, startManager } from './manager.js';
 
 class UsageError extends Error {}
@@ -16,10 +17,17 @@ const optionTypes = {
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
   'tls-client-ca': { type: 'string' },
+  http: { type: 'string' },
+  'http-token': { type: 'string' },
+  'no-server-metrics': { type: 'boolean' },
 } as const;
 
+type Values = {
+  readonly [name in keyof typeof optionTypes]?: (typeof optionTypes)[name]['type'] extends 'boolean' ? boolean : string;
+};
+
 function readArguments(): ManagerOptions {
-  let values: { readonly [name in keyof typeof optionTypes]?: string };
+  let values: Values;
   try {
     ({ values } = parseArgs({ options: optionTypes }));
   } catch (error) {
@@ -31,10 +39,27 @@ function readArguments(): ManagerOptions {
     dataplaneSocket: values.dataplane ?? paths.dataplaneSocket,
     stateDirectory: values['state-dir'] ?? defaultStateDirectory(),
     listen: readListen(values),
+    http: readHttp(values),
   };
 }
 
-function readListen(values: { readonly [name in keyof typeof optionTypes]?: string }): ManagerOptions['listen'] {
+/** Without HTTP its other options mean nothing. */
+function readHttp(values: Values): ManagerOptions['http'] {
+  const { http: listen, 'http-token': tokenFile, 'no-server-metrics': isTerse = false } = values;
+  if (listen === undefined) {
+    if (tokenFile !== undefined || isTerse) throw new UsageError('--http-token and --no-server-metrics need --http');
+    return undefined;
+  }
+  const options = { listen, tokenFile };
+  try {
+    readHttpOptions(options);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  return { ...options, perServer: !isTerse };
+}
+
+function readListen(values: Values): ManagerOptions['listen'] {
   const { listen, 'tls-cert': certificate, 'tls-key': key, 'tls-client-ca': clientAuthority } = values;
   const anyTls = [certificate, key, clientAuthority].some((file) => file !== undefined);
   if (listen === undefined) {
@@ -62,7 +87,10 @@ async function main(log: Logger): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  log.info({ socket: options.socket, stateDirectory: options.stateDirectory, port: manager.port }, 'ready');
+  log.info(
+    { socket: options.socket, stateDirectory: options.stateDirectory, port: manager.port, http: manager.httpPort() },
+    'ready',
+  );
 }
 
 const log = createLogger('manager');

@@ -2,6 +2,7 @@
 // A manager, put together: store, director, reconciler, API on its sockets. main.ts runs one as a process.
 import { existsSync, readFileSync } from 'node:fs';
 import type { Server } from '@grpc/grpc-js';
+import type { Event } from '../generated/fulcrum/v1/Event.js';
 import { FulcrumError } from '../grpc/errors.js';
 import { addHealth } from '../grpc/health.js';
 import { closeServer, createServer, listenMutualTls, listenUnix, type TlsFiles } from '../grpc/listen.js';
@@ -14,10 +15,15 @@ import { Drainer } from './drainer.js';
 import { sharedEncoding } from './encoding.js';
 import { ClientWays } from './health/client_ways.js';
 import { Keeper } from './health/keeper.js';
+import { HttpEndpoint } from './http/endpoint.js';
+import { httpRoutes } from './http/routes.js';
+import type { HttpOptions } from './http/server.js';
 import type { LiveOf } from './messages.js';
+import { type ScrapeOptions, Scraper } from './metrics/scrape.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService, directorServiceName } from './service.js';
 import { Store } from './store.js';
+import { version } from './version.js';
 import { Broadcaster } from './watch.js';
 
 export interface ManagerOptions {
@@ -26,6 +32,8 @@ export interface ManagerOptions {
   readonly stateDirectory: string;
   /** A TCP listener, "host:port". */
   readonly listen?: { readonly address: string; readonly tls: TlsFiles } | undefined;
+  /** What is told over HTTP, if it is told. */
+  readonly http?: (HttpOptions & Pick<ScrapeOptions, 'perServer'>) | undefined;
   /** How long an edit waits for the dataplane; default 5 s. */
   readonly inForceTimeoutMs?: number | undefined;
   /** How far a reader of Watch may be behind, in objects. */
@@ -35,10 +43,13 @@ export interface ManagerOptions {
 export interface Manager {
   /** Port of the TCP listener; 0 without one. */
   readonly port: number;
+  /** Of HTTP; 0 while it does not listen. */
+  readonly httpPort: () => number;
   /** Ends calls and the connection to the dataplane, and gives up the state. May be called twice. */
   readonly stop: () => Promise<void>;
 }
 
+const startedAt = Date.now();
 const defaultInForceTimeoutMs = 5_000;
 /** Calls under way when the manager stops get this long; watchers are ended. */
 const stopGraceMs = 300;
@@ -62,13 +73,18 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   );
   const broadcaster = new Broadcaster(store.loaded.lineage, options.watchBound);
   const director = new Director(store, broadcaster, log);
+  const events = new Map<string, number>();
+  const tell = (event: Event): void => {
+    events.set(event.kind ?? '', (events.get(event.kind ?? '') ?? 0) + 1);
+    broadcaster.publishEvent(event, director.state.model);
+  };
   const { dataplane, definitions } = loadDataplaneServices();
   const encoding = sharedEncoding(definitions);
   const reconciler = new Reconciler({
     connect: dataplaneConnector(options.dataplaneSocket, encoding.dataplane(dataplane)),
     desired: () => director.state,
     onEvent: (event) => {
-      broadcaster.publishEvent(event, director.state.model);
+      tell(event);
       if (event.kind === 'dataplane_connected') ways.connected();
       if (event.kind === 'dataplane_lost') ways.lost();
     },
@@ -77,20 +93,20 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   director.attach(reconciler);
   const ways = new ClientWays({
     dataplane: () => reconciler.dataplane(),
-    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    onEvent: tell,
     log,
   });
   const keeper = new Keeper({
     director,
     ways,
     dataplane: () => reconciler.dataplane(),
-    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    onEvent: tell,
     log,
   });
   const drainer = new Drainer({
     director,
     reconciler,
-    onEvent: (event) => broadcaster.publishEvent(event, director.state.model),
+    onEvent: tell,
     log,
   });
   const liveOf: LiveOf = (service, server) => keeper.live(service, server);
@@ -103,10 +119,29 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer },
     log,
   );
+  const scraper = new Scraper({
+    perServer: options.http?.perServer ?? true,
+    dataplane: () => reconciler.dataplane(),
+    readings: () => {
+      const { model, generation } = director.state;
+      const { generationApplied, eventsLost } = reconciler.status();
+      const { edits, refusals } = director;
+      return {
+        model,
+        liveOf,
+        generations: { wanted: generation, applied: generationApplied },
+        counts: { edits, refusals, events, eventsLost },
+        version,
+        startedAt,
+      };
+    },
+  });
+  const http = options.http && new HttpEndpoint(options.http, httpRoutes(scraper, reconciler), log);
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {
     const port = await listen(server, options);
+    await http?.start();
     reconciler.start();
     keeper.start();
     drainer.start();
@@ -114,6 +149,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     let stopped: Promise<void> | undefined;
     const stop = async () => {
       health.setServing(false);
+      await http?.stop();
       await closeServer(server, stopGraceMs);
       await keeper.stop();
       await drainer.stop();
@@ -123,12 +159,14 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     };
     return {
       port,
+      httpPort: () => http?.port ?? 0,
       stop: () => {
         stopped ??= stop();
         return stopped;
       },
     };
   } catch (error) {
+    await http?.stop();
     server.forceShutdown();
     await store.close();
     throw error;

@@ -37,6 +37,8 @@ export interface ReconcilerStatus {
   readonly generationApplied: number;
   readonly lastError: string;
   readonly retryInMs: number;
+  /** Of the dataplane's, since the start. */
+  readonly eventsLost: number;
 }
 
 export interface ReconcilerOptions {
@@ -71,6 +73,7 @@ export class Reconciler {
   #refused = false;
   #lastError = 'not connected yet';
   #retryAt = 0;
+  #eventsLost = 0;
   #wake: () => void = () => {};
 
   constructor(options: ReconcilerOptions) {
@@ -123,6 +126,7 @@ export class Reconciler {
       state: this.#state,
       generationApplied: this.#applied,
       lastError: this.#lastError,
+      eventsLost: this.#eventsLost,
       retryInMs: connected ? 0 : Math.max(0, Math.ceil(this.#retryAt - performance.now())),
     };
   }
@@ -214,6 +218,7 @@ export class Reconciler {
   async #readEvents(client: DataplaneClient, session: AbortController): Promise<void> {
     try {
       for await (const { event, lost } of client.watchEvents({}, { signal: session.signal })) {
+        this.#eventsLost += Number(lost);
         if (lost !== '0') this.#report('events_lost', `${lost} events of the dataplane were lost`);
         if (event !== null) this.#passOn(event);
       }

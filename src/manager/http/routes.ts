@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What there is over HTTP, by path.
+import type { Scraper } from '../metrics/scrape.js';
+import type { Reconciler } from '../reconciler.js';
+import { type Route, text } from './server.js';
+
+export function httpRoutes(scraper: Scraper, reconciler: Reconciler): ReadonlyMap<string, Route> {
+  return new Map<string, Route>([
+    [
+      '/',
+      () =>
+        text(200, 'Fulcrum. /metrics: for Prometheus; /healthz: 200 while the manager has its dataplane, else 503.'),
+    ],
+    ['/metrics', () => scraper.scrape()],
+    ['/healthz', () => healthz(reconciler)],
+  ]);
+}
+
+function healthz(reconciler: Reconciler) {
+  const { connected, lastError } = reconciler.status();
+  return connected ? text(200, 'ok') : text(503, `the dataplane is not connected: ${lastError}`);
+}
