@@ -107,6 +107,12 @@ void delete_connections(Engine& engine, const dataplane::DeleteConnectionsReques
   response.set_oldest_ms(purged.oldest_ms);
 }
 
+void explain(Engine& engine, const dataplane::ExplainRequest& request, dataplane::ExplainResponse& response) {
+  const auto explanation = engine.explain(imagined_packet(request.packet(), "packet"));
+  if (!explanation) throw CallError("UNAVAILABLE", "the dataplane is stopping");
+  write(*explanation, *engine.network(), response.mutable_explanation());
+}
+
 void list_neighbors(Engine& engine, const dataplane::ListNeighborsRequest&,
                     dataplane::ListNeighborsResponse& response) {
   const auto network = engine.network();
@@ -191,6 +197,7 @@ std::string call(Engine& engine, const std::string& method, const std::string& r
       {"GetStatistics", handle_bytes<get_statistics>},
       {"ListConnections", handle_bytes<list_connections>},
       {"DeleteConnections", handle_bytes<delete_connections>},
+      {"Explain", handle_bytes<explain>},
       {"ListNeighbors", handle_bytes<list_neighbors>},
       {"ListPorts", handle_bytes<list_ports>},
       {"ListRoutes", handle_bytes<list_routes>},

@@ -212,21 +212,6 @@ VipSettings vip_settings(const v1::Vip& message, const std::string& path) {
   return made;
 }
 
-v1::ForwardingMethod method_message(ForwardingMethod method) {
-  switch (method) {
-    case ForwardingMethod::kNat:
-      return v1::FORWARDING_METHOD_NAT;
-    case ForwardingMethod::kTun:
-      return v1::FORWARDING_METHOD_TUN;
-    case ForwardingMethod::kDr:
-      return v1::FORWARDING_METHOD_DR;
-    case ForwardingMethod::kBypass:
-    case ForwardingMethod::kMasquerade:
-      break;
-  }
-  return v1::FORWARDING_METHOD_UNSPECIFIED;
-}
-
 v1::Reason reason_message(Reason reason) {
   switch (reason) {
     case Reason::kDone:
@@ -339,6 +324,21 @@ std::string_view state_name(const ConnectionInfo& connection) {
 }
 
 }  // namespace
+
+v1::ForwardingMethod method_message(ForwardingMethod method) {
+  switch (method) {
+    case ForwardingMethod::kNat:
+      return v1::FORWARDING_METHOD_NAT;
+    case ForwardingMethod::kTun:
+      return v1::FORWARDING_METHOD_TUN;
+    case ForwardingMethod::kDr:
+      return v1::FORWARDING_METHOD_DR;
+    case ForwardingMethod::kBypass:
+    case ForwardingMethod::kMasquerade:
+      break;
+  }
+  return v1::FORWARDING_METHOD_UNSPECIFIED;
+}
 
 StartConfig start_config(const dataplane::StartConfig& message) {
   StartConfig config;

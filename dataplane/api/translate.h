@@ -33,14 +33,17 @@ Operation operation(const v1::Operation& message, const std::string& path);
 Publisher::Wanted wanted(const v1::Configuration& message, const std::string& path);
 // Without source and interface.
 CheckPath check_path(const dataplane::CheckPath& message, const std::string& path);
+ImaginedPacket imagined_packet(const v1::ImaginedPacket& message, const std::string& path);
 ConnectionFilter connection_filter(const v1::ConnectionFilter& message, const std::string& path);
 
+v1::ForwardingMethod method_message(ForwardingMethod method);
 void write(const ServiceKey& key, v1::ServiceKey* message);
 void write(const OperationResult& result, v1::OperationResult* message);
 void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message);
 void write(const WorkerReport& report, v1::WorkerStatistics* message);
 void write(const OverloadReport& overload, v1::Overload* message);
 void write(const ConnectionInfo& connection, v1::Connection* message);
+void write(const Explanation& explanation, const Network& network, v1::Explanation* message);
 void write(const NeighborInfo& neighbor, const Network& network, v1::Neighbor* message);
 void write(const RouteInfo& route, const Network& network, v1::Route* message);
 void write(const PortStatistics& port, v1::Port* message);

@@ -50,6 +50,15 @@ TemplateTable::Stick TemplateTable::stick(const TemplateKey& key, Ticks timeout,
   return {number << kPlaceBits | place, choice.server, choice.port, true, false};
 }
 
+ServerSlot TemplateTable::find(const TemplateKey& key, Ticks now) const {
+  const Shard& shard = shards_[shard_of(key)];
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.by_key.find(key);
+  if (found == shard.by_key.end()) return kNoSlot;
+  const Template& known = shard.templates[found->second];
+  return known.controlled == 0 && is_due(known.deadline, now) ? kNoSlot : known.server;
+}
+
 void TemplateTable::let_go(TemplateIndex index) {
   Shard& shard = shards_[index >> kPlaceBits];
   const std::lock_guard lock(shard.mutex);

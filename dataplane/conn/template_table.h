@@ -71,6 +71,8 @@ class TemplateTable {
   };
   Stick stick(const TemplateKey& key, Ticks timeout, Ticks now, const std::function<bool(ServerSlot)>& is_usable,
               const std::function<Choice()>& choose);
+  // The server of the client's template; kNoSlot: it has none that is found.
+  ServerSlot find(const TemplateKey& key, Ticks now) const;
   // A connection that it controlled ended, or was never made.
   void let_go(TemplateIndex index);
   void assure(TemplateIndex index);

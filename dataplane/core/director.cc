@@ -97,23 +97,30 @@ bool Worker::is_for_us(const AddressOf<F>& destination) {
   return true;
 }
 
-// Hands the packet to its owner if that is another worker. By the client: design, "one owner per flow".
+// Says whose the packet is, by the client: design, "one owner per flow". None: it is routed and has no connection, any
+// worker will do.
 template <Family F>
-bool Worker::steer(rte_mbuf* packet, const FlowKey<F>& key) {
+std::optional<uint32_t> Worker::owner_hash_of(const FlowKey<F>& key) {
   const auto& tuple = key.tuple;
-  if (is_for_us<F>(tuple.destination)) return hand_over(packet, shared_.client_hash(tuple.source, tuple.source_port));
+  if (is_for_us<F>(tuple.destination)) return shared_.client_hash(tuple.source, tuple.source_port);
   if (local(tuple.source) != nullptr ||
       snapshot_->is_nat_endpoint(Address::from(tuple.source), tuple.source_port.host()))
-    return hand_over(packet, shared_.client_hash(tuple.destination, tuple.destination_port));
+    return shared_.client_hash(tuple.destination, tuple.destination_port);
   if (shared_.masquerade != nullptr && is_masqueraded<F>(tuple.source) && !mark_of(*snapshot_->marks, key).local)
-    return hand_over(packet, shared_.client_hash(tuple.destination, tuple.destination_port));
+    return shared_.client_hash(tuple.destination, tuple.destination_port);
   if (!snapshot_->marks->empty()) {
-    if (mark_of(*snapshot_->marks, key).value != 0)
-      return hand_over(packet, shared_.client_hash(tuple.source, tuple.source_port));
+    if (mark_of(*snapshot_->marks, key).value != 0) return shared_.client_hash(tuple.source, tuple.source_port);
     if (mark_of(*snapshot_->marks, FlowKey<F>{tuple.reversed(), key.protocol}).value != 0)
-      return hand_over(packet, shared_.client_hash(tuple.destination, tuple.destination_port));
+      return shared_.client_hash(tuple.destination, tuple.destination_port);
   }
-  return false;  // routed, no connection: any worker will do
+  return std::nullopt;
+}
+
+// Hands the packet to its owner if that is another worker.
+template <Family F>
+bool Worker::steer(rte_mbuf* packet, const FlowKey<F>& key) {
+  const std::optional<uint32_t> hash = owner_hash_of(key);
+  return hash && hand_over(packet, *hash);
 }
 
 bool Worker::hand_over(rte_mbuf* packet, uint32_t hash) {
@@ -188,17 +195,22 @@ void Worker::handle_other(rte_mbuf* packet, PacketView<F>& view, bool must_steer
 // LVS: a SYN (or an INIT) that meets the remains of an old connection may be a new one.
 template <Family F>
 bool Worker::starts_anew(const Connection<F>& entry, const rte_mbuf* packet, const PacketView<F>& view) const {
-  bool closed, waits = false;
   if (is_tcp(view.key)) {
     if ((view.tcp_flags & kTcpSyn) == 0) return false;
-    const auto state = static_cast<TcpState>(entry.state);
-    closed = state == TcpState::kTimeWait || state == TcpState::kClose;
-    waits = state == TcpState::kFinWait && (entry.flags & kFlagNoOutput) != 0;
   } else {
     if (view.key.protocol != IpProtocol::kSctp || !begins_with(chunks_of(packet, view), SctpChunkType::kInit))
       return false;
-    closed = static_cast<SctpState>(entry.state) == SctpState::kClosed;
   }
+  return may_begin_again(entry, view.key.protocol);
+}
+
+template <Family F>
+bool Worker::may_begin_again(const Connection<F>& entry, IpProtocol protocol) const {
+  const auto state = static_cast<TcpState>(entry.state);
+  const bool is_tcp = protocol == IpProtocol::kTcp;
+  const bool closed = is_tcp ? state == TcpState::kTimeWait || state == TcpState::kClose
+                             : static_cast<SctpState>(entry.state) == SctpState::kClosed;
+  const bool waits = is_tcp && state == TcpState::kFinWait && (entry.flags & kFlagNoOutput) != 0;
   const Tunables& tunables = snapshot_->tunables;
   if (tunables.expire_nodest_conn != 0 && entry.method() != ForwardingMethod::kBypass &&
       shared_.servers[entry.server].weight.load(std::memory_order_relaxed) == 0)
@@ -439,8 +451,10 @@ void Worker::begin(rte_mbuf* packet, PacketView<F>& view, const VirtualService& 
   new_connections_.take(connection_budget());
 }
 
-// For masquerade.cc.
+// For masquerade.cc and explain.cc.
 #define INSTANTIATE(F)                                                                                             \
+  template std::optional<uint32_t> Worker::owner_hash_of(const FlowKey<F>&);                                       \
+  template bool Worker::may_begin_again(const Connection<F>&, IpProtocol) const;                                   \
   template bool Worker::steer(rte_mbuf*, const FlowKey<F>&);                                                       \
   template void Worker::handle_miss(rte_mbuf*, PacketView<F>&);                                                    \
   template bool Worker::may_start(const rte_mbuf*, const PacketView<F>&, bool) const;                              \

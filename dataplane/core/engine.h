@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "core/control.h"
+#include "core/explain.h"
 #include "core/kernel_ports.h"
 #include "core/kernel_silence.h"
 #include "core/network_change.h"
@@ -104,6 +105,8 @@ class Engine {
     uint64_t oldest_ms = 0;  // age of the oldest connection
   };
   Purged purge(ConnectionFilter filter, PurgeRequest::Action action, bool templates);
+  // None: the engine stops.
+  std::optional<Explanation> explain(const ImaginedPacket& packet);
   void on_event(Control::EventHandler handler) { control_->on_event(std::move(handler)); }
 
   // Tests: memory ports and a clock that stands still.

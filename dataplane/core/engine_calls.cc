@@ -265,6 +265,34 @@ uint64_t Engine::list_connections(ConnectionFilter filter, uint64_t cursor, uint
   return list_templates(filter, from, limit, page);
 }
 
+std::optional<Explanation> Engine::explain(const ImaginedPacket& packet) {
+  ExplainRequest request;
+  request.packet = packet;
+  // Whoever is asked first knows whose it is.
+  for (uint32_t tries = 0; tries < 2 && !request.is_answered; ++tries) {
+    request.done.store(0);
+    Command explain{};
+    explain.kind = Command::Kind::kExplain;
+    explain.explain = &request;
+    const std::lock_guard lock(list_mutex_);
+    control_->post(request.owner, explain);
+    while (request.done.load(std::memory_order_acquire) == 0) {
+      if (!shared_.running.load()) return std::nullopt;
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
+  if (request.answer.candidates.empty()) return request.answer;
+  for (const ServiceStatistics& service : statistics(&*request.answer.service, false))
+    for (size_t i = 0; i < std::min(service.servers.size(), request.answer.candidates.size()); ++i) {
+      Candidate& candidate = request.answer.candidates[i];
+      // The list may have changed meanwhile.
+      if (!(candidate.key == service.servers[i].key)) continue;
+      candidate.active = service.servers[i].active;
+      candidate.inactive = service.servers[i].inactive;
+    }
+  return request.answer;
+}
+
 // Templates come last, behind the workers' connections.
 uint64_t Engine::list_templates(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
                                 std::vector<ConnectionInfo>& page) const {

@@ -69,6 +69,8 @@ struct PurgeRequest {
   std::atomic<uint32_t> done{0};
 };
 
+struct ExplainRequest;
+
 // Control thread → worker.
 struct Command {
   enum class Kind : uint8_t {
@@ -81,6 +83,7 @@ struct Command {
     kDropEntries,  // drop_entry's round
     kBarrier,      // just `done`
     kPurge,
+    kExplain,
   };
   Kind kind{};
   PortId port = 0;
@@ -92,6 +95,7 @@ struct Command {
     rte_mbuf* packet;
     ListRequest* list;
     PurgeRequest* purge;
+    ExplainRequest* explain;
     std::atomic<uint32_t>* done;
   };
 };

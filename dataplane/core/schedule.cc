@@ -20,10 +20,12 @@ Address masked(const Address& address, unsigned prefix) {
   return result;
 }
 
+}  // namespace
+
 // LVS: a fwmark service's template covers every port, address and protocol; an FTP service's control and data
 // connections; a port-0 service's every port.
 template <Family F>
-TemplateKey template_key(const VirtualService& service, const FlowKey<F>& flow, uint32_t mark) {
+TemplateKey Worker::template_key(const VirtualService& service, const FlowKey<F>& flow, uint32_t mark) {
   TemplateKey key;
   key.client = masked(Address::from(flow.tuple.source), service.persistence_prefix);
   if (service.key.fwmark != 0) {
@@ -37,8 +39,6 @@ TemplateKey template_key(const VirtualService& service, const FlowKey<F>& flow, 
   key.port = port == service.key.port && port != kFtpControlPort ? port : 0;
   return key;
 }
-
-}  // namespace
 
 template <Family F>
 Worker::Choice Worker::choose_server(const VirtualService& service, const FlowKey<F>& flow, uint32_t mark) {
@@ -290,6 +290,7 @@ void Worker::assure_template(Connection<F>& entry) {
 }
 
 #define INSTANTIATE(F)                                                                                         \
+  template TemplateKey Worker::template_key(const VirtualService&, const FlowKey<F>&, uint32_t);               \
   template Worker::Choice Worker::choose_server(const VirtualService&, const FlowKey<F>&, uint32_t);           \
   template Worker::Found<F> Worker::create_connection(const VirtualService&, const Choice&, const FlowKey<F>&, \
                                                       uint32_t);                                               \

@@ -262,6 +262,8 @@ void Worker::obey(const Command& command) {
     case Command::Kind::kPurge:
       purging_ = command.purge;
       return;
+    case Command::Kind::kExplain:
+      return explain(*command.explain);
     case Command::Kind::kBarrier:
       flush_all();
       command.done->fetch_add(1, std::memory_order_release);
@@ -283,6 +285,39 @@ bool Worker::list_slice() {
   return true;
 }
 
+// As it is listed.
+template <Family F>
+ConnectionInfo Worker::info_of(const Connection<F>& entry, const ConnectionRecord& record) const {
+  ConnectionInfo info;
+  info.protocol = entry.protocol;
+  info.state = entry.state;
+  info.method = entry.method();
+  info.active = entry.is_active();
+  info.client_port = entry.forward.source_port.host();
+  info.virtual_port = entry.forward.destination_port.host();
+  info.server_port = info.method == ForwardingMethod::kNat ? entry.reply.source_port.host() : info.virtual_port;
+  info.worker = id_;
+  info.expires_ms = ticks_until(entry.deadline, now_) * (1000 / kTicksPerSecond);
+  info.in_packets = entry.in_packets;
+  info.fwmark = record.fwmark;
+  info.client = Address::from(entry.forward.source);
+  info.vip = Address::from(entry.forward.destination);
+  info.server = shared_.servers[entry.server].address;
+  if (info.method == ForwardingMethod::kBypass) {  // LVS lists no server for it
+    info.server = Address::from(AddressOf<F>{});
+    info.server_port = 0;
+  }
+  if (info.method == ForwardingMethod::kMasquerade) {  // from whom, as whom, to whom
+    info.vip = Address::from(entry.reply.destination);
+    info.virtual_port = entry.reply.destination_port.host();
+    info.server = Address::from(entry.forward.destination);
+    info.server_port = entry.forward.destination_port.host();
+  }
+  return info;
+}
+template ConnectionInfo Worker::info_of(const Connection<Family::kIpv4>&, const ConnectionRecord&) const;
+template ConnectionInfo Worker::info_of(const Connection<Family::kIpv6>&, const ConnectionRecord&) const;
+
 // True at the end of this family's table.
 template <Family F>
 bool Worker::list_lane(ListRequest& request, uint32_t& budget) {
@@ -297,32 +332,7 @@ bool Worker::list_lane(ListRequest& request, uint32_t& budget) {
     const ServerLine& server = shared_.servers[entry.server];
     const ConnectionRecord& record = table.record(request.cursor - kBase);
     if (!matches(filter, entry, record, server.address, server.port)) continue;
-    ConnectionInfo info;
-    info.protocol = entry.protocol;
-    info.state = entry.state;
-    info.method = entry.method();
-    info.active = entry.is_active();
-    info.client_port = entry.forward.source_port.host();
-    info.virtual_port = entry.forward.destination_port.host();
-    info.server_port = info.method == ForwardingMethod::kNat ? entry.reply.source_port.host() : info.virtual_port;
-    info.worker = id_;
-    info.expires_ms = ticks_until(entry.deadline, now_) * (1000 / kTicksPerSecond);
-    info.in_packets = entry.in_packets;
-    info.fwmark = record.fwmark;
-    info.client = Address::from(entry.forward.source);
-    info.vip = Address::from(entry.forward.destination);
-    info.server = server.address;
-    if (info.method == ForwardingMethod::kBypass) {  // LVS lists no server for it
-      info.server = Address::from(AddressOf<F>{});
-      info.server_port = 0;
-    }
-    if (info.method == ForwardingMethod::kMasquerade) {  // from whom, as whom, to whom
-      info.vip = Address::from(entry.reply.destination);
-      info.virtual_port = entry.reply.destination_port.host();
-      info.server = Address::from(entry.forward.destination);
-      info.server_port = entry.forward.destination_port.host();
-    }
-    request.connections.push_back(info);
+    request.connections.push_back(info_of(entry, record));
   }
   return request.cursor - kBase >= end;
 }

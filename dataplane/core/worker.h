@@ -48,6 +48,8 @@ template <Family F>
 Complaint complaint_of(Refusal refusal);
 
 struct MasqueradeRule;
+struct ExplainRequest;
+struct Explanation;
 
 class Worker {
  public:
@@ -152,6 +154,8 @@ class Worker {
   bool list_slice();
   template <Family F>
   bool list_lane(ListRequest& request, uint32_t& budget);
+  template <Family F>
+  ConnectionInfo info_of(const Connection<F>& entry, const ConnectionRecord& record) const;
   bool sweep_slice();
   template <Family F>
   void sweep_entry(ConnectionIndex index);
@@ -190,6 +194,8 @@ class Worker {
   template <Family F>
   bool is_for_us(const AddressOf<F>& destination);
   template <Family F>
+  std::optional<uint32_t> owner_hash_of(const FlowKey<F>& key);
+  template <Family F>
   bool steer(rte_mbuf* packet, const FlowKey<F>& key);
   bool hand_over(rte_mbuf* packet, uint32_t hash);
   template <Family F>
@@ -215,6 +221,8 @@ class Worker {
   void take_in(rte_mbuf* packet, PacketView<F>& view, Found<F> found);
   template <Family F>
   bool starts_anew(const Connection<F>& entry, const rte_mbuf* packet, const PacketView<F>& view) const;
+  template <Family F>
+  bool may_begin_again(const Connection<F>& entry, IpProtocol protocol) const;
   template <Family F>
   bool may_start(const rte_mbuf* packet, const PacketView<F>& view, bool sloppy) const;
   template <Family F>
@@ -262,6 +270,32 @@ class Worker {
   void give_back(ServerSlot slot, TemplateIndex controlling);
   template <Family F>
   void assure_template(Connection<F>& entry);
+
+  // Of the template that a packet of this flow would come by.
+  template <Family F>
+  static TemplateKey template_key(const VirtualService& service, const FlowKey<F>& flow, uint32_t mark);
+
+  // explain.cc: what would happen to a packet
+  void explain(ExplainRequest& request);
+  template <Family F>
+  void explain_flow(ExplainRequest& request);
+  template <Family F>
+  bool explain_hit(ExplainRequest& request, const FlowKey<F>& key, Found<F> found);
+  template <Family F>
+  void explain_miss(ExplainRequest& request, const FlowKey<F>& key);
+  template <Family F>
+  void explain_choice(ExplainRequest& request, const FlowKey<F>& key, const VirtualService& service, uint32_t mark,
+                      bool is_own);
+  template <Family F>
+  const RealServer* peek_server(const VirtualService& service, const FlowKey<F>& key, uint32_t mark,
+                                Explanation& answer);
+  template <Family F>
+  void explain_server(ExplainRequest& request, const RealServer& server, uint16_t port);
+  template <Family F>
+  void explain_server_way(ExplainRequest& request, ServerSlot slot);
+  void explain_route(ExplainRequest& request);
+  void explain_local(ExplainRequest& request, const LocalAddress& own, const std::string& why);
+  void explain_way(Explanation& answer, const Address& destination);
 
   // limits.cc: what a service with a traffic policy lets in
   template <typename AnyAddress>

@@ -9,6 +9,7 @@ import type { Cli } from './cli.js';
 import { register as registerConfig } from './config.js';
 import { register as registerConnection } from './connection.js';
 import { CommandError, type ExitCode, exitCodeOf, exitCodes, exitCodesHelp } from './exit_codes.js';
+import { register as registerExplain } from './explain.js';
 import { register as registerMark } from './mark.js';
 import { register as registerNeighbor } from './neighbor.js';
 import { outputFormats } from './output.js';
@@ -78,6 +79,7 @@ async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command
     registerStatus,
     registerStats,
     registerConnection,
+    registerExplain,
     registerNeighbor,
     registerPort,
     registerRoute,

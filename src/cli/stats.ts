@@ -12,6 +12,7 @@ import type { WorkerStatistics__Output } from '../generated/fulcrum/v1/WorkerSta
 import { type Cli, editSettings, print, printEdit, serviceArgument, withDirector } from './cli.js';
 import { CommandError } from './exit_codes.js';
 import { tableLines, type View } from './output.js';
+import { verdictMeanings } from './verdict_meanings.js';
 
 interface ShowOptions {
   readonly all?: boolean;
@@ -28,7 +29,7 @@ export function register(program: Command, cli: Cli): void {
 Packets and bytes are those of the IP layer, as LVS counts them: IN from clients to servers, OUT back through the
 director (always with NAT). --rate shows what LVS's estimator makes of them: per second, smoothed, renewed every two
 seconds (see the tunable run_estimation). Every packet leaves by exactly one verdict; a verdict that loses the packet is
-marked "drop". What a service refused by its traffic policy (see "fulcrum service traffic") has a table of its own.
+marked "drop". docs/verdicts.md says what each means and what to look at. What a service refused by its traffic policy (see "fulcrum service traffic") has a table of its own.
 
 Examples:
   fulcrum stats
@@ -227,6 +228,7 @@ function verdictTable(counts: readonly VerdictCount__Output[], withZeros: boolea
       { title: 'VERDICT', value: ({ verdict }) => verdict },
       { title: 'PACKETS', value: ({ packets }) => packets, right: true },
       { title: '', value: ({ drop }) => (drop ? 'drop' : '') },
+      { title: 'MEANING', value: ({ verdict }) => verdictMeanings[verdict]?.meaning ?? '' },
     ],
     counts.filter(({ packets }) => withZeros || BigInt(packets) > 0n),
   );

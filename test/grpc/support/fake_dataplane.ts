@@ -152,6 +152,7 @@ export class FakeDataplane {
         this.#count('DeleteConnections');
         return this.#delete(request);
       },
+      explain: async () => ({ explanation: { verdict: 'routed' } }),
       listNeighbors: async () => ({ neighbors: [{ address: '10.0.0.1', interface: 'lan', mac: '02:00:00:00:00:01' }] }),
       listPorts: async () => ({ ports: [{ name: 'wan', linkUp: true }] }),
       listRoutes: async () => ({ routes: [{ destination: '0.0.0.0/0', via: '10.0.0.1', interface: 'wan' }] }),

@@ -100,7 +100,10 @@ test('stats: services with sums, workers, verdicts that happened', async (t) => 
   t.like(json.workers[0], { stateless_packets: 31, adopted_connections: 4 });
   t.regex(output, /^no_service +3 {2}drop$/m);
   t.notRegex(output, /handover_full/);
-  t.regex((await run('stats verdicts --all', fake)).output, /^handover_full +0 {2}drop$/m);
+  t.regex(
+    (await run('stats verdicts --all', fake)).output,
+    /^handover_full +0 {2}drop {2}the worker that owns its flow did not come after$/m,
+  );
   t.is((await run('stats show tcp:192.0.2.1:80', fake)).output.split('\n').length, 6);
 });
 

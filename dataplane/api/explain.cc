@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Explain, between messages and engine.
+#include "api/translate.h"
+#include "conn/tcp_state.h"
+
+namespace fulcrum::api {
+
+namespace {
+
+constexpr uint32_t kMostFlags = 0x3f;
+
+[[noreturn]] void bad(const std::string& path, const std::string& why) {
+  throw CallError("INVALID_ARGUMENT", path + ": " + why);
+}
+
+Address address(const std::string& text, const std::string& path) {
+  const auto parsed = Address::parse(text);
+  if (!parsed) bad(path, "\"" + text + "\" is not an IP address");
+  return *parsed;
+}
+
+uint16_t number(uint32_t value, const std::string& path) {
+  if (value > 0xffff) bad(path, std::to_string(value) + " is not between 0 and 65535");
+  return static_cast<uint16_t>(value);
+}
+
+}  // namespace
+
+ImaginedPacket imagined_packet(const v1::ImaginedPacket& message, const std::string& path) {
+  ImaginedPacket made;
+  const bool is_tcp = message.protocol() == v1::PROTOCOL_TCP;
+  if (!is_tcp && message.protocol() != v1::PROTOCOL_UDP) bad(path + ".protocol", "must be TCP or UDP");
+  made.protocol = static_cast<IpProtocol>(message.protocol());
+  made.source = address(message.source(), path + ".source");
+  made.destination = address(message.destination(), path + ".destination");
+  if (made.source.family != made.destination.family)
+    bad(path + ".destination", "is of another address family than the source");
+  made.source_port = number(message.source_port(), path + ".source_port");
+  made.destination_port = number(message.destination_port(), path + ".destination_port");
+  if (!is_tcp && message.has_tcp_flags()) bad(path + ".tcp_flags", "is of TCP");
+  if (message.tcp_flags() > kMostFlags) bad(path + ".tcp_flags", std::to_string(message.tcp_flags()) + " is above 63");
+  if (is_tcp) made.tcp_flags = message.has_tcp_flags() ? static_cast<uint8_t>(message.tcp_flags()) : kTcpSyn;
+  const uint32_t least = (made.source.family == Family::kIpv4 ? 20u : 40u) + (is_tcp ? 20u : 8u);
+  if (message.length() != 0 && message.length() < least)
+    bad(path + ".length",
+        std::to_string(message.length()) + " is less than the headers, which take " + std::to_string(least));
+  made.length = message.length() == 0 ? static_cast<uint16_t>(least) : number(message.length(), path + ".length");
+  made.dont_fragment = !message.may_be_cut();
+  return made;
+}
+
+void write(const Explanation& explanation, const Network& network, v1::Explanation* message) {
+  const auto write_server = [](const ServerKey& key, v1::ServerKey* to) {
+    to->set_address(key.address.text());
+    to->set_port(key.port);
+  };
+  message->set_worker(explanation.worker);
+  message->set_fwmark(explanation.mark);
+  if (explanation.service) write(*explanation.service, message->mutable_service());
+  message->set_scheduler(explanation.scheduler);
+  if (explanation.connection) write(*explanation.connection, message->mutable_connection());
+  message->set_is_reply(explanation.is_reply);
+  message->set_by_template(explanation.by_template);
+  for (const Candidate& candidate : explanation.candidates) {
+    auto* to = message->add_candidates();
+    write_server(candidate.key, to->mutable_key());
+    to->set_weight(candidate.weight);
+    to->set_active_connections(candidate.active);
+    to->set_inactive_connections(candidate.inactive);
+    to->set_overloaded(candidate.overloaded);
+  }
+  if (explanation.server) {
+    write_server(*explanation.server, message->mutable_server());
+    message->set_server_port(explanation.server_port);
+    message->set_method(method_message(explanation.method));
+  }
+  if (explanation.interface != kNoInterface) {
+    message->set_interface(network.interface(explanation.interface).name);
+    message->set_neighbor(explanation.neighbor.text());
+    if (explanation.mac) message->set_mac(mac_text(*explanation.mac));
+    message->set_mtu(explanation.mtu);
+  }
+  message->set_verdict(std::string(verdict_name(explanation.verdict)));
+  message->set_drop(verdict_is_loss(explanation.verdict));
+  message->set_reason(explanation.reason);
+}
+
+}  // namespace fulcrum::api

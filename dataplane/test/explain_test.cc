@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is foretold of a packet is what then happens to it; and foretelling changes nothing.
+#include "core/explain.h"
+
+#include <random>
+
+#include "test/topic.h"
+
+using namespace fulcrum;
+using namespace fulcrum::test;
+
+namespace {
+
+using Lines = std::vector<std::string>;
+
+ImaginedPacket imagined(const Endpoint& from, const Endpoint& to, std::string_view flags, uint16_t length = 0) {
+  ImaginedPacket packet;
+  packet.source = from.address;
+  packet.destination = to.address;
+  packet.source_port = static_cast<uint16_t>(from.port);
+  packet.destination_port = static_cast<uint16_t>(to.port);
+  packet.protocol = flags == "udp" ? IpProtocol::kUdp : IpProtocol::kTcp;
+  for (const auto [letter, bit] :
+       {std::pair{'F', kTcpFin}, {'S', kTcpSyn}, {'R', kTcpRst}, {'P', kTcpPsh}, {'A', kTcpAck}})
+    if (flags != "udp" && flags.find(letter) != std::string_view::npos) packet.tcp_flags |= bit;
+  const unsigned headers = (from.address.family == Family::kIpv4 ? 20u : 40u) + (flags == "udp" ? 8u : 20u);
+  packet.length = length == 0 ? static_cast<uint16_t>(headers) : length;
+  return packet;
+}
+
+// As the engine does it.
+Explanation explain(Story& story, const ImaginedPacket& packet) {
+  ExplainRequest request;
+  request.packet = packet;
+  for (int tries = 0; tries < 2 && !request.is_answered; ++tries) {
+    Command command{};
+    command.kind = Command::Kind::kExplain;
+    command.explain = &request;
+    REQUIRE(rte_ring_sp_enqueue_elem(story.shared().mailboxes[request.owner], &command, sizeof command) == 0);
+    story.run();
+  }
+  REQUIRE(request.is_answered);
+  return request.answer;
+}
+
+std::string verdict_of(Story& story, const ImaginedPacket& packet) {
+  return std::string(verdict_name(explain(story, packet).verdict));
+}
+
+const char* const kVip = "192.0.2.1:80";
+std::string client(unsigned port) { return "198.51.100.1:" + std::to_string(port); }
+
+}  // namespace
+
+TEST_CASE("explain: what begins a connection, belongs to one, answers one") {
+  for (const uint32_t workers : {1u, 2u}) {
+    Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11:8080 -m -w 2",
+                 "-a -t 192.0.2.1:80 -r 10.0.2.12:8080 -m -w 0"},
+                {.workers = workers});
+    const Explanation begins = explain(story, imagined(client(2000), kVip, "S"));
+    CHECK(verdict_name(begins.verdict) == "forwarded_nat");
+    CHECK(begins.service->port == 80);
+    CHECK(begins.scheduler == "rr");
+    CHECK(!begins.connection);
+    REQUIRE(begins.candidates.size() == 2);
+    CHECK(begins.candidates[0].key.address.text() == "10.0.2.12");
+    CHECK(begins.candidates[0].weight == 0);
+    CHECK(begins.server->address.text() == "10.0.2.11");
+    CHECK(begins.server_port == 8080);
+    CHECK(begins.mac == server_mac(11));
+    CHECK(begins.reason == "");
+    CHECK(story.table() == "");
+
+    story.connections(1, client(2000), kVip, "est");
+    const Explanation goes_on = explain(story, imagined(client(2000), kVip, "PA"));
+    CHECK(verdict_name(goes_on.verdict) == "forwarded_nat");
+    CHECK(goes_on.connection->server.text() == "10.0.2.11");
+    CHECK(!goes_on.is_reply);
+    CHECK(goes_on.candidates.empty());
+    const Explanation answers = explain(story, imagined("10.0.2.11:8080", client(2000), "PA"));
+    CHECK(verdict_name(answers.verdict) == "forwarded_nat_reply");
+    CHECK(answers.is_reply);
+    CHECK(answers.neighbor.text() == "10.0.1.254");
+
+    CHECK(verdict_of(story, imagined(client(3000), kVip, "PA")) == "tcp_reset_sent");
+    CHECK(verdict_of(story, imagined(client(3000), kVip, "R")) == "local_ignored");
+    CHECK(verdict_of(story, imagined(client(3000), "192.0.2.1:81", "S")) == "tcp_reset_sent");
+    CHECK(verdict_of(story, imagined(client(3000), "192.0.2.1:80", "udp")) == "port_unreachable_sent");
+    CHECK(verdict_of(story, imagined(client(3000), "10.0.3.7:80", "S")) == "routed");
+    CHECK(verdict_of(story, imagined("127.0.0.1:1", kVip, "S")) == "martian_address");
+  }
+}
+
+TEST_CASE("explain: why not") {
+  {
+    Story story({"-A -t 192.0.2.1:80 -s wlc", "-a -t 192.0.2.1:80 -r 10.0.2.11 -g -x 1"});
+    story.connections(1, client(2000), kVip, "est");
+    const Explanation full = explain(story, imagined(client(2001), kVip, "S"));
+    CHECK(verdict_name(full.verdict) == "no_server");
+    CHECK(full.reason == "no real server takes it: 0 of 1 have weight 0, 1 have reached their upper threshold");
+    CHECK(full.candidates.at(0).overloaded);
+    story.configure({"-e -t 192.0.2.1:80 -r 10.0.2.11 -g -w 0"});
+    CHECK(explain(story, imagined(client(2001), kVip, "S")).reason ==
+          "no real server takes it: 1 of 1 have weight 0, 0 have reached their upper threshold");
+    story.configure({"-d -t 192.0.2.1:80 -r 10.0.2.11"});
+    CHECK(explain(story, imagined(client(2001), kVip, "S")).reason == "no real server takes it: the pool is empty");
+    CHECK(verdict_of(story, imagined(client(2000), kVip, "PA")) == "server_gone");
+  }
+  {
+    Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.31 -g"});
+    const Explanation unknown = explain(story, imagined(client(2000), kVip, "S"));
+    CHECK(verdict_name(unknown.verdict) == "forwarded_dr");
+    CHECK(unknown.reason == "10.0.2.31 has not answered for its MAC: the packet waits for it");
+    CHECK(!unknown.mac);
+    TrafficPolicy policy;
+    policy.deny = {{}, World::prefixes_of({"198.51.100.0/24"})};
+    REQUIRE(story.traffic("-A -t 192.0.2.1:80", policy).reason == Reason::kDone);
+    CHECK(verdict_of(story, imagined(client(2000), kVip, "S")) == "client_denied");
+    CHECK(verdict_of(story, imagined("203.0.113.9:2000", kVip, "S")) == "forwarded_dr");
+  }
+  {
+    Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11 -i"});
+    CHECK(verdict_of(story, imagined(client(2000), kVip, "PA", 1480)) == "tcp_reset_sent");
+    CHECK(verdict_of(story, imagined(client(2000), kVip, "S", 1480)) == "forwarded_tun");
+    const Explanation long_one = explain(story, imagined(client(2000), kVip, "S", 1481));
+    CHECK(verdict_name(long_one.verdict) == "fragmentation_needed_sent");
+    CHECK(long_one.reason == "1481 bytes do not fit into 1480 on the way to the server");
+    ImaginedPacket cut = imagined(client(2000), kVip, "S", 1481);
+    cut.dont_fragment = false;
+    CHECK(verdict_of(story, cut) == "forwarded_tun");
+  }
+}
+
+TEST_CASE("explain: persistence and marks") {
+  Story story({"-A -t 192.0.2.1:80 -s rr -p 60", "-a -t 192.0.2.1:80 -r 10.0.2.11 -g",
+               "-a -t 192.0.2.1:80 -r 10.0.2.12 -g", "-A -f 7 -s rr", "-a -f 7 -r 10.0.2.13 -g"});
+  const std::string got = story.connections(1, client(2000), kVip, "est");
+  for (int i = 0; i < 3; ++i) {
+    const Explanation sticks = explain(story, imagined(client(2001), kVip, "S"));
+    CHECK(sticks.by_template);
+    CHECK(sticks.server->address.text() == "10.0.2." + got);
+    CHECK(!explain(story, imagined("203.0.113.9:2001", kVip, "S")).by_template);
+  }
+  MarkRule rule;
+  rule.mark = 7;
+  rule.destination = Prefix::parse("192.0.2.9/32").value();
+  story.mark({rule});
+  const Explanation marked = explain(story, imagined(client(2000), "192.0.2.9:443", "S"));
+  CHECK(marked.mark == 7);
+  CHECK(marked.service->fwmark == 7);
+  CHECK(marked.server->address.text() == "10.0.2.13");
+}
+
+// Whatever comes, in whatever order.
+TEST_CASE("explain: random packets leave as foretold") {
+  std::mt19937 random(20261123);
+  const auto pick = [&](const Lines& of) { return of[random() % of.size()]; };
+  for (const char* scheduler : {"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "ovf"}) {
+    for (const auto& [workers, stateless] : {std::pair{1u, false}, {2u, false}, {1u, true}}) {
+      CAPTURE(scheduler);
+      Story story({"-A -t 192.0.2.1:80 -s " + std::string(scheduler), "-a -t 192.0.2.1:80 -r 10.0.2.11 -g -w 3",
+                   "-a -t 192.0.2.1:80 -r 10.0.2.12 -i -w 1", "-a -t 192.0.2.1:80 -r 10.0.2.13:8080 -m -w 2 -x 9",
+                   "-A -u 192.0.2.2:53 -s rr", "-a -u 192.0.2.2:53 -r 10.0.2.14 -m", "-A -t 192.0.2.3:0 -s rr -p 30",
+                   "-a -t 192.0.2.3:0 -r 10.0.2.11 -g", "-a -t 192.0.2.3:0 -r 10.0.2.12 -m"},
+                  {.workers = workers, .stateless = stateless});
+      unsigned forwarded = 0;
+      for (int i = 0; i < 400; ++i) {
+        const std::string flags = pick({"S", "S", "S", "A", "PA", "FA", "R", "udp"});
+        const std::string from =
+            "198.51.100." + std::to_string(1 + random() % 3) + ":" + std::to_string(2000 + random() % 24);
+        const std::string to = pick({kVip, kVip, kVip, "192.0.2.2:53", "192.0.2.3:80", "192.0.2.3:443", "192.0.2.4:80",
+                                     "10.0.3.9:80", "192.0.2.1:81"});
+        const Explanation told = explain(story, imagined(from, to, flags));
+        const World::Verdicts before = story.verdicts();
+        story.collect();
+        story.put(Side::kClient, (flags == "udp" ? udp(from, to) : tcp(from, to, flags)).frame());
+        story.run();
+        const World::Verdicts after = story.verdicts();
+        std::string happened;
+        for (size_t v = 0; v < kVerdicts; ++v)
+          if (after[v] != before[v]) happened += std::string(verdict_name(static_cast<Verdict>(v)));
+        INFO(flags, " ", from, " ", to, ": ", told.reason);
+        CHECK(happened == verdict_name(told.verdict));
+        const std::vector<Frame> left = story.collect();
+        if (told.server && told.mac && !left.empty()) {
+          ++forwarded;
+          CHECK(std::equal(told.mac->begin(), told.mac->end(), left[0].bytes.begin()));
+        }
+        if (i % 16 == 0) story.advance_ms(1 + random() % 40'000);
+      }
+      CHECK(forwarded > 50);
+      check_accounts(story);
+    }
+  }
+}
