@@ -5,12 +5,22 @@ import type { Command } from 'commander';
 import type { Document } from '../config/document.js';
 import type { ServicesSection } from '../config/services.js';
 import type { ApplyResponse__Output } from '../generated/fulcrum/v1/ApplyResponse.js';
+import type { RevisionInfo__Output } from '../generated/fulcrum/v1/RevisionInfo.js';
 import type { DirectorClient } from '../grpc/client.js';
 import { FulcrumError } from '../grpc/errors.js';
-import { type Cli, editSettings, globalOptions, present, print, withDirector } from './cli.js';
+import {
+  type Cli,
+  editSettings,
+  globalOptions,
+  present,
+  print,
+  requireInForce,
+  wholeNumber,
+  withDirector,
+} from './cli.js';
 import { CommandError, exitCodes } from './exit_codes.js';
 import { operationText, operationView } from './operation_text.js';
-import { jsonText } from './output.js';
+import { type Column, jsonText, tableLines } from './output.js';
 
 interface FileOptions {
   readonly file: string;
@@ -56,29 +66,49 @@ Examples:
   fulcrum config show > director.yaml
   fulcrum config diff -f director.yaml
   fulcrum config apply -f director.yaml --prune --dry-run
-  fulcrum config apply -f director.yaml --prune`,
+  fulcrum config apply -f director.yaml --prune
+  fulcrum config history
+  fulcrum config diff 5c1f00aa-41
+  fulcrum config rollback 5c1f00aa-41`,
     );
   fileOptions(config.command('apply'))
     .description('make the director run what the file says, all of it or nothing; what it does not name stays')
     .option('--dry-run', 'print what would be done, and do nothing')
     .option('--revision <revision>', 'refuse if the configuration is not this revision any more')
     .action((options, command) => apply(cli, command, options));
-  fileOptions(config.command('diff'))
-    .description('print what apply would do; exit status 5 if that is anything')
-    .action((options, command) => diff(cli, command, options));
+  config
+    .command('diff')
+    .description(
+      'print what apply would do, or what leads from one revision to another; exit status 5 if that is anything',
+    )
+    .argument('[from]', 'a revision, instead of a file')
+    .argument('[to]', 'another one; left out: the current one')
+    .option('-f, --file <file>', 'YAML file; "-" for standard input')
+    .option('--prune', pruneHelp)
+    .action((from, to, options, command) => diff(cli, command, options, from, to));
   config
     .command('show')
     .description('print the configuration as a file that apply reads (YAML, or JSON with -o json)')
-    .action((_, command) => show(cli, command));
+    .argument('[revision]', 'as it was then: see history')
+    .action((revision, _, command) => show(cli, command, revision));
+  config
+    .command('history')
+    .description('print who changed what when, the newest first: the last hundred revisions at least')
+    .option('--limit <number>', 'no more than so many', wholeNumber(1, 1_000_000))
+    .action((options, command) => history(cli, command, options));
+  config
+    .command('rollback')
+    .description('make the director run what it ran at a revision; that is a new revision')
+    .argument('<revision>', 'see history')
+    .option('--dry-run', 'print what would be done, and do nothing')
+    .action((revision, options, command) => rollback(cli, command, revision, options));
 }
 
+const pruneHelp =
+  'delete services, servers, VIPs, mark rules and prefix lists that the file does not name; tunables go back to their defaults';
+
 function fileOptions(command: Command): Command {
-  return command
-    .requiredOption('-f, --file <file>', 'YAML file; "-" for standard input')
-    .option(
-      '--prune',
-      'delete services, servers, VIPs, mark rules and prefix lists that the file does not name; tunables go back to their defaults',
-    );
+  return command.requiredOption('-f, --file <file>', 'YAML file; "-" for standard input').option('--prune', pruneHelp);
 }
 
 async function readText(cli: Cli, file: string): Promise<string> {
@@ -133,7 +163,11 @@ async function send(
   }
 }
 
-async function printOperations(cli: Cli, command: Command, answer: ApplyResponse__Output): Promise<void> {
+async function printOperations(
+  cli: Cli,
+  command: Command,
+  answer: Pick<ApplyResponse__Output, 'operations' | 'revision'>,
+): Promise<void> {
   const view = { operations: answer.operations.map(operationView), revision: answer.revision };
   await print(cli, command, view, () => answer.operations.map(operationText));
 }
@@ -152,18 +186,79 @@ async function apply(cli: Cli, command: Command, options: FileOptions): Promise<
   });
 }
 
-async function diff(cli: Cli, command: Command, options: FileOptions): Promise<void> {
+async function diff(
+  cli: Cli,
+  command: Command,
+  { file, prune }: Partial<FileOptions>,
+  from: string | undefined,
+  to = '',
+): Promise<void> {
+  if ((file === undefined) === (from === undefined)) command.error('error: name either a file (-f) or a revision');
+  if (from !== undefined && prune) command.error('error: --prune is for a file');
   await withDirector(cli, command, async (director) => {
-    const answer = await send(cli, director, options, true);
+    const answer =
+      file === undefined
+        ? { ...(await director.compareRevisions({ from: from ?? '', to })), revision: to }
+        : await send(cli, director, { file, ...(prune && { prune }) }, true);
     await printOperations(cli, command, answer);
     if (answer.operations.length > 0) cli.setExitCode(exitCodes.differs);
   });
 }
 
-async function show(cli: Cli, command: Command): Promise<void> {
+interface HistoryOptions {
+  readonly limit?: number;
+}
+
+async function history(cli: Cli, command: Command, { limit = 0 }: HistoryOptions): Promise<void> {
+  await withDirector(cli, command, async (director) => {
+    const { revisions } = await director.listRevisions({ limit });
+    const view = revisions.map(({ revision, time, author, method, changes, changeCount }) => ({
+      revision,
+      time,
+      author,
+      method,
+      changes,
+      change_count: changeCount,
+    }));
+    await print(cli, command, { revisions: view }, () => tableLines(historyColumns, revisions));
+  });
+}
+
+const historyColumns: readonly Column<RevisionInfo__Output>[] = [
+  { title: 'REVISION', value: ({ revision }) => revision },
+  { title: 'TIME', value: ({ time }) => time || '-' },
+  { title: 'AUTHOR', value: ({ author }) => author || '-' },
+  { title: 'METHOD', value: ({ method }) => method || '-' },
+  { title: 'CHANGES', value: ({ changes, changeCount }) => changesText(changes, changeCount) },
+];
+
+function changesText([first = '']: readonly string[], count: number): string {
+  return count > 1 ? `${first}, and ${count - 1} more` : first;
+}
+
+interface RollbackOptions {
+  readonly dryRun?: boolean;
+}
+
+async function rollback(cli: Cli, command: Command, revision: string, options: RollbackOptions): Promise<void> {
+  await withDirector(cli, command, async (director) => {
+    const { configuration } = await director.getConfiguration({ revision });
+    const request = {
+      configuration: present(configuration, 'configuration'),
+      mode: 'APPLY_MODE_ATOMIC',
+      prune: true,
+      validateOnly: options.dryRun ?? false,
+    } as const;
+    const answer = await director.apply(request, editSettings);
+    await printOperations(cli, command, answer);
+    if (!options.dryRun) requireInForce(answer);
+  });
+}
+
+async function show(cli: Cli, command: Command, revision = ''): Promise<void> {
   await withDirector(cli, command, async (director) => {
     const { fromConfiguration } = await import('../config/services.js');
-    const configuration = present((await director.getConfiguration({})).configuration, 'configuration');
+    const configuration = present((await director.getConfiguration({ revision })).configuration, 'configuration');
     const section = fromConfiguration(configuration);
     if (globalOptions(command).output === 'json') {
       await cli.write(`${jsonText(JSON.parse(JSON.stringify(section)), 2)}\n`);

@@ -32,7 +32,7 @@ export interface Outcome {
   readonly generation: number;
 }
 
-type Listener = (before: Model, after: Model, applied: Applied) => void;
+type Listener = (before: Model, after: Model, applied: Applied, edit: Edit) => void;
 
 interface Pending {
   readonly edit: Edit;
@@ -156,7 +156,7 @@ export class Director {
     if (applied.carriedOut.length > 0) this.#audit(edit, before, after, applied.carriedOut);
     this.#broadcaster.publishEdit(before.model, after.model, applied.touched);
     this.#reconciler?.submit({ generation, operations: applied.effects });
-    for (const listener of this.#listeners) listener(before.model, after.model, applied);
+    for (const listener of this.#listeners) listener(before.model, after.model, applied, edit);
     resolve({ applied, lineage, generation });
   }
 
@@ -201,7 +201,7 @@ function settingsText(settings: object, nothing?: number): string {
 }
 
 /** "add_server TCP 192.0.2.1:80 10.0.0.1:80", of an operation in normal form. */
-function describeOperation(operation: Operation): string {
+export function describeOperation(operation: Operation): string {
   if (operation.addService) return `add_service ${serviceId(operation.addService.key as ServiceKey)}`;
   if (operation.editService) return `edit_service ${serviceId(operation.editService.key as ServiceKey)}`;
   if (operation.deleteService) return `delete_service ${serviceId(operation.deleteService as ServiceKey)}`;

@@ -15,6 +15,7 @@ import { Drainer } from './drainer.js';
 import { sharedEncoding } from './encoding.js';
 import { ClientWays } from './health/client_ways.js';
 import { Keeper } from './health/keeper.js';
+import { History } from './history/history.js';
 import { HttpEndpoint } from './http/endpoint.js';
 import { httpRoutes } from './http/routes.js';
 import type { HttpOptions } from './http/server.js';
@@ -91,6 +92,11 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     log,
   });
   director.attach(reconciler);
+  const history = History.open({ directory: options.stateDirectory, log }, store.loaded);
+  director.listen((_before, after, { carriedOut }, { identity, method }) => {
+    const edit = { time: new Date().toISOString(), identity, method, operations: carriedOut };
+    if (carriedOut.length > 0) history.add({ ...director.state, model: after }, edit);
+  });
   const ways = new ClientWays({
     dataplane: () => reconciler.dataplane(),
     onEvent: tell,
@@ -116,7 +122,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   addDirectorService(
     server,
     definition,
-    { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer },
+    { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer, history },
     log,
   );
   const scraper = new Scraper({
@@ -155,6 +161,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       await drainer.stop();
       await director.settle();
       await reconciler.stop();
+      await history.settle();
       await store.close();
     };
     return {

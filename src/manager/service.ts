@@ -10,6 +10,7 @@ import { connectionHandlers } from './service_connections.js';
 import type { ServiceContext } from './service_context.js';
 import { dataplaneHandlers } from './service_dataplane.js';
 import { editHandlers } from './service_edits.js';
+import { historyHandlers } from './service_history.js';
 import { readHandlers } from './service_reads.js';
 
 export const directorServiceName = 'fulcrum.v1.DirectorService';
@@ -25,6 +26,7 @@ export function addDirectorService(
     ...readHandlers(context),
     ...dataplaneHandlers(context),
     ...connectionHandlers(context),
+    ...historyHandlers(context),
   };
   addService<DirectorServiceDefinition, DirectorStreams>(server, definition, handlers, log);
 }

@@ -6,6 +6,7 @@ import type { CallContext } from '../grpc/handlers.js';
 import type { Director, Outcome } from './director.js';
 import type { Drainer } from './drainer.js';
 import type { ClientWays } from './health/client_ways.js';
+import type { History } from './history/history.js';
 import { type LiveOf, revisionText } from './messages.js';
 import { type Applied, applyOperations, type Model } from './model.js';
 import { type Server, type Service, type ServiceKey, serviceId } from './nouns.js';
@@ -21,6 +22,7 @@ export interface ServiceContext {
   readonly inForceTimeoutMs: number;
   readonly liveOf: LiveOf;
   readonly drainer: Drainer;
+  readonly history: History;
 }
 
 /** Part of the time until the caller's own deadline after which it is told that an edit is not in force yet. */

@@ -5,14 +5,7 @@ import type { WatchResponse } from '../generated/fulcrum/v1/WatchResponse.js';
 import type { DirectorStreams } from '../grpc/client.js';
 import { FulcrumError } from '../grpc/errors.js';
 import type { Handlers } from '../grpc/handlers.js';
-import {
-  configurationMessage,
-  listOrder,
-  markRulesMessage,
-  realServerMessage,
-  revisionText,
-  virtualServiceMessage,
-} from './messages.js';
+import { listOrder, markRulesMessage, realServerMessage, revisionText, virtualServiceMessage } from './messages.js';
 import { type Service, serverId, serviceId } from './nouns.js';
 import { readPageSize, readSequenceToken, takePage } from './pages.js';
 import { findService, type ServiceContext } from './service_context.js';
@@ -28,7 +21,6 @@ export type ReadHandlers = Pick<
   | 'getRealServer'
   | 'listRealServers'
   | 'listVips'
-  | 'getConfiguration'
   | 'getTimeouts'
   | 'getMarkRules'
   | 'listPrefixLists'
@@ -81,10 +73,6 @@ export function readHandlers({ director, broadcaster, liveOf }: ServiceContext):
       };
     },
     listVips: async () => ({ vips: [...vipsOf(director.state.model).values()] }),
-    getConfiguration: async () => {
-      const { model, lineage } = director.state;
-      return { configuration: configurationMessage(model), revision: revisionText(lineage, model.revision) };
-    },
     getMarkRules: async () => {
       const { model, lineage } = director.state;
       return { markRules: markRulesMessage(model) ?? {}, revision: revisionText(lineage, model.revision) };
