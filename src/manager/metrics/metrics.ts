@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Prometheus is told, gathered when it asks: from the model, from what checks know, and from the dataplane as far as
-// it answers. prom-client keeps the format; a value is set anew with each scrape, because it is counted elsewhere.
+// it answers. prom-client keeps the format, but for the series of single servers; a value is set anew with each scrape,
+// because it is counted elsewhere.
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { GetStateResponse__Output } from '../../generated/fulcrum/dataplane/v1/GetStateResponse.js';
 import type { GetStatisticsResponse__Output } from '../../generated/fulcrum/dataplane/v1/GetStatisticsResponse.js';
@@ -15,6 +16,7 @@ import type { Model } from '../model.js';
 import { type Server, type Service, type ServiceKey, serverId, serviceId } from '../nouns.js';
 import { sumVerdicts } from '../statistics.js';
 import { readServerKey, readServiceKey } from '../validate.js';
+import { type BackendRow, backendText, gather } from './backend_series.js';
 import { definitions, fullName, type MetricName } from './definitions.js';
 
 /** What the dataplane said; undefined: it was not asked, or did not answer. */
@@ -50,12 +52,14 @@ type Labels = Readonly<Record<string, string | number>>;
 export class Metrics {
   readonly #registry = new Registry();
   readonly #metrics = new Map<MetricName, Counter | Gauge>();
+  readonly #perServer: boolean;
 
   /** Without real servers' series there are as many series as there are services, workers and ports. */
   constructor({ perServer }: { readonly perServer: boolean }) {
+    this.#perServer = perServer;
     for (const [name, definition] of Object.entries(definitions)) {
       const { type, help, labels: labelNames } = definition;
-      if ('perServer' in definition && !perServer) continue;
+      if ('perServer' in definition) continue;
       const settings = { name: fullName(name), help, labelNames: [...labelNames], registers: [this.#registry] };
       this.#metrics.set(name as MetricName, type === 'counter' ? new Counter(settings) : new Gauge(settings));
     }
@@ -77,10 +81,12 @@ export class Metrics {
       this.#service(service);
       const of = counted.get(id);
       if (of !== undefined) this.#counted(service, of.counters, of.openConnections, of.refusals);
-      this.#servers(service, of?.servers ?? [], readings.liveOf);
     }
     if (dataplane !== undefined) this.#dataplane(dataplane);
-    return await this.#registry.metrics();
+    const text = await this.#registry.metrics();
+    if (!this.#perServer) return text;
+    const servers = serversOf(readings.model, (id) => counted.get(id)?.servers ?? []);
+    return text + (await backendText(await gather(servers, (server) => backendRow(server, readings.liveOf))));
   }
 
   #set(name: MetricName, value: number | string, labels: Labels = {}): void {
@@ -124,36 +130,6 @@ export class Metrics {
     this.#set('service_open_connections', open, labels);
     for (const [reason, field] of refusalReasons)
       this.#set('service_refused_packets_total', refusals?.[field] ?? 0, { ...labels, reason });
-  }
-
-  #servers(service: Service, counted: readonly ServerStatistics__Output[], liveOf: LiveOf): void {
-    if (!this.#metrics.has('backend_weight')) return;
-    const byServer = new Map(counted.map((of) => [serverId(readServerKey(of.key, 'key')), of] as const));
-    for (const [id, server] of service.servers) {
-      const labels = serverLabels(service.key, server);
-      this.#backend(service, server, labels, liveOf);
-      const of = byServer.get(id);
-      this.#set('backend_connections_active', of?.activeConnections ?? 0, labels);
-      this.#set('backend_connections_inactive', of?.inactiveConnections ?? 0, labels);
-      this.#set('backend_connections_persistent', of?.persistentConnections ?? 0, labels);
-      for (const [name, value] of countersOf(of?.counters ?? null)) this.#set(`backend_${name}`, value, labels);
-      if (server.spec.method !== 'FORWARDING_METHOD_NAT') continue;
-      this.#set('backend_opened_connections_total', of?.answers?.opened ?? 0, labels);
-      this.#set('backend_answered_connections_total', of?.answers?.answered ?? 0, labels);
-      this.#set('backend_reset_connections_total', of?.answers?.reset ?? 0, labels);
-    }
-  }
-
-  #backend(service: Service, server: Server, labels: Labels, liveOf: LiveOf): void {
-    const state = stateOf(server, service);
-    const pooled = service.pool?.servers.get(serverId(server.key));
-    const weight =
-      service.pool === null ? (server.drain === null ? server.spec.weight : 0) : (pooled?.spec.weight ?? 0);
-    this.#set('backend_weight', weight, labels);
-    this.#set('backend_weight_wanted', server.spec.weight, labels);
-    this.#set('backend_up', ['up', 'unknown', 'unchecked'].includes(state) ? 1 : 0, labels);
-    const { latencyUs } = liveOf(service, server);
-    if (latencyUs > 0) this.#set('backend_check_latency_seconds', latencyUs / 1e6, labels);
   }
 
   #dataplane({ state, statistics, ports, neighbors }: DataplaneReadings): void {
@@ -210,6 +186,54 @@ export class Metrics {
   }
 }
 
+interface CountedServer {
+  readonly service: Service;
+  readonly server: Server;
+  readonly counted: ServerStatistics__Output | undefined;
+}
+
+function* serversOf(
+  { services }: Model,
+  countedOf: (serviceId: string) => readonly ServerStatistics__Output[],
+): Generator<CountedServer> {
+  for (const [id, service] of services) {
+    const counted = new Map(countedOf(id).map((of) => [serverId(readServerKey(of.key, 'key')), of] as const));
+    for (const [key, server] of service.servers) yield { service, server, counted: counted.get(key) };
+  }
+}
+
+function backendRow({ service, server, counted }: CountedServer, liveOf: LiveOf): BackendRow {
+  const state = stateOf(server, service);
+  const pooled = service.pool?.servers.get(serverId(server.key));
+  const unchecked = server.drain === null ? server.spec.weight : 0;
+  const { latencyUs } = liveOf(service, server);
+  const { local_address, local_port, proto, local_mark } = serviceLabels(service.key);
+  const { connections, inPackets, outPackets, inBytes, outBytes } = counted?.counters ?? {};
+  const answers = counted?.answers;
+  return {
+    labels: [local_address, local_port, server.key.address, server.key.port, proto, local_mark],
+    values: {
+      backend_connections_active: counted?.activeConnections ?? 0,
+      backend_connections_inactive: counted?.inactiveConnections ?? 0,
+      backend_connections_persistent: counted?.persistentConnections ?? 0,
+      backend_weight: service.pool === null ? unchecked : (pooled?.spec.weight ?? 0),
+      backend_weight_wanted: server.spec.weight,
+      backend_up: ['up', 'unknown', 'unchecked'].includes(state) ? 1 : 0,
+      backend_connections_total: connections ?? 0,
+      backend_incoming_packets_total: inPackets ?? 0,
+      backend_outgoing_packets_total: outPackets ?? 0,
+      backend_incoming_bytes_total: inBytes ?? 0,
+      backend_outgoing_bytes_total: outBytes ?? 0,
+      ...(server.spec.method === 'FORWARDING_METHOD_NAT' && {
+        backend_opened_connections_total: answers?.opened ?? 0,
+        backend_answered_connections_total: answers?.answered ?? 0,
+        backend_reset_connections_total: answers?.reset ?? 0,
+      }),
+      ...(latencyUs > 0 && { backend_check_latency_seconds: latencyUs / 1e6 }),
+    },
+  };
+}
+
 const refusalReasons = [
   ['client_denied', 'clientDenied'],
   ['connection_limit', 'connectionLimit'],
@@ -226,7 +250,7 @@ const countersOf = (counters: Counters | null) =>
   ] as const;
 
 /** node_exporter: a mark has eight hexadecimal digits, and no address. */
-function serviceLabels({ protocol, address, port, fwmark }: ServiceKey): Labels {
+function serviceLabels({ protocol, address, port, fwmark }: ServiceKey) {
   return fwmark === 0
     ? { local_address: address, local_port: port, proto: wordOf(protocol, 'PROTOCOL_').toUpperCase(), local_mark: '' }
     : {
@@ -235,10 +259,6 @@ function serviceLabels({ protocol, address, port, fwmark }: ServiceKey): Labels 
         proto: 'FWM',
         local_mark: fwmark.toString(16).padStart(8, '0').toUpperCase(),
       };
-}
-
-function serverLabels(service: ServiceKey, { key }: Server): Labels {
-  return { ...serviceLabels(service), remote_address: key.address, remote_port: key.port };
 }
 
 /** "up", as fulcrum server list has it. */
