@@ -12,16 +12,15 @@ import { type LoadChange, LoadMonitor } from '../load/monitor.js';
 import { type PreparedLoad, prepareLoad } from '../load/prepare.js';
 import type { Live } from '../messages.js';
 import { type Applied, applyConditions, type ConditionChange, type Model } from '../model.js';
-import { type Server, type Service, type ServiceKey, serverId, serviceId } from '../nouns.js';
-import type { Signals } from '../passive/answers.js';
-import { type EjectionChange, ejectionChanges, type Past } from '../passive/ejection.js';
-import { PassiveMonitor } from '../passive/monitor.js';
+import { type Server, type Service, serverId, serviceId } from '../nouns.js';
+import { Ejector } from '../passive/ejector.js';
 import { type Condition, isLive, reasonOf } from '../pool.js';
 import { type ClientWays, isSameWay } from './client_ways.js';
 import { dynamicWeight } from './dynamic_weight.js';
 import { type Change, descriptorsForChecks, Monitor } from './monitor.js';
 import { prepareChecks, type ScheduledCheck } from './prepare.js';
 import { runScript } from './script.js';
+import { slowStartSteps, withShare } from './slow_start.js';
 import { virtualPort } from './via_vip.js';
 
 export interface KeeperOptions {
@@ -35,9 +34,6 @@ export interface KeeperOptions {
 
 /** Of the descriptors for tries, so many are for questions to load sources. */
 const shareForLoads = 0.25;
-const statisticsTimeoutMs = 5_000;
-/** Steps of a slow start. */
-const slowStartSteps = 10;
 
 interface Watched {
   readonly service: Service['key'];
@@ -51,9 +47,7 @@ export class Keeper {
   readonly #log: Logger;
   readonly #monitor: Monitor;
   readonly #loads: LoadMonitor;
-  readonly #passive: PassiveMonitor;
-  /** Who was ejected before, by targetId(). */
-  readonly #past = new Map<string, Past>();
+  readonly #ejector: Ejector;
   readonly #watched = new Map<string, Watched>();
   readonly #slowStarts = new Map<string, NodeJS.Timeout>();
   /** The checks of a policy or a server are read once. */
@@ -70,10 +64,11 @@ export class Keeper {
     const forLoads = Math.ceil(descriptors * shareForLoads);
     this.#monitor = new Monitor({ onChange: (batch) => this.#take(batch), mostUnderWay: descriptors - forLoads });
     this.#loads = new LoadMonitor({ onChange: (batch) => this.#takeLoads(batch), mostUnderWay: forLoads });
-    this.#passive = new PassiveMonitor({
-      statistics: async (service) =>
-        (await dataplane().getStatistics({ service }, { timeoutMs: statisticsTimeoutMs })).services,
-      onLook: (service, signals) => this.#takeSignals(service, signals),
+    this.#ejector = new Ejector({
+      dataplane,
+      model: () => director.state.model,
+      enter: (changesIn) => this.#enter(changesIn),
+      report: (kind, message) => this.#report(kind, message),
     });
   }
 
@@ -87,7 +82,7 @@ export class Keeper {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#ways.stop();
-    this.#passive.stop();
+    this.#ejector.stop();
     for (const timer of this.#slowStarts.values()) clearTimeout(timer);
     await Promise.all([this.#monitor.stop(), this.#loads.stop()]);
   }
@@ -95,7 +90,7 @@ export class Keeper {
   /** What is known just now of a server. */
   live(service: Service, server: Server): Live {
     const id = targetId(service, server);
-    const signals = this.#passive.signals(serviceId(service.key), serverId(server.key));
+    const signals = this.#ejector.signals(service, server);
     return { latencyUs: this.#monitor.status(id)?.latencyUs ?? 0, load: this.#loads.status(id), signals };
   }
 
@@ -124,8 +119,7 @@ export class Keeper {
       const isGone = now?.health == null || !now.servers.has(serverId(server.key));
       if (before?.health != null && isGone) this.#forget(targetId(before, server));
     }
-    const { key } = (now ?? before) as Service;
-    this.#passive.set(serviceId(key), key, now?.health?.passive ?? null);
+    this.#ejector.watch((now ?? before) as Service, now?.health?.passive ?? null);
     if (now?.health == null) return;
     for (const [id, server] of now.servers) {
       const old = before?.servers.get(id);
@@ -139,7 +133,7 @@ export class Keeper {
     this.#loads.remove(id);
     this.#ways.set(id, []);
     this.#watched.delete(id);
-    this.#past.delete(id);
+    this.#ejector.forget(id);
     clearTimeout(this.#slowStarts.get(id));
     this.#slowStarts.delete(id);
   }
@@ -220,31 +214,6 @@ export class Keeper {
     return [{ ...watched, condition: withShare(before, { ...before, load }, service.health) }];
   }
 
-  #takeSignals(key: ServiceKey, signals: ReadonlyMap<string, Signals>): void {
-    const changesIn = (model: Model): ConditionChange[] => this.#ejected(model, key, signals);
-    // Mostly nothing comes of it.
-    if (changesIn(this.#director.state.model).length > 0) this.#enter(changesIn);
-  }
-
-  #ejected(model: Model, key: ServiceKey, signals: ReadonlyMap<string, Signals>): ConditionChange[] {
-    const service = model.services.get(serviceId(key));
-    if (!service?.health?.passive) return [];
-    const { servers, health } = service;
-    const past = new Map(
-      [...servers].flatMap(([id, server]) => {
-        const known = this.#past.get(targetId(service, server));
-        return known === undefined ? [] : [[id, known] as const];
-      }),
-    );
-    const changes = ejectionChanges(servers, service.health.passive, { signals, past, now: Date.now() });
-    return changes.flatMap(({ server, ejection }: EjectionChange) => {
-      if (server.condition === null) return [];
-      const { ejection: before, ...rest } = server.condition;
-      const condition = withShare(server.condition, { ...rest, ...(ejection && { ejection }) }, health);
-      return [{ service: key, key: server.key, condition }];
-    });
-  }
-
   #take(batch: readonly Change[]): void {
     this.#enter((model) => batch.flatMap((change) => this.#conditionOf(model, change)));
   }
@@ -272,25 +241,12 @@ export class Keeper {
     if (after === null) return;
     const wasLive = before === null || isLive(before);
     if (wasLive !== isLive(after) || before?.checked !== after.checked) this.#tell(service, server, after);
-    this.#tellEjection(service, server, before, after);
+    this.#ejector.follow(service, server, before?.ejection);
     const [old, now] = [before?.load?.admin ?? 'ready', after.load?.admin ?? 'ready'];
     if (old === now) return;
     this.#report(`agent_${now}`, `${serviceId(service.key)} ${serverId(server.key)}`);
     const isPause = old === 'maint' || now === 'maint';
     if (isPause && service.health !== null) this.#set(service, service.health, server);
-  }
-
-  #tellEjection(service: Service, { key }: Server, before: Condition | null, { ejection }: Condition): void {
-    const old = before?.ejection;
-    if (old === ejection) return;
-    const [id, name] = [`${serviceId(service.key)} ${serverId(key)}`, serverId(key)];
-    if (ejection !== undefined) {
-      this.#report('server_ejected', `${id}: ${ejection.reason}; until ${ejection.until}`);
-    } else if (old !== undefined) {
-      this.#past.set(id, { times: old.times, returnedAt: Date.now() });
-      this.#passive.forget(serviceId(service.key), name);
-      this.#report('server_returned', id);
-    }
   }
 
   #tell(service: Service, server: Server, condition: Condition): void {
@@ -349,14 +305,6 @@ export class Keeper {
     if (!watched || !condition || !isLive(condition) || condition.share >= 100) return [];
     return [{ ...watched, condition: { ...condition, share: Math.min(100, condition.share + 100 / slowStartSteps) } }];
   }
-}
-
-/** With the share that it begins with when it comes back. Who has had to prove himself first (alpha) does not come back. */
-function withShare(before: Condition, after: Condition, { slowStartMs }: HealthPolicy__Output): Condition {
-  if (!isLive(after)) return { ...after, share: 100 };
-  const isReturn = before.ejection !== undefined && after.ejection === undefined;
-  const comesBack = isReturn || (!isLive(before) && (before.checked || before.up));
-  return comesBack && slowStartMs > 0 ? { ...after, share: 100 / slowStartSteps } : after;
 }
 
 function targetId(service: Service, server: Server): string {
