@@ -113,6 +113,28 @@ void explain(Engine& engine, const dataplane::ExplainRequest& request, dataplane
   write(*explanation, *engine.network(), response.mutable_explanation());
 }
 
+constexpr uint32_t kLongestWaitMs = 1000;
+
+void start_trace(Engine& engine, const dataplane::StartTraceRequest& request, dataplane::StartTraceResponse& response) {
+  const auto id = engine.start_trace(trace_filter(request));
+  if (!id) throw CallError("RESOURCE_EXHAUSTED", "somebody else traces just now");
+  response.set_id(*id);
+}
+
+void read_trace(Engine& engine, const dataplane::ReadTraceRequest& request, dataplane::ReadTraceResponse& response) {
+  const auto traced = engine.read_trace(request.id(), std::min(request.wait_ms(), kLongestWaitMs));
+  if (!traced) throw CallError("NOT_FOUND", "id: that trace has ended");
+  response.set_lost(traced->lost);
+  response.set_done(traced->is_full);
+  const auto network = engine.network();
+  for (const auto& record : traced->records)
+    write(*record, engine.port_name(record->port), *network, response.add_packets());
+}
+
+void stop_trace(Engine& engine, const dataplane::StopTraceRequest& request, dataplane::StopTraceResponse&) {
+  if (!engine.stop_trace(request.id())) throw CallError("NOT_FOUND", "id: that trace has ended");
+}
+
 void list_neighbors(Engine& engine, const dataplane::ListNeighborsRequest&,
                     dataplane::ListNeighborsResponse& response) {
   const auto network = engine.network();
@@ -198,6 +220,9 @@ std::string call(Engine& engine, const std::string& method, const std::string& r
       {"ListConnections", handle_bytes<list_connections>},
       {"DeleteConnections", handle_bytes<delete_connections>},
       {"Explain", handle_bytes<explain>},
+      {"StartTrace", handle_bytes<start_trace>},
+      {"ReadTrace", handle_bytes<read_trace>},
+      {"StopTrace", handle_bytes<stop_trace>},
       {"ListNeighbors", handle_bytes<list_neighbors>},
       {"ListPorts", handle_bytes<list_ports>},
       {"ListRoutes", handle_bytes<list_routes>},

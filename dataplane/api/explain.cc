@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Explain, between messages and engine.
+#include <cstdio>
+#include <ctime>
+
 #include "api/translate.h"
 #include "conn/tcp_state.h"
 
@@ -47,6 +50,53 @@ ImaginedPacket imagined_packet(const v1::ImaginedPacket& message, const std::str
   made.length = message.length() == 0 ? static_cast<uint16_t>(least) : number(message.length(), path + ".length");
   made.dont_fragment = !message.may_be_cut();
   return made;
+}
+
+TraceFilter trace_filter(const dataplane::StartTraceRequest& message) {
+  TraceFilter made;
+  const v1::TraceFilter& filter = message.filter();
+  if (!filter.client().empty()) made.client = prefix(filter.client(), "filter.client");
+  if (!filter.vip().empty()) made.vip = address(filter.vip(), "filter.vip");
+  if (!filter.server().empty()) made.server = address(filter.server(), "filter.server");
+  for (size_t i = 0; i < kVerdicts; ++i)
+    if (verdict_name(static_cast<Verdict>(i)) == filter.verdict()) made.verdict = static_cast<Verdict>(i);
+  if (!filter.verdict().empty() && !made.verdict)
+    bad("filter.verdict", "there is no verdict \"" + filter.verdict() + "\"");
+  made.most = message.count();
+  return made;
+}
+
+void write(const TraceRecord& record, const std::string& port, const Network& network, v1::TracedPacket* message) {
+  const auto seconds = static_cast<time_t>(record.unix_ns / 1'000'000'000);
+  tm calendar{};
+  gmtime_r(&seconds, &calendar);
+  char text[64];
+  const size_t size = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &calendar);
+  std::snprintf(text + size, sizeof text - size, ".%09uZ", static_cast<unsigned>(record.unix_ns % 1'000'000'000));
+  message->set_time(text);
+  message->set_worker(record.worker);
+  message->set_port(port);
+  message->set_handed_over(record.was_handed_over);
+  if (record.has_flow) {
+    const ImaginedPacket& packet = record.packet;
+    auto* to = message->mutable_packet();
+    to->set_protocol(static_cast<v1::Protocol>(packet.protocol));
+    to->set_source(packet.source.text());
+    to->set_source_port(packet.source_port);
+    to->set_destination(packet.destination.text());
+    to->set_destination_port(packet.destination_port);
+    if (packet.protocol == IpProtocol::kTcp) to->set_tcp_flags(packet.tcp_flags);
+    to->set_length(packet.length);
+    to->set_may_be_cut(!packet.dont_fragment);
+    write(record.explanation, network, message->mutable_explanation());
+  }
+  if (record.verdict) {
+    message->set_verdict(std::string(verdict_name(*record.verdict)));
+    message->set_drop(verdict_is_loss(*record.verdict));
+  }
+  if (record.connection) write(*record.connection, message->mutable_connection());
+  message->set_before(record.before.data(), record.before.size());
+  for (const FrameBytes& frame : record.after) message->add_after(frame.data(), frame.size());
 }
 
 void write(const Explanation& explanation, const Network& network, v1::Explanation* message) {

@@ -34,6 +34,7 @@ Publisher::Wanted wanted(const v1::Configuration& message, const std::string& pa
 // Without source and interface.
 CheckPath check_path(const dataplane::CheckPath& message, const std::string& path);
 ImaginedPacket imagined_packet(const v1::ImaginedPacket& message, const std::string& path);
+TraceFilter trace_filter(const dataplane::StartTraceRequest& message);
 ConnectionFilter connection_filter(const v1::ConnectionFilter& message, const std::string& path);
 
 v1::ForwardingMethod method_message(ForwardingMethod method);
@@ -44,6 +45,7 @@ void write(const WorkerReport& report, v1::WorkerStatistics* message);
 void write(const OverloadReport& overload, v1::Overload* message);
 void write(const ConnectionInfo& connection, v1::Connection* message);
 void write(const Explanation& explanation, const Network& network, v1::Explanation* message);
+void write(const TraceRecord& record, const std::string& port, const Network& network, v1::TracedPacket* message);
 void write(const NeighborInfo& neighbor, const Network& network, v1::Neighbor* message);
 void write(const RouteInfo& route, const Network& network, v1::Route* message);
 void write(const PortStatistics& port, v1::Port* message);

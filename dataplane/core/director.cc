@@ -26,6 +26,12 @@ bool is_neighbor_discovery(const PacketView<Family::kIpv6>& view) {
 }  // namespace
 
 void Worker::handle_burst(rte_mbuf** packets, unsigned count, Steering steering) {
+  if (TraceSession* session = shared_.trace.load(std::memory_order_acquire); session != nullptr) [[unlikely]]
+    return handle_traced(packets, count, steering, *session);
+  handle_plainly(packets, count, steering);
+}
+
+void Worker::handle_plainly(rte_mbuf** packets, unsigned count, Steering steering) {
   const bool is_steered = steering == Steering::kDone, steer_first = steering == Steering::kBeforeLookup;
 
   for (unsigned i = 0; i < count && i < kPrefetchAhead; ++i) rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));

@@ -275,6 +275,7 @@ void Engine::stop() {
   for (const auto& port : ports_) port->stop();
   ports_.clear();
   workers_.clear();
+  trace_.reset();
   network_changer_.reset();
   network_.reset();
   if (shared_.servers != nullptr) munmap(shared_.servers, sizeof(ServerLine) * Shared::kServerSlots);

@@ -15,6 +15,7 @@
 #include "core/network_follower.h"
 #include "core/port.h"
 #include "core/publisher.h"
+#include "core/trace.h"
 #include "core/worker.h"
 
 namespace fulcrum {
@@ -107,6 +108,17 @@ class Engine {
   Purged purge(ConnectionFilter filter, PurgeRequest::Action action, bool templates);
   // None: the engine stops.
   std::optional<Explanation> explain(const ImaginedPacket& packet);
+  // Packets as they come, until there are filter.most of them or it is stopped; none: somebody traces already.
+  std::optional<uint64_t> start_trace(const TraceFilter& filter);
+  struct Traced {
+    std::vector<std::unique_ptr<TraceRecord>> records;
+    uint64_t lost = 0;  // since the last time
+    bool is_full = false;
+  };
+  // None: there is no such trace any more.
+  std::optional<Traced> read_trace(uint64_t id, uint32_t wait_ms);
+  bool stop_trace(uint64_t id);
+  std::string port_name(PortId port) const;
   void on_event(Control::EventHandler handler) { control_->on_event(std::move(handler)); }
 
   // Tests: memory ports and a clock that stands still.
@@ -137,6 +149,7 @@ class Engine {
   void name_service(ConnectionFilter& filter) const;
   uint64_t purge_templates(const ConnectionFilter& filter, PurgeRequest::Action action);
   void barrier();
+  void end_trace();
   void watch_links();
   void watch_overload();
   bool expire_templates();
@@ -165,6 +178,9 @@ class Engine {
   std::unique_ptr<NetworkFollower> follower_;
   mutable std::mutex apply_mutex_;
   std::mutex list_mutex_;
+  std::mutex trace_mutex_;
+  std::unique_ptr<TraceSession> trace_;  // null: nobody looks
+  uint64_t last_trace_ = 0;
   std::mutex purge_mutex_;
   std::unique_ptr<PurgeRequest[]> purges_;  // of the workers, which may still be at it when the engine stops
   std::unique_ptr<Publisher> publisher_;

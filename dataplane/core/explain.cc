@@ -45,6 +45,17 @@ bool is_syn(const ImaginedPacket& packet) { return (packet.tcp_flags & (kTcpSyn 
 
 }  // namespace
 
+template <Family F>
+std::optional<ConnectionInfo> Worker::find_connection(const ImaginedPacket& packet) {
+  const FlowKey<F> key = flow_of<F>(packet);
+  const Found<F> found = lane<F>().table.find(key, lane<F>().table.hash(key));
+  if (!found || is_due(found.entry->deadline, now_) || found.entry->server == Shared::kCondemnedSlot)
+    return std::nullopt;
+  return info_of(*found.entry, lane<F>().table.record(found.index));
+}
+template std::optional<ConnectionInfo> Worker::find_connection<Family::kIpv4>(const ImaginedPacket&);
+template std::optional<ConnectionInfo> Worker::find_connection<Family::kIpv6>(const ImaginedPacket&);
+
 void Worker::explain(ExplainRequest& request) {
   const bool is_ipv4 = request.packet.destination.family == Family::kIpv4;
   is_ipv4 ? explain_flow<Family::kIpv4>(request) : explain_flow<Family::kIpv6>(request);

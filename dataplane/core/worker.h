@@ -50,6 +50,10 @@ Complaint complaint_of(Refusal refusal);
 struct MasqueradeRule;
 struct ExplainRequest;
 struct Explanation;
+struct ImaginedPacket;
+struct TraceFilter;
+struct TraceRecord;
+class TraceSession;
 
 class Worker {
  public:
@@ -296,6 +300,16 @@ class Worker {
   void explain_route(ExplainRequest& request);
   void explain_local(ExplainRequest& request, const LocalAddress& own, const std::string& why);
   void explain_way(Explanation& answer, const Address& destination);
+
+  template <Family F>
+  std::optional<ConnectionInfo> find_connection(const ImaginedPacket& packet);
+
+  // trace.cc: packets that somebody wants to see
+  [[gnu::noinline]] void handle_traced(rte_mbuf** packets, unsigned count, Steering steering, TraceSession& session);
+  std::unique_ptr<TraceRecord> look_at(rte_mbuf* packet, Steering steering, const TraceFilter& filter);
+  bool is_traced(const TraceFilter& filter, const ImaginedPacket& packet);
+  std::optional<ConnectionInfo> connection_of(const ImaginedPacket& packet);
+  void handle_plainly(rte_mbuf** packets, unsigned count, Steering steering);
 
   // limits.cc: what a service with a traffic policy lets in
   template <typename AnyAddress>

@@ -24,7 +24,7 @@ interface Options {
 
 const protocols = { tcp: 'PROTOCOL_TCP', udp: 'PROTOCOL_UDP' } as const;
 /** RFC 9293 section 3.1. */
-const flagBits: Readonly<Record<string, number>> = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 };
+export const flagBits: Readonly<Record<string, number>> = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 };
 
 export function register(program: Command, cli: Cli): void {
   program
@@ -109,15 +109,15 @@ async function explain(
   };
   await withDirector(cli, command, async (director) => {
     const explanation = present((await director.explain({ packet })).explanation, 'explanation');
-    await print(cli, command, viewOf(explanation), () => linesOf(explanation));
+    await print(cli, command, explanationView(explanation), () => linesOf(explanation));
   });
 }
 
-function methodOf({ method }: Explanation__Output): string {
+export function methodOf({ method }: Explanation__Output): string {
   return Object.entries(words.methods).find(([, value]) => value === method)?.[0] ?? '';
 }
 
-function viewOf(explanation: Explanation__Output): View {
+export function explanationView(explanation: Explanation__Output): View {
   const { service, connection, server, candidates, neighbor, mac, mtu } = explanation;
   return {
     worker: explanation.worker,

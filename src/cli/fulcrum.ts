@@ -22,6 +22,7 @@ import { register as registerStats } from './stats.js';
 import { register as registerStatus } from './status.js';
 import type { Streams } from './streams.js';
 import { register as registerTimeout } from './timeout.js';
+import { register as registerTrace } from './trace.js';
 import { register as registerTunable } from './tunable.js';
 import { register as registerVip } from './vip.js';
 import { register as registerWatch } from './watch.js';
@@ -83,6 +84,7 @@ async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command
     registerNeighbor,
     registerPort,
     registerRoute,
+    registerTrace,
     registerWatch,
   ]) {
     register(program, cli);

@@ -46,7 +46,7 @@ export type PromiseClient<D, Streams extends string = never> = {
 } & { readonly close: () => void };
 
 /** Methods that return a stream. */
-export type DirectorStreams = 'Watch' | 'WatchDrain';
+export type DirectorStreams = 'Watch' | 'WatchDrain' | 'Trace';
 
 export type DirectorClient = PromiseClient<DirectorServiceDefinition, DirectorStreams>;
 export type DataplaneClient = PromiseClient<DataplaneServiceDefinition, 'WatchEvents'>;

@@ -12,6 +12,7 @@ import { dataplaneHandlers } from './service_dataplane.js';
 import { editHandlers } from './service_edits.js';
 import { historyHandlers } from './service_history.js';
 import { readHandlers } from './service_reads.js';
+import { traceHandlers } from './service_trace.js';
 
 export const directorServiceName = 'fulcrum.v1.DirectorService';
 
@@ -27,6 +28,7 @@ export function addDirectorService(
     ...dataplaneHandlers(context),
     ...connectionHandlers(context),
     ...historyHandlers(context),
+    ...traceHandlers(context),
   };
   addService<DirectorServiceDefinition, DirectorStreams>(server, definition, handlers, log);
 }

@@ -8,27 +8,19 @@ import { FulcrumError } from '../grpc/errors.js';
 import type { CallContext, Handlers } from '../grpc/handlers.js';
 import { networkNamespaceInode } from '../grpc/paths.js';
 import { readConnectionFilter } from './connection_filter.js';
-import { realServerMessage, revisionText } from './messages.js';
+import { revisionText } from './messages.js';
 import { countServers } from './model.js';
-import { serverId, serviceId } from './nouns.js';
 import { pageToken, readPageSize, readPageToken } from './pages.js';
 import type { Reconciler, ReconcilerStatus } from './reconciler.js';
 import { findService, type ServiceContext } from './service_context.js';
 import { mergeServices, sumVerdicts } from './statistics.js';
-import { invalid, readServerKey, readServiceKey } from './validate.js';
+import { invalid, readServiceKey } from './validate.js';
 import { version } from './version.js';
 
 type AllHandlers = Handlers<DirectorServiceDefinition, DirectorStreams>;
 export type DataplaneHandlers = Pick<
   AllHandlers,
-  | 'explain'
-  | 'listConnections'
-  | 'getStatistics'
-  | 'listNeighbors'
-  | 'listPorts'
-  | 'listRoutes'
-  | 'getStatus'
-  | 'getTunables'
+  'listConnections' | 'getStatistics' | 'listNeighbors' | 'listPorts' | 'listRoutes' | 'getStatus' | 'getTunables'
 >;
 
 /** How long empty pages of the dataplane are passed over, when a filter leaves little. */
@@ -39,7 +31,6 @@ const startedAt = performance.now();
 export function dataplaneHandlers(context: ServiceContext): DataplaneHandlers {
   const { director, reconciler } = context;
   return {
-    explain: (request, call) => explain(context, request, call),
     listConnections: (request, call) => listConnections(reconciler, request, call),
     getStatistics: async ({ service: given, estimated }, { signal }) => {
       const { model } = director.state;
@@ -124,28 +115,6 @@ async function freshState(reconciler: Reconciler, signal: AbortSignal): Promise<
   } catch {
     return state;
   }
-}
-
-/** With what is known of the pool's servers beside. */
-async function explain(
-  { director, reconciler, liveOf }: ServiceContext,
-  { packet }: Parameters<DataplaneHandlers['explain']>[0],
-  { signal }: CallContext,
-) {
-  const { explanation } = await reconciler.dataplane().explain({ packet }, { signal });
-  if (!explanation?.service) return { explanation };
-  const { model, lineage } = director.state;
-  const service = model.services.get(serviceId(readServiceKey(explanation.service, 'service')));
-  const candidates = explanation.candidates.map((candidate) => {
-    const server = service?.servers.get(serverId(readServerKey(candidate.key, 'key')));
-    const condition = server && service && realServerMessage(server, lineage, service, liveOf).condition;
-    const reason = condition?.reason ?? '';
-    const state = String(condition?.state ?? '')
-      .replace('SERVER_STATE_', '')
-      .toLowerCase();
-    return { ...candidate, condition: reason === '' ? '' : `${state}: ${reason}` };
-  });
-  return { explanation: { ...explanation, candidates } };
 }
 
 interface Cursor {

@@ -152,6 +152,12 @@ export class FakeDataplane {
         this.#count('DeleteConnections');
         return this.#delete(request);
       },
+      startTrace: async () => ({ id: 1 }),
+      readTrace: async () => ({ packets: [{ verdict: 'routed', time: '2026-05-01T12:00:00.000000001Z' }] }),
+      stopTrace: async () => {
+        this.#count('StopTrace');
+        return {};
+      },
       explain: async () => ({ explanation: { verdict: 'routed' } }),
       listNeighbors: async () => ({ neighbors: [{ address: '10.0.0.1', interface: 'lan', mac: '02:00:00:00:00:01' }] }),
       listPorts: async () => ({ ports: [{ name: 'wan', linkUp: true }] }),

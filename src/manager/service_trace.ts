@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handlers of the calls about single packets: what would happen to one, and what does.
+import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/DirectorService.js';
+import type { TraceResponse } from '../generated/fulcrum/v1/TraceResponse.js';
+import type { DirectorStreams } from '../grpc/client.js';
+import type { CallContext, Handlers } from '../grpc/handlers.js';
+import { realServerMessage } from './messages.js';
+import { serverId, serviceId } from './nouns.js';
+import type { ServiceContext } from './service_context.js';
+import { outOfRange, readServerKey, readServiceKey } from './validate.js';
+
+type AllHandlers = Handlers<DirectorServiceDefinition, DirectorStreams>;
+export type TraceHandlers = Pick<AllHandlers, 'explain' | 'trace'>;
+type RequestOf<M extends keyof TraceHandlers> = Parameters<TraceHandlers[M]>[0];
+
+const usualCount = 1_000;
+const mostCount = 1_000_000;
+/** How long the dataplane waits for a packet before it answers that there was none. */
+const waitMs = 200;
+const stopTimeoutMs = 2_000;
+
+export function traceHandlers(context: ServiceContext): TraceHandlers {
+  return {
+    explain: (request, call) => explain(context, request, call),
+    trace: (request, call) => trace(context, request, call),
+  };
+}
+
+/** With what is known of the pool's servers beside. */
+async function explain(
+  { director, reconciler, liveOf }: ServiceContext,
+  { packet }: RequestOf<'explain'>,
+  { signal }: CallContext,
+) {
+  const { explanation } = await reconciler.dataplane().explain({ packet }, { signal });
+  if (!explanation?.service) return { explanation };
+  const { model, lineage } = director.state;
+  const service = model.services.get(serviceId(readServiceKey(explanation.service, 'service')));
+  const candidates = explanation.candidates.map((candidate) => {
+    const server = service?.servers.get(serverId(readServerKey(candidate.key, 'key')));
+    const condition = server && service && realServerMessage(server, lineage, service, liveOf).condition;
+    const reason = condition?.reason ?? '';
+    const state = String(condition?.state ?? '')
+      .replace('SERVER_STATE_', '')
+      .toLowerCase();
+    return { ...candidate, condition: reason === '' ? '' : `${state}: ${reason}` };
+  });
+  return { explanation: { ...explanation, candidates } };
+}
+
+/** Ends at the dataplane, too, when the caller has gone. */
+async function* trace(
+  { reconciler }: ServiceContext,
+  { filter, count: wanted }: RequestOf<'trace'>,
+  { signal }: CallContext,
+): AsyncGenerator<TraceResponse> {
+  const count = wanted || usualCount;
+  if (count > mostCount) throw outOfRange('count', `${count} is more than ${mostCount}`);
+  const dataplane = reconciler.dataplane();
+  const { id } = await dataplane.startTrace({ filter, count }, { signal });
+  try {
+    for (let left = count; left > 0 && !signal.aborted; ) {
+      const { packets, lost, done } = await dataplane.readTrace({ id, waitMs }, { signal });
+      if (lost !== '0') yield { lost };
+      for (const packet of packets) yield { packet };
+      left -= packets.length + Number(lost);
+      if (done && packets.length === 0) return;
+    }
+  } finally {
+    await dataplane.stopTrace({ id }, { timeoutMs: stopTimeoutMs }).catch(() => {});
+  }
+}
