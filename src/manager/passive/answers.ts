@@ -34,7 +34,7 @@ export class AnswersWindow {
     const answers = counted ?? none;
     const last = this.#samples.at(-1);
     // After -Z, or after a restart of the dataplane, there is nothing to compare with.
-    if (last !== undefined && difference(answers.opened, last.answers.opened) >= mostAtOnce) this.#samples = [];
+    if (last !== undefined && beganAnew(last.answers, answers)) this.#samples = [];
     this.#samples.push({ at, answers });
     // What is just outside is where the window begins.
     while ((this.#samples[1]?.at ?? at) <= at - this.#lengthMs) this.#samples.shift();
@@ -52,6 +52,11 @@ export class AnswersWindow {
     const answered = Math.min(opened, difference(last.answered, first.answered));
     return { opened, unanswered: opened - answered, reset: difference(last.reset, first.reset) };
   }
+}
+
+/** Any of them tells: some may be above what they were already. */
+function beganAnew(before: Answers__Output, now: Answers__Output): boolean {
+  return (['opened', 'answered', 'reset'] as const).some((of) => difference(now[of], before[of]) >= mostAtOnce);
 }
 
 function difference(later: number, earlier: number): number {

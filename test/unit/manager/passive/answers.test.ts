@@ -39,6 +39,10 @@ test('counters that begin anew are no connections: after -Z, or after a restart 
   t.deepEqual(window.signals(), { opened: 0, unanswered: 0, reset: 0 });
   window.add(3_000, counted(20, 5));
   t.deepEqual(window.signals(), { opened: 20, unanswered: 15, reset: 0 });
+  // By the next look more were begun than ever before, but fewer were reset.
+  window.add(4_000, counted(25, 10, 9));
+  window.add(5_000, counted(60, 55, 2));
+  t.deepEqual(window.signals(), { opened: 0, unanswered: 0, reset: 0 });
   window.clear();
   t.deepEqual(window.signals(), { opened: 0, unanswered: 0, reset: 0 });
 });
