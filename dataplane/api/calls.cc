@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint32_t kLongestPage = 10'000;
 constexpr uint32_t kDefaultPage = 1'000;
+constexpr uint32_t kLongestWaitMs = 1'000;  // of a call that waits for something to happen
 
 template <typename Request, typename Response>
 std::string answer(Engine& engine, const std::string& bytes, void (*handle)(Engine&, const Request&, Response&)) {
@@ -112,8 +113,6 @@ void explain(Engine& engine, const dataplane::ExplainRequest& request, dataplane
   if (!explanation) throw CallError("UNAVAILABLE", "the dataplane is stopping");
   write(*explanation, *engine.network(), response.mutable_explanation());
 }
-
-constexpr uint32_t kLongestWaitMs = 1000;
 
 void start_trace(Engine& engine, const dataplane::StartTraceRequest& request, dataplane::StartTraceResponse& response) {
   const auto id = engine.start_trace(trace_filter(request));

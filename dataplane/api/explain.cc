@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "api/fields.h"
 #include "api/translate.h"
 #include "conn/tcp_state.h"
 
@@ -11,21 +12,6 @@ namespace fulcrum::api {
 namespace {
 
 constexpr uint32_t kMostFlags = 0x3f;
-
-[[noreturn]] void bad(const std::string& path, const std::string& why) {
-  throw CallError("INVALID_ARGUMENT", path + ": " + why);
-}
-
-Address address(const std::string& text, const std::string& path) {
-  const auto parsed = Address::parse(text);
-  if (!parsed) bad(path, "\"" + text + "\" is not an IP address");
-  return *parsed;
-}
-
-uint16_t number(uint32_t value, const std::string& path) {
-  if (value > 0xffff) bad(path, std::to_string(value) + " is not between 0 and 65535");
-  return static_cast<uint16_t>(value);
-}
 
 }  // namespace
 
@@ -38,16 +24,16 @@ ImaginedPacket imagined_packet(const v1::ImaginedPacket& message, const std::str
   made.destination = address(message.destination(), path + ".destination");
   if (made.source.family != made.destination.family)
     bad(path + ".destination", "is of another address family than the source");
-  made.source_port = number(message.source_port(), path + ".source_port");
-  made.destination_port = number(message.destination_port(), path + ".destination_port");
+  made.source_port = port_number(message.source_port(), path + ".source_port");
+  made.destination_port = port_number(message.destination_port(), path + ".destination_port");
   if (!is_tcp && message.has_tcp_flags()) bad(path + ".tcp_flags", "is of TCP");
   if (message.tcp_flags() > kMostFlags) bad(path + ".tcp_flags", std::to_string(message.tcp_flags()) + " is above 63");
-  if (is_tcp) made.tcp_flags = message.has_tcp_flags() ? static_cast<uint8_t>(message.tcp_flags()) : kTcpSyn;
+  if (is_tcp) made.tcp_flags = message.has_tcp_flags() ? static_cast<uint8_t>(message.tcp_flags()) : uint8_t{kTcpSyn};
   const uint32_t least = (made.source.family == Family::kIpv4 ? 20u : 40u) + (is_tcp ? 20u : 8u);
   if (message.length() != 0 && message.length() < least)
     bad(path + ".length",
         std::to_string(message.length()) + " is less than the headers, which take " + std::to_string(least));
-  made.length = message.length() == 0 ? static_cast<uint16_t>(least) : number(message.length(), path + ".length");
+  made.length = message.length() == 0 ? static_cast<uint16_t>(least) : port_number(message.length(), path + ".length");
   made.dont_fragment = !message.may_be_cut();
   return made;
 }

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/traffic.h"
 
+#include "api/fields.h"
 #include "api/translate.h"
 
 namespace fulcrum::api {
 
 namespace {
-
-[[noreturn]] void bad(const std::string& path, const std::string& why) {
-  throw CallError("INVALID_ARGUMENT", path + ": " + why);
-}
 
 using Texts = google::protobuf::RepeatedPtrField<std::string>;
 

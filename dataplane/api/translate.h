@@ -26,8 +26,6 @@ class CallError : public std::runtime_error {
 StartConfig start_config(const dataplane::StartConfig& message);
 
 // These throw CallError INVALID_ARGUMENT; `path` is what the message is called in the request.
-// An address alone stands for itself.
-Prefix prefix(const std::string& text, const std::string& path);
 ServiceKey service_key(const v1::ServiceKey& message, const std::string& path);
 Operation operation(const v1::Operation& message, const std::string& path);
 Publisher::Wanted wanted(const v1::Configuration& message, const std::string& path);
