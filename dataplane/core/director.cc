@@ -26,11 +26,12 @@ bool is_neighbor_discovery(const PacketView<Family::kIpv6>& view) {
 }  // namespace
 
 void Worker::handle_burst(rte_mbuf** packets, unsigned count, Steering steering) {
-  if (TraceSession* session = shared_.trace.load(std::memory_order_acquire); session != nullptr) [[unlikely]]
-    return handle_traced(packets, count, steering, *session);
+  if (trace_ != nullptr) [[unlikely]]
+    return handle_traced(packets, count, steering, *trace_);
   handle_plainly(packets, count, steering);
 }
 
+// Whether or not somebody looks.
 void Worker::handle_plainly(rte_mbuf** packets, unsigned count, Steering steering) {
   const bool is_steered = steering == Steering::kDone, steer_first = steering == Steering::kBeforeLookup;
 

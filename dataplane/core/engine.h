@@ -147,6 +147,7 @@ class Engine {
   uint64_t list_templates(const ConnectionFilter& filter, uint64_t cursor, uint32_t limit,
                           std::vector<ConnectionInfo>& page) const;
   void name_service(ConnectionFilter& filter) const;
+  std::vector<Candidate> candidates(const ServiceKey& key) const;
   uint64_t purge_templates(const ConnectionFilter& filter, PurgeRequest::Action action);
   void barrier();
   void end_trace();
@@ -182,6 +183,8 @@ class Engine {
   std::unique_ptr<TraceSession> trace_;  // null: nobody looks
   uint64_t last_trace_ = 0;
   std::mutex purge_mutex_;
+  std::mutex explain_mutex_;
+  std::unique_ptr<ExplainRequest> explained_;
   std::unique_ptr<PurgeRequest[]> purges_;  // of the workers, which may still be at it when the engine stops
   std::unique_ptr<Publisher> publisher_;
   std::string instance_id_, lineage_;

@@ -265,32 +265,40 @@ uint64_t Engine::list_connections(ConnectionFilter filter, uint64_t cursor, uint
   return list_templates(filter, from, limit, page);
 }
 
+// The request is the engine's: a worker may still be at it when the engine stops.
 std::optional<Explanation> Engine::explain(const ImaginedPacket& packet) {
-  ExplainRequest request;
-  request.packet = packet;
+  const std::lock_guard lock(explain_mutex_);
+  explained_ = std::make_unique<ExplainRequest>();
+  explained_->packet = packet;
   // Whoever is asked first knows whose it is.
-  for (uint32_t tries = 0; tries < 2 && !request.is_answered; ++tries) {
-    request.done.store(0);
+  for (uint32_t tries = 0; tries < 2 && !explained_->is_answered; ++tries) {
+    explained_->done.store(0);
     Command explain{};
     explain.kind = Command::Kind::kExplain;
-    explain.explain = &request;
-    const std::lock_guard lock(list_mutex_);
-    control_->post(request.owner, explain);
-    while (request.done.load(std::memory_order_acquire) == 0) {
+    explain.explain = explained_.get();
+    control_->post(explained_->owner, explain);
+    while (explained_->done.load(std::memory_order_acquire) == 0) {
       if (!shared_.running.load()) return std::nullopt;
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
   }
-  if (request.answer.candidates.empty()) return request.answer;
-  for (const ServiceStatistics& service : statistics(&*request.answer.service, false))
-    for (size_t i = 0; i < std::min(service.servers.size(), request.answer.candidates.size()); ++i) {
-      Candidate& candidate = request.answer.candidates[i];
-      // The list may have changed meanwhile.
-      if (!(candidate.key == service.servers[i].key)) continue;
-      candidate.active = service.servers[i].active;
-      candidate.inactive = service.servers[i].inactive;
-    }
-  return request.answer;
+  Explanation answer = explained_->answer;
+  if (answer.service && !answer.connection) answer.candidates = candidates(*answer.service);
+  return answer;
+}
+
+// With their connections, over all workers.
+std::vector<Candidate> Engine::candidates(const ServiceKey& key) const {
+  const std::lock_guard lock(apply_mutex_);
+  const VirtualService* service = publisher_->current().find_exactly(key);
+  if (service == nullptr) return {};
+  std::vector<Candidate> all = candidates_of(*service, shared_.loads());
+  const auto counted = publisher_->statistics(&key, false);
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i].active = counted.at(0).servers.at(i).active;
+    all[i].inactive = counted.at(0).servers.at(i).inactive;
+  }
+  return all;
 }
 
 // Templates come last, behind the workers' connections.

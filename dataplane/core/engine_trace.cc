@@ -12,7 +12,11 @@ std::optional<uint64_t> Engine::start_trace(const TraceFilter& filter) {
   if (trace_ != nullptr && !trace_->is_unread(now)) return std::nullopt;
   end_trace();
   trace_ = std::make_unique<TraceSession>(++last_trace_, filter, now);
-  shared_.trace.store(trace_.get(), std::memory_order_release);
+  Command begin{};
+  begin.kind = Command::Kind::kTrace;
+  begin.trace = trace_.get();
+  control_->post_all(begin);
+  barrier();
   return trace_->id();
 }
 
@@ -47,7 +51,9 @@ std::string Engine::port_name(PortId id) const {
 
 void Engine::end_trace() {
   if (trace_ == nullptr) return;
-  shared_.trace.store(nullptr, std::memory_order_release);
+  Command end{};
+  end.kind = Command::Kind::kTrace;
+  control_->post_all(end);
   barrier();
   trace_.reset();
 }

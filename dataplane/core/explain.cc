@@ -56,6 +56,14 @@ std::optional<ConnectionInfo> Worker::find_connection(const ImaginedPacket& pack
 template std::optional<ConnectionInfo> Worker::find_connection<Family::kIpv4>(const ImaginedPacket&);
 template std::optional<ConnectionInfo> Worker::find_connection<Family::kIpv6>(const ImaginedPacket&);
 
+std::vector<Candidate> candidates_of(const VirtualService& service, const LoadView& loads) {
+  std::vector<Candidate> candidates;
+  candidates.reserve(service.servers.size());
+  for (auto server = service.servers.rbegin(); server != service.servers.rend(); ++server)
+    candidates.push_back({server->key, server->weight, 0, 0, is_overloaded(*server, loads)});
+  return candidates;
+}
+
 void Worker::explain(ExplainRequest& request) {
   const bool is_ipv4 = request.packet.destination.family == Family::kIpv4;
   is_ipv4 ? explain_flow<Family::kIpv4>(request) : explain_flow<Family::kIpv6>(request);
@@ -157,10 +165,6 @@ void Worker::explain_miss(ExplainRequest& request, const FlowKey<F>& key) {
   if (service == nullptr) return unbalanced("no virtual service has this address, port and protocol, or its mark");
   answer.service = service->key;
   answer.scheduler = service->scheduler;
-  for (const RealServer& server : service->servers) {
-    answer.candidates.push_back({server.key, server.weight, 0, 0, is_overloaded(server, shared_.loads())});
-  }
-  std::reverse(answer.candidates.begin(), answer.candidates.end());  // in LVS's order
   if (service->traffic != nullptr && !service->traffic->clients.takes(*snapshot_->prefix_lists, key.tuple.source))
     return end(Verdict::kClientDenied, "the service's traffic policy does not take this client");
   if (key.protocol == IpProtocol::kTcp && !is_syn(packet)) {
@@ -195,16 +199,16 @@ void Worker::explain_choice(ExplainRequest& request, const FlowKey<F>& key, cons
   if (server == nullptr) {
     if (service.destinations != nullptr && !service.servers.empty())
       return end(Verdict::kForwardedDr, service.scheduler + " remembers what it chose: what it would is not foretold");
-    const auto count = [&](const auto& holds) {
-      return std::count_if(answer.candidates.begin(), answer.candidates.end(), holds);
-    };
-    const auto quiesced = count([](const Candidate& of) { return of.weight == 0; });
-    const auto overloaded = count([](const Candidate& of) { return of.weight != 0 && of.overloaded; });
+    const auto& servers = service.servers;
+    const auto quiesced = std::count_if(servers.begin(), servers.end(), [](const auto& of) { return of.weight == 0; });
+    const auto overloaded = std::count_if(servers.begin(), servers.end(), [&](const auto& of) {
+      return of.weight != 0 && is_overloaded(of, shared_.loads());
+    });
     std::string why = "no real server takes it: ";
-    if (answer.candidates.empty()) {
+    if (servers.empty()) {
       why += "the pool is empty";
     } else {
-      why += std::to_string(quiesced) + " of " + std::to_string(answer.candidates.size()) + " have weight 0, " +
+      why += std::to_string(quiesced) + " of " + std::to_string(servers.size()) + " have weight 0, " +
              std::to_string(overloaded) + " have reached their upper threshold";
     }
     if (is_own) return end(Verdict::kNoServer, why);

@@ -9,7 +9,7 @@
 
 #include "core/messages.h"
 #include "core/verdict.h"
-#include "service/service.h"
+#include "service/scheduler/scheduler.h"
 
 namespace fulcrum {
 
@@ -21,6 +21,8 @@ struct ImaginedPacket {
   uint8_t tcp_flags = 0;
   uint16_t length = 0;  // of the datagram
   bool dont_fragment = true;
+
+  bool has_end(const Address& address) const { return source == address || destination == address; }
 };
 
 // A real server as the scheduler sees it.
@@ -39,7 +41,7 @@ struct Explanation {
   std::optional<ConnectionInfo> connection;  // that it belongs to
   bool is_reply = false;                     // it comes from the server of that
   bool by_template = false;                  // of persistence
-  std::vector<Candidate> candidates;
+  std::vector<Candidate> candidates;         // of who asks to fill in: a worker has no time for it
   std::optional<ServerKey> server;
   uint16_t server_port = 0;  // as it goes there
   ForwardingMethod method{};
@@ -51,6 +53,9 @@ struct Explanation {
   Verdict verdict{};
   std::string reason;  // in words, where the verdict needs some
 };
+
+// A service's pool, in LVS's order, as its statistics list it.
+std::vector<Candidate> candidates_of(const VirtualService& service, const LoadView& loads);
 
 struct ExplainRequest {
   ImaginedPacket packet;

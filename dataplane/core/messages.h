@@ -70,6 +70,7 @@ struct PurgeRequest {
 };
 
 struct ExplainRequest;
+class TraceSession;
 
 // Control thread → worker.
 struct Command {
@@ -84,6 +85,7 @@ struct Command {
     kBarrier,      // just `done`
     kPurge,
     kExplain,
+    kTrace,  // packets are looked at for `trace` from now on; null: no more
   };
   Kind kind{};
   PortId port = 0;
@@ -96,6 +98,7 @@ struct Command {
     ListRequest* list;
     PurgeRequest* purge;
     ExplainRequest* explain;
+    TraceSession* trace;
     std::atomic<uint32_t>* done;
   };
 };

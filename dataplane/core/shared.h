@@ -23,7 +23,6 @@ struct rte_mempool;
 namespace fulcrum {
 
 class Masquerade;
-class TraceSession;
 
 // One real server as the packet path sees it, by slot. Address, port and service never change while the slot lives.
 struct alignas(64) ServerLine {
@@ -123,7 +122,6 @@ struct Shared {
   Clock clock;
   std::atomic<bool> running{false};
   std::atomic<const Snapshot*> snapshot{nullptr};
-  std::atomic<TraceSession*> trace{nullptr};  // null: nobody looks
   rte_rcu_qsbr* quiescence = nullptr;
   rte_mempool* buffers = nullptr;
   const RssSteering* steering = nullptr;  // who owns a client's flows; null: owner_hash() says so

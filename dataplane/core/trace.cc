@@ -63,7 +63,7 @@ void TraceSession::add(std::unique_ptr<TraceRecord> record) {
   if (rte_ring_mp_enqueue(ring_, record.get()) == 0) {
     record.release();
   } else {
-    lost_.fetch_add(1, std::memory_order_relaxed);
+    lose();
   }
 }
 
@@ -75,80 +75,96 @@ std::vector<std::unique_ptr<TraceRecord>> TraceSession::read(uint64_t now_ms) {
   return records;
 }
 
-// Each packet as a burst of its own, so that what is counted and what goes out is that packet's.
+// Those that nobody wants to see stay bursts.
 void Worker::handle_traced(rte_mbuf** packets, unsigned count, Steering steering, TraceSession& session) {
-  for (unsigned i = 0; i < count; ++i) {
-    if (session.is_over(now_ms_)) {
-      handle_plainly(packets + i, count - i, steering);
-      return;
-    }
-    auto record = look_at(packets[i], steering, session.filter());
-    if (record == nullptr) {
-      handle_plainly(packets + i, 1, steering);
+  unsigned first = 0;
+  for (unsigned i = 0; i < count && !session.is_over(now_ms_); ++i) {
+    const SeenPacket seen = see(packets[i]);
+    if (!may_be_wanted(session.filter(), seen)) continue;
+    if (!may_trace()) {
+      session.lose();
       continue;
     }
-    flush_all();
-    uint64_t before[kVerdicts];
-    std::copy_n(counters_.verdicts, kVerdicts, before);
-    const uint64_t handed_over = handed_away_;
-    handle_plainly(packets + i, 1, steering);
-    if (handed_away_ != handed_over) continue;  // who it was handed to has it in its trace
-    for (const TransmitBuffer& buffer : transmit_)
-      for (unsigned sent = 0; sent < buffer.count; ++sent) record->after.push_back(bytes_of(buffer.packets[sent]));
-    flush_all();
-    for (size_t v = 0; v < kVerdicts; ++v)
-      if (counters_.verdicts[v] != before[v]) record->verdict = static_cast<Verdict>(v);
-    if (session.filter().verdict && record->verdict != session.filter().verdict) continue;
-    if (record->has_flow) record->connection = connection_of(record->packet);
-    session.add(std::move(record));
+    if (first < i) handle_plainly(packets + first, i - first, steering);
+    first = i + 1;
+    trace_one(packets[i], steering, session, seen);
   }
+  if (first < count) handle_plainly(packets + first, count - first, steering);
 }
 
-// Null: it is none of those that are asked for.
-std::unique_ptr<TraceRecord> Worker::look_at(rte_mbuf* packet, Steering steering, const TraceFilter& filter) {
+// As a burst of its own, so that what is counted and what goes out is this packet's.
+void Worker::trace_one(rte_mbuf* packet, Steering steering, TraceSession& session, const SeenPacket& seen) {
   auto record = std::make_unique<TraceRecord>();
-  const uint64_t mac = shared_.ports[packet->port].mac;
-  PacketFacts facts;
-  const auto read = [&]<Family F>(PacketView<F> view) {
-    static_cast<PacketFacts&>(view) = facts;
-    parse_network(packet, view);
-    record->has_flow = view.kind == PacketKind::kFlow &&
-                       (view.key.protocol == IpProtocol::kTcp || view.key.protocol == IpProtocol::kUdp);
-    if (view.kind == PacketKind::kFlow) record->packet = imagined(view);
-    return view.kind == PacketKind::kFlow;
-  };
-  bool has_addresses = false;
-  const Family family = parse_link(packet, mac, facts);
-  if (family == Family::kIpv4) has_addresses = read(PacketView<Family::kIpv4>{});
-  if (family == Family::kIpv6) has_addresses = read(PacketView<Family::kIpv6>{});
-  const bool is_any = !filter.client && !filter.vip && !filter.server;
-  if (!is_any && (!has_addresses || !is_traced(filter, record->packet))) return nullptr;
-
   record->unix_ns = unix_ns();
   record->worker = id_;
   record->port = packet->port;
   record->was_handed_over = steering == Steering::kDone && shared_.workers > 1;
   record->before = bytes_of(packet);
-  if (record->has_flow) {
+  record->has_flow = seen.has_flow;
+  record->packet = seen.packet;
+  if (seen.has_flow) {
     ExplainRequest request;
-    request.packet = record->packet;
+    request.packet = seen.packet;
     explain(request);
     record->explanation = std::move(request.answer);
   }
-  return record;
+  flush_all();
+  uint64_t before[kVerdicts];
+  std::copy_n(counters_.verdicts, kVerdicts, before);
+  const uint64_t handed_away = handed_away_;
+  handle_plainly(&packet, 1, steering);
+  if (handed_away_ != handed_away) return;  // its owner has it in the trace
+  for (const TransmitBuffer& buffer : transmit_)
+    for (unsigned sent = 0; sent < buffer.count; ++sent) record->after.push_back(bytes_of(buffer.packets[sent]));
+  flush_all();
+  for (size_t v = 0; v < kVerdicts; ++v)
+    if (counters_.verdicts[v] != before[v]) record->verdict = static_cast<Verdict>(v);
+  if (seen.has_flow) record->connection = connection_of(seen.packet);
+
+  const TraceFilter& filter = session.filter();
+  if (filter.verdict && record->verdict != filter.verdict) return;
+  // It may have begun a connection with another server than the one that is asked for.
+  const auto& server = filter.server;
+  if (server && !seen.packet.has_end(*server) && !(record->connection && record->connection->server == *server)) return;
+  session.add(std::move(record));
 }
 
-// A NAT server's packets have the server's address and the client's, a client's have the VIP's.
-bool Worker::is_traced(const TraceFilter& filter, const ImaginedPacket& packet) {
-  const auto has = [&](const Address& address) { return packet.source == address || packet.destination == address; };
+SeenPacket Worker::see(rte_mbuf* packet) const {
+  SeenPacket seen;
+  PacketFacts facts;
+  const auto read = [&]<Family F>(PacketView<F> view) {
+    static_cast<PacketFacts&>(view) = facts;
+    parse_network(packet, view);
+    seen.has_addresses = view.kind == PacketKind::kFlow;
+    seen.has_flow =
+        seen.has_addresses && (view.key.protocol == IpProtocol::kTcp || view.key.protocol == IpProtocol::kUdp);
+    if (seen.has_addresses) seen.packet = imagined(view);
+  };
+  const Family family = parse_link(packet, shared_.ports[packet->port].mac, facts);
+  if (family == Family::kIpv4) read(PacketView<Family::kIpv4>{});
+  if (family == Family::kIpv6) read(PacketView<Family::kIpv6>{});
+  return seen;
+}
+
+// By all that can be known before it is handled.
+bool Worker::may_be_wanted(const TraceFilter& filter, const SeenPacket& seen) {
+  if (!filter.client && !filter.vip && !filter.server) return true;
+  if (!seen.has_addresses) return false;
+  const ImaginedPacket& packet = seen.packet;
   if (filter.client && !filter.client->contains(packet.source) && !filter.client->contains(packet.destination))
     return false;
-  if (!filter.vip && !filter.server) return true;
-  if ((filter.vip && has(*filter.vip)) || (filter.server && has(*filter.server))) return true;
-  // Of a connection with the other of the two.
+  const bool is_at_vip = !filter.vip || packet.has_end(*filter.vip);
+  const bool is_at_server = !filter.server || packet.has_end(*filter.server);
+  if (is_at_vip && is_at_server) return true;
   const auto connection = connection_of(packet);
-  return connection &&
-         ((filter.vip && connection->vip == *filter.vip) || (filter.server && connection->server == *filter.server));
+  if (!connection) return is_at_vip;  // it may begin one
+  return (is_at_vip || connection->vip == *filter.vip) && (is_at_server || connection->server == *filter.server);
+}
+
+bool Worker::may_trace() {
+  if (traced_ms_ != now_ms_) traced_now_ = 0;
+  traced_ms_ = now_ms_;
+  return traced_now_++ < TraceSession::kPerMs;
 }
 
 std::optional<ConnectionInfo> Worker::connection_of(const ImaginedPacket& packet) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packets looked at one by one, while somebody asks: what came, what was known of it, by which verdict it left, what
-// went out. Off, it costs a load and a branch that is never taken for each burst; on, what does not fit into the ring
-// is counted and forgotten: no worker waits.
+// went out. Off, it costs a load and a branch that is never taken for each burst. On, every packet is parsed once more,
+// and those that match are copied, so many a millisecond; what is beyond that, or does not fit into the ring, is
+// counted and goes its way unseen: no worker waits.
 #pragma once
 
 #include <atomic>
@@ -15,15 +16,23 @@ struct rte_ring;
 
 namespace fulcrum {
 
-// What is unset matches anything. Addresses are those of either end of a packet.
+// All that is set must match. Of a VIP and a real server: an end of the packet, or of the connection that it belongs
+// to.
 struct TraceFilter {
-  std::optional<Prefix> client;
+  std::optional<Prefix> client;  // an end of the packet
   std::optional<Address> vip, server;
   std::optional<Verdict> verdict;
   uint32_t most = 0;  // packets
 };
 
 using FrameBytes = std::vector<uint8_t>;
+
+// What a packet says of itself.
+struct SeenPacket {
+  bool has_addresses = false;
+  bool has_flow = false;  // it is TCP or UDP, and whole
+  ImaginedPacket packet;
+};
 
 struct TraceRecord {
   uint64_t unix_ns = 0;
@@ -43,6 +52,7 @@ class TraceSession {
  public:
   static constexpr uint32_t kRingSize = 1024;
   static constexpr uint64_t kUnreadMs = 10'000;  // a reader that is gone ends it
+  static constexpr uint32_t kPerMs = 8;          // a worker's; one costs it some microseconds
 
   // Throws std::runtime_error when there is no memory for it.
   TraceSession(uint64_t id, const TraceFilter& filter, uint64_t now_ms);
@@ -54,6 +64,7 @@ class TraceSession {
   const TraceFilter& filter() const { return filter_; }
   // Any worker's. A record that finds no room is lost, and counted.
   void add(std::unique_ptr<TraceRecord> record);
+  void lose() { lost_.fetch_add(1, std::memory_order_relaxed); }
   bool is_full() const { return taken_.load(std::memory_order_relaxed) >= filter_.most; }
   // Full, or nobody reads it.
   bool is_over(uint64_t now_ms) const { return is_full() || is_unread(now_ms); }

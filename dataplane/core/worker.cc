@@ -264,6 +264,9 @@ void Worker::obey(const Command& command) {
       return;
     case Command::Kind::kExplain:
       return explain(*command.explain);
+    case Command::Kind::kTrace:
+      trace_ = command.trace;
+      return;
     case Command::Kind::kBarrier:
       flush_all();
       command.done->fetch_add(1, std::memory_order_release);

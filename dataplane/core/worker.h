@@ -52,7 +52,7 @@ struct ExplainRequest;
 struct Explanation;
 struct ImaginedPacket;
 struct TraceFilter;
-struct TraceRecord;
+struct SeenPacket;
 class TraceSession;
 
 class Worker {
@@ -306,8 +306,10 @@ class Worker {
 
   // trace.cc: packets that somebody wants to see
   [[gnu::noinline]] void handle_traced(rte_mbuf** packets, unsigned count, Steering steering, TraceSession& session);
-  std::unique_ptr<TraceRecord> look_at(rte_mbuf* packet, Steering steering, const TraceFilter& filter);
-  bool is_traced(const TraceFilter& filter, const ImaginedPacket& packet);
+  void trace_one(rte_mbuf* packet, Steering steering, TraceSession& session, const SeenPacket& seen);
+  SeenPacket see(rte_mbuf* packet) const;
+  bool may_be_wanted(const TraceFilter& filter, const SeenPacket& seen);
+  bool may_trace();
   std::optional<ConnectionInfo> connection_of(const ImaginedPacket& packet);
   void handle_plainly(rte_mbuf** packets, unsigned count, Steering steering);
 
@@ -557,6 +559,9 @@ class Worker {
   uint64_t handed_away_ = 0;
   ListRequest* listing_ = nullptr;
   PurgeRequest* purging_ = nullptr;
+  TraceSession* trace_ = nullptr;  // null: nobody looks
+  uint64_t traced_ms_ = 0;         // when packets were traced last, and how many within that millisecond
+  uint32_t traced_now_ = 0;
   // Removal of deleted servers' connections, in slices.
   bool sweeping_ = false;
   uint32_t sweep_cursor_ = 0;

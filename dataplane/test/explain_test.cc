@@ -20,7 +20,7 @@ ImaginedPacket imagined(const Endpoint& from, const Endpoint& to, std::string_vi
   packet.source_port = static_cast<uint16_t>(from.port);
   packet.destination_port = static_cast<uint16_t>(to.port);
   packet.protocol = flags == "udp" ? IpProtocol::kUdp : IpProtocol::kTcp;
-  for (const auto [letter, bit] :
+  for (const auto& [letter, bit] :
        {std::pair{'F', kTcpFin}, {'S', kTcpSyn}, {'R', kTcpRst}, {'P', kTcpPsh}, {'A', kTcpAck}})
     if (flags != "udp" && flags.find(letter) != std::string_view::npos) packet.tcp_flags |= bit;
   const unsigned headers = (from.address.family == Family::kIpv4 ? 20u : 40u) + (flags == "udp" ? 8u : 20u);
@@ -47,6 +47,11 @@ std::string verdict_of(Story& story, const ImaginedPacket& packet) {
   return std::string(verdict_name(explain(story, packet).verdict));
 }
 
+// Of the first service.
+std::vector<Candidate> candidates_of(Story& story) {
+  return fulcrum::candidates_of(**story.publisher().current().services.begin(), story.shared().loads());
+}
+
 const char* const kVip = "192.0.2.1:80";
 std::string client(unsigned port) { return "198.51.100.1:" + std::to_string(port); }
 
@@ -62,9 +67,10 @@ TEST_CASE("explain: what begins a connection, belongs to one, answers one") {
     CHECK(begins.service->port == 80);
     CHECK(begins.scheduler == "rr");
     CHECK(!begins.connection);
-    REQUIRE(begins.candidates.size() == 2);
-    CHECK(begins.candidates[0].key.address.text() == "10.0.2.12");
-    CHECK(begins.candidates[0].weight == 0);
+    const auto candidates = candidates_of(story);
+    REQUIRE(candidates.size() == 2);
+    CHECK(candidates[0].key.address.text() == "10.0.2.12");
+    CHECK(candidates[0].weight == 0);
     CHECK(begins.server->address.text() == "10.0.2.11");
     CHECK(begins.server_port == 8080);
     CHECK(begins.mac == server_mac(11));
@@ -76,7 +82,6 @@ TEST_CASE("explain: what begins a connection, belongs to one, answers one") {
     CHECK(verdict_name(goes_on.verdict) == "forwarded_nat");
     CHECK(goes_on.connection->server.text() == "10.0.2.11");
     CHECK(!goes_on.is_reply);
-    CHECK(goes_on.candidates.empty());
     const Explanation answers = explain(story, imagined("10.0.2.11:8080", client(2000), "PA"));
     CHECK(verdict_name(answers.verdict) == "forwarded_nat_reply");
     CHECK(answers.is_reply);
@@ -98,7 +103,7 @@ TEST_CASE("explain: why not") {
     const Explanation full = explain(story, imagined(client(2001), kVip, "S"));
     CHECK(verdict_name(full.verdict) == "no_server");
     CHECK(full.reason == "no real server takes it: 0 of 1 have weight 0, 1 have reached their upper threshold");
-    CHECK(full.candidates.at(0).overloaded);
+    CHECK(candidates_of(story).at(0).overloaded);
     story.configure({"-e -t 192.0.2.1:80 -r 10.0.2.11 -g -w 0"});
     CHECK(explain(story, imagined(client(2001), kVip, "S")).reason ==
           "no real server takes it: 1 of 1 have weight 0, 0 have reached their upper threshold");
@@ -170,16 +175,25 @@ TEST_CASE("explain: random packets leave as foretold") {
             "198.51.100." + std::to_string(1 + random() % 3) + ":" + std::to_string(2000 + random() % 24);
         const std::string to = pick({kVip, kVip, kVip, "192.0.2.2:53", "192.0.2.3:80", "192.0.2.3:443", "192.0.2.4:80",
                                      "10.0.3.9:80", "192.0.2.1:81"});
-        const Explanation told = explain(story, imagined(from, to, flags));
+        const bool is_answer = random() % 4 == 0;
+        const std::string server = pick({"10.0.2.13:8080", "10.0.2.14:53", "10.0.2.12:80", "10.0.2.30:80"});
+        const std::string& source = is_answer ? server : from;
+        const std::string& destination = is_answer ? from : to;
+        const Explanation told = explain(story, imagined(source, destination, flags));
         const World::Verdicts before = story.verdicts();
         story.collect();
-        story.put(Side::kClient, (flags == "udp" ? udp(from, to) : tcp(from, to, flags)).frame());
+        const PacketBuilder packet = flags == "udp" ? udp(source, destination) : tcp(source, destination, flags);
+        if (is_answer) {
+          story.put(Side::kServer, PacketBuilder(packet).mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame());
+        } else {
+          story.put(Side::kClient, packet.frame());
+        }
         story.run();
         const World::Verdicts after = story.verdicts();
         std::string happened;
         for (size_t v = 0; v < kVerdicts; ++v)
           if (after[v] != before[v]) happened += std::string(verdict_name(static_cast<Verdict>(v)));
-        INFO(flags, " ", from, " ", to, ": ", told.reason);
+        INFO(flags, " ", source, " ", destination, ": ", told.reason);
         CHECK(happened == verdict_name(told.verdict));
         const std::vector<Frame> left = story.collect();
         if (told.server && told.mac && !left.empty()) {

@@ -14,9 +14,19 @@ std::string client(unsigned port) { return "198.51.100.1:" + std::to_string(port
 
 struct Tracing {
   Tracing(Story& story, TraceFilter filter) : story_(story), session(1, filter, story.shared().clock.now_ms()) {
-    story.shared().trace.store(&session);
+    tell(&session);
   }
-  ~Tracing() { story_.shared().trace.store(nullptr); }
+  ~Tracing() { tell(nullptr); }
+  // As the engine does it.
+  void tell(TraceSession* to) {
+    for (uint32_t id = 0; id < story_.workers(); ++id) {
+      Command command{};
+      command.kind = Command::Kind::kTrace;
+      command.trace = to;
+      REQUIRE(rte_ring_sp_enqueue_elem(story_.shared().mailboxes[id], &command, sizeof command) == 0);
+    }
+    story_.run();
+  }
   std::vector<std::unique_ptr<TraceRecord>> read() { return session.read(story_.shared().clock.now_ms()); }
   Story& story_;
   TraceSession session;
@@ -65,8 +75,10 @@ TEST_CASE("trace: what was received by another worker is told once, by its owner
   Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11 -g"}, {.workers = 2});
   Tracing tracing(story, all());
   for (const uint32_t worker : {0u, 1u})
-    for (const unsigned port : ports_of_worker(worker, 5))
+    for (const unsigned port : ports_of_worker(worker, 5)) {
+      story.advance_ms(1);
       story.exchange(Side::kClient, tcp(client(port), kVip, "S").frame());
+    }
   const auto records = tracing.read();
   CHECK(records.size() == 10);
   unsigned handed_over = 0;
@@ -80,7 +92,10 @@ TEST_CASE("trace: filters, a malformed packet, one that waits") {
                "-a -u 192.0.2.2:53 -r 10.0.2.12:53 -m"});
   const auto traced = [&](const TraceFilter& filter, const std::vector<Bytes>& frames) {
     Tracing tracing(story, filter);
-    for (const Bytes& frame : frames) story.exchange(Side::kClient, frame);
+    for (const Bytes& frame : frames) {
+      story.advance_ms(1);
+      story.exchange(Side::kClient, frame);
+    }
     std::string text;
     for (const auto& record : tracing.read()) text += (text.empty() ? "" : " ") + ("[" + verdict_of(*record) + "]");
     return text;
@@ -103,21 +118,43 @@ TEST_CASE("trace: filters, a malformed packet, one that waits") {
   filter = all();
   filter.server = Endpoint("10.0.2.12").address;  // of the connection that it belongs to
   CHECK(traced(filter, {ask, routed}) == "[forwarded_nat]");
-  // As if nobody had looked.
-  CHECK(story.statistics().find("UDP 192.0.2.2:53 1 ") != std::string::npos);
+  // Or that it begins.
+  CHECK(traced(filter, {udp(client(3001), "192.0.2.2:53").frame()}) == "[forwarded_nat]");
+  filter.server = Endpoint("10.0.2.13").address;
+  CHECK(traced(filter, {ask, udp(client(3002), "192.0.2.2:53").frame()}) == "");
+  // All must match.
+  filter.server = Endpoint("10.0.2.12").address;
+  filter.vip = Endpoint("192.0.2.1").address;
+  CHECK(traced(filter, {ask}) == "");
+  filter.vip = Endpoint("192.0.2.2").address;
+  filter.client = Prefix::parse("203.0.113.0/24").value();
+  CHECK(traced(filter, {ask}) == "");
+  // As if nobody had looked: three clients, three connections.
+  CHECK(story.statistics().find("UDP 192.0.2.2:53 3 ") != std::string::npos);
 }
 
 TEST_CASE("trace: what finds no room is counted, and whom nobody reads costs nothing more") {
   Story story({"-A -u 192.0.2.2:53 -s rr", "-a -u 192.0.2.2:53 -r 10.0.2.12:53 -m"});
   Tracing tracing(story, all(5000));
   const Bytes ask = udp(client(3000), "192.0.2.2:53").frame();
-  for (int i = 0; i < 1200; ++i) {
-    story.put(Side::kClient, ask);
-    story.run();
-    story.collect();
+  const auto come = [&](unsigned count) {
+    for (unsigned i = 0; i < count; ++i) {
+      story.put(Side::kClient, ask);
+      story.run();
+      story.collect();
+    }
+  };
+  // So many within a millisecond, and the rest goes its way.
+  come(20);
+  CHECK(tracing.read().size() == TraceSession::kPerMs);
+  CHECK(tracing.session.lost() == 20 - TraceSession::kPerMs);
+  for (int i = 0; i < 150; ++i) {
+    story.advance_ms(1);
+    come(TraceSession::kPerMs);
   }
   CHECK(tracing.read().size() == TraceSession::kRingSize - 1);
-  CHECK(tracing.session.lost() == 1200 - (TraceSession::kRingSize - 1));
+  CHECK(tracing.session.lost() == 150 * TraceSession::kPerMs - (TraceSession::kRingSize - 1));
+  CHECK(story.verdicts()[static_cast<size_t>(Verdict::kForwardedNat)] == 20 + 150 * TraceSession::kPerMs);
   story.advance_ms(TraceSession::kUnreadMs + 1);
   story.exchange(Side::kClient, ask);
   CHECK(tracing.read().empty());

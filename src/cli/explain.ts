@@ -43,7 +43,8 @@ persistence template that it belongs to, the pool as the scheduler sees it and t
 hop, MTU, and the verdict that would be counted ("fulcrum stats verdicts"). What the manager knows of a real server's
 health stands beside it. A server's answer is a packet from the server's address and port to the client's.
 
-Not foretold: what lblc and lblcr choose for a destination that they do not know, and what a rate limit lets in.
+Not foretold: what lblc and lblcr choose for a destination that they do not know, and what a limit per second (the
+service's, new_connections_per_second) or the defence drop_packet lets in.
 
 Examples:
   fulcrum explain tcp 198.51.100.7:40000 203.0.113.10:80

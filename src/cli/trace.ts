@@ -26,7 +26,7 @@ export function register(program: Command, cli: Cli): void {
   program
     .command('trace')
     .description('print packets as they come by, and what becomes of them, until Ctrl-C or there are enough')
-    .option('--client <prefix>', 'from or to this address, or one of this prefix')
+    .option('--client <prefix>', 'from or to this address, or one of this prefix; all that is given must match')
     .option('--vip <address>', 'from or to this VIP, or of a connection to it')
     .option('--server <address>', 'from or to this real server, or of a connection to it')
     .option('--verdict <verdict>', 'only those that leave by it, as "fulcrum stats verdicts" names it')
@@ -36,8 +36,9 @@ export function register(program: Command, cli: Cli): void {
       'after',
       `
 A line says when, by which worker and port, which packet, of which connection or by which choice, to where, and by which
-verdict it left. While somebody traces, each packet that matches is handled by itself; what comes faster than it can be
-read is not held up, but missing in the trace, which says how many. One trace at a time.
+verdict it left. While somebody traces, each packet that matches is handled by itself, eight a millisecond of a worker at
+most; what comes faster, or than it can be read, is not held up, but missing in the trace, which says how many. What is
+lost between workers (handover_full) is not seen. One trace at a time.
 -o json prints one JSON object a line for each packet; frames are in --pcap only. In the capture every frame that came
 in has its line as a comment, and what went out for it follows.
 

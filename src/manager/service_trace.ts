@@ -4,7 +4,7 @@ import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/Director
 import type { TraceResponse } from '../generated/fulcrum/v1/TraceResponse.js';
 import type { DirectorStreams } from '../grpc/client.js';
 import type { CallContext, Handlers } from '../grpc/handlers.js';
-import { realServerMessage } from './messages.js';
+import { realServerMessage, stateWord } from './messages.js';
 import { serverId, serviceId } from './nouns.js';
 import type { ServiceContext } from './service_context.js';
 import { outOfRange, readServerKey, readServiceKey } from './validate.js';
@@ -38,12 +38,9 @@ async function explain(
   const service = model.services.get(serviceId(readServiceKey(explanation.service, 'service')));
   const candidates = explanation.candidates.map((candidate) => {
     const server = service?.servers.get(serverId(readServerKey(candidate.key, 'key')));
-    const condition = server && service && realServerMessage(server, lineage, service, liveOf).condition;
-    const reason = condition?.reason ?? '';
-    const state = String(condition?.state ?? '')
-      .replace('SERVER_STATE_', '')
-      .toLowerCase();
-    return { ...candidate, condition: reason === '' ? '' : `${state}: ${reason}` };
+    if (!service || !server) return candidate;
+    const reason = realServerMessage(server, lineage, service, liveOf).condition?.reason ?? '';
+    return { ...candidate, condition: reason === '' ? '' : `${stateWord(server, service)}: ${reason}` };
   });
   return { explanation: { ...explanation, candidates } };
 }
