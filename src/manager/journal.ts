@@ -88,6 +88,6 @@ function advance(state: State, record: StoredRecord, line: number): State {
 }
 
 /** An operation in normal form names its action by its only field. */
-function withAction(operation: Operation): Operation__Output {
+export function withAction(operation: Operation): Operation__Output {
   return { ...operation, action: Object.keys(operation)[0] } as Operation__Output;
 }

@@ -95,6 +95,12 @@ function stateOf(condition: Condition): ServerState__Output {
   return isDrained(condition) ? 'SERVER_STATE_DRAINING' : 'SERVER_STATE_UP';
 }
 
+/** "up", as fulcrum server list has it; empty where nobody checks the server. */
+export function stateWord(server: Server, service: Service): string {
+  const state = conditionMessage(server, service)?.state;
+  return state === undefined ? '' : String(state).replace('SERVER_STATE_', '').toLowerCase();
+}
+
 const adminMessages = { ready: 'AGENT_ADMIN_READY', drain: 'AGENT_ADMIN_DRAIN', maint: 'AGENT_ADMIN_MAINT' } as const;
 
 /** Null without a load source. */

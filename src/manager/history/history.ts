@@ -5,10 +5,11 @@
 import { readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { appendFile, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Operation, Operation__Output } from '../../generated/fulcrum/v1/Operation.js';
+import type { Operation } from '../../generated/fulcrum/v1/Operation.js';
 import type { Logger } from '../../grpc/log.js';
 import { storedCapabilities } from '../capabilities.js';
 import { describeOperation } from '../director.js';
+import { withAction } from '../journal.js';
 import { applyOperations, type Model } from '../model.js';
 import { parseState, type State, writeState } from '../state_file.js';
 
@@ -25,7 +26,7 @@ export interface Past {
 }
 
 /** A line of a segment. */
-interface Record {
+interface Entry {
   readonly revision: number;
   readonly time: string;
   readonly identity: string;
@@ -87,7 +88,7 @@ export class History {
   }
 
   /** An edit that has been made. */
-  add(after: State, edit: Omit<Record, 'revision'>): void {
+  add(after: State, edit: Omit<Entry, 'revision'>): void {
     const { revision } = after.model;
     this.#past.push(pastOf(after.model, edit));
     const kept = keptSegments * longestSegment;
@@ -96,7 +97,7 @@ export class History {
     else this.#append(after, { revision, ...edit });
   }
 
-  #append(after: State, record: Record): void {
+  #append(after: State, record: Entry): void {
     const line = `${JSON.stringify(record)}\n`;
     this.#segment.records++;
     this.#segment.bytes += line.length;
@@ -174,7 +175,7 @@ export class History {
 
   #replay(text: string): void {
     for (const line of text.split('\n').slice(0, -1)) {
-      const record = JSON.parse(line) as Record;
+      const record = JSON.parse(line) as Entry;
       const before = this.#past.at(-1)?.model as Model;
       const operations = record.operations.map(withAction);
       const { model } = applyOperations(before, operations, 'APPLY_MODE_ATOMIC', storedCapabilities);
@@ -198,12 +199,7 @@ function oldest(model: Model): Past {
   return { model, time: '', identity: '', method: '', changes: [], count: 0 };
 }
 
-function pastOf(model: Model, { time, identity, method, operations }: Omit<Record, 'revision'>): Past {
+function pastOf(model: Model, { time, identity, method, operations }: Omit<Entry, 'revision'>): Past {
   const changes = operations.slice(0, toldOperations).map(describeOperation);
   return { model, time, identity, method, changes, count: operations.length };
-}
-
-/** An operation in normal form names its action by its only field. */
-function withAction(operation: Operation): Operation__Output {
-  return { ...operation, action: Object.keys(operation)[0] } as Operation__Output;
 }

@@ -103,7 +103,7 @@ export const definitions = {
   edits_refused_total: counter('edits that were refused', ['reason']),
   events_total: counter('events by kind, as fulcrum watch tells them', ['kind']),
   events_lost_total: counter('events of the dataplane that the manager was too slow for'),
-  scrape_duration_seconds: gauge('how long it took to gather these'),
+  scrape_duration_seconds: gauge('how long the dataplane took to answer for this'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 
 export type MetricName = keyof typeof definitions;

@@ -11,7 +11,7 @@ import type { Port__Output } from '../../generated/fulcrum/v1/Port.js';
 import type { ServerStatistics__Output } from '../../generated/fulcrum/v1/ServerStatistics.js';
 import type { WorkerStatistics__Output } from '../../generated/fulcrum/v1/WorkerStatistics.js';
 import type { LiveOf } from '../messages.js';
-import { realServerMessage } from '../messages.js';
+import { stateWord } from '../messages.js';
 import type { Model } from '../model.js';
 import { type Server, type Service, type ServiceKey, serverId, serviceId } from '../nouns.js';
 import { sumVerdicts } from '../statistics.js';
@@ -53,6 +53,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #metrics = new Map<MetricName, Counter | Gauge>();
   readonly #perServer: boolean;
+  #lastStart = { instanceId: '', startedAt: 0 };
 
   /** Without real servers' series there are as many series as there are services, workers and ports. */
   constructor({ perServer }: { readonly perServer: boolean }) {
@@ -133,7 +134,7 @@ export class Metrics {
   }
 
   #dataplane({ state, statistics, ports, neighbors }: DataplaneReadings): void {
-    this.#set('start_time_seconds', (Date.now() - Number(state.uptimeMs)) / 1000, { process: 'dataplane' });
+    this.#set('start_time_seconds', this.#startOf(state), { process: 'dataplane' });
     this.#set('connection_table_entries', state.connections);
     this.#set('connection_table_capacity', state.connectionCapacity);
     for (const { reason } of state.overloads) this.#set('overloads', 1, { reason });
@@ -143,6 +144,13 @@ export class Metrics {
     for (const port of ports) this.#port(port);
     for (const { interface: name, state: known } of neighbors)
       this.#set('neighbors', 1, { interface: name, state: wordOf(known, 'NEIGHBOR_STATE_') });
+  }
+
+  /** Worked out once for each dataplane: it must not seem to change. */
+  #startOf({ instanceId, uptimeMs }: GetStateResponse__Output): number {
+    if (this.#lastStart.instanceId !== instanceId)
+      this.#lastStart = { instanceId, startedAt: Date.now() - Number(uptimeMs) };
+    return this.#lastStart.startedAt / 1000;
   }
 
   #worker(of: WorkerStatistics__Output): void {
@@ -261,10 +269,8 @@ function serviceLabels({ protocol, address, port, fwmark }: ServiceKey) {
       };
 }
 
-/** "up", as fulcrum server list has it. */
 function stateOf(server: Server, service: Service): string {
-  const { condition } = realServerMessage(server, '', service);
-  return condition ? wordOf(String(condition.state), 'SERVER_STATE_') : 'unchecked';
+  return stateWord(server, service) || 'unchecked';
 }
 
 function wordOf(value: string | number, prefix: string): string {
