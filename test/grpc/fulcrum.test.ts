@@ -4,28 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type CliHost, fulcrum } from '../../src/cli/fulcrum.js';
-import { connectDirector } from '../../src/grpc/client.js';
+import { runFulcrum } from './support/command.js';
 import { type Rig, startRig } from './support/director.js';
 
-/** Runs a command line; fails if it does not end with 0. */
-async function run(t: ExecutionContext, { socket }: Rig, line: string, status = 0): Promise<string> {
-  let output = '';
-  let complaints = '';
-  const host: CliHost = {
-    write: async (text) => {
-      output += text;
-    },
-    complain: (text) => {
-      complaints += `${text}\n`;
-    },
-    input: async function* () {},
-    inputIsTerminal: false,
-    connect: async () => connectDirector(socket),
-    signal: new AbortController().signal,
-  };
-  t.is(await fulcrum(line.split(' '), host), status, `${line}: ${complaints}`);
-  return output + complaints;
+/** Runs a command line; fails if it does not end with this status. */
+async function run(t: ExecutionContext, rig: Rig, line: string, status = 0): Promise<string> {
+  const ran = await runFulcrum(rig, line);
+  t.is(ran.status, status, `${line}: ${ran.output}`);
+  return ran.output;
 }
 
 function fileOf(t: ExecutionContext, text: string): string {

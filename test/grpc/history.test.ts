@@ -3,34 +3,12 @@
 import { appendFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type CliHost, fulcrum } from '../../src/cli/fulcrum.js';
 import { connectDirector } from '../../src/grpc/client.js';
+import { runFulcrum } from './support/command.js';
 import { type Rig, startRig } from './support/director.js';
 
-interface Ran {
-  readonly output: string;
-  readonly status: number;
-}
-
-async function run({ socket }: Rig, line: string): Promise<Ran> {
-  let output = '';
-  const host: CliHost = {
-    write: async (text) => {
-      output += text;
-    },
-    complain: (text) => {
-      output += `${text}\n`;
-    },
-    input: async function* () {},
-    inputIsTerminal: false,
-    connect: async () => connectDirector(socket),
-    signal: new AbortController().signal,
-  };
-  return { status: await fulcrum(line.split(' '), host), output };
-}
-
 async function done(t: ExecutionContext, rig: Rig, line: string): Promise<string> {
-  const { output, status } = await run(rig, line);
+  const { output, status } = await runFulcrum(rig, line);
   t.is(status, 0, `${line}: ${output}`);
   return output;
 }
@@ -78,11 +56,11 @@ test('who changed what, what is different, and back', async (t) => {
   t.is(JSON.parse(await done(t, rig, 'config history --limit 2 -o json')).revisions.length, 2);
   const [, , first] = told.map(({ revision }) => revision);
 
-  const differs = await run(rig, `config diff ${first}`);
+  const differs = await runFulcrum(rig, `config diff ${first}`);
   t.is(differs.status, 5);
   t.regex(differs.output, /^~ edit_server .*10\.0\.0\.1:80 .*weight=7/m);
   t.regex(differs.output, /^\+ add_server .*10\.0\.0\.2:80/m);
-  t.is((await run(rig, `config diff ${told[0]?.revision}`)).output, '');
+  t.is((await runFulcrum(rig, `config diff ${told[0]?.revision}`)).output, '');
   t.regex(await done(t, rig, `config show ${first}`), /weight: 5/);
 
   t.regex(await done(t, rig, `config rollback ${first} --dry-run`), /^- delete_server .*10\.0\.0\.2:80/m);
@@ -104,17 +82,20 @@ test('what is no revision is refused by its field', async (t) => {
   await done(t, rig, `service add ${web}`);
   const [now] = await historyOf(t, rig);
   const lineage = now?.revision.split('-')[0];
-  t.regex((await run(rig, 'config show nonsense')).output, /revision: "nonsense" is no revision of this director/);
-  t.regex((await run(rig, 'config show 00000000-1')).output, /revision: "00000000-1" is no revision/);
   t.regex(
-    (await run(rig, `config rollback ${lineage}-999`)).output,
+    (await runFulcrum(rig, 'config show nonsense')).output,
+    /revision: "nonsense" is no revision of this director/,
+  );
+  t.regex((await runFulcrum(rig, 'config show 00000000-1')).output, /revision: "00000000-1" is no revision/);
+  t.regex(
+    (await runFulcrum(rig, `config rollback ${lineage}-999`)).output,
     /revision: revision \S+-999 is not known any more, or not yet/,
   );
   t.regex(
-    (await run(rig, `config diff ${now?.revision} 77`)).output,
+    (await runFulcrum(rig, `config diff ${now?.revision} 77`)).output,
     /to: revision 77 is not known any more, or not yet/,
   );
-  t.regex((await run(rig, 'config diff')).output, /name either a file \(-f\) or a revision/);
+  t.regex((await runFulcrum(rig, 'config diff')).output, /name either a file \(-f\) or a revision/);
   t.regex(await done(t, rig, `config show ${now?.revision.split('-')[1]}`), /192\.0\.2\.1:80/);
 });
 

@@ -8,11 +8,10 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type CliHost, fulcrum } from '../../src/cli/fulcrum.js';
 import type { ServerCondition__Output } from '../../src/generated/fulcrum/v1/ServerCondition.js';
 import type { VirtualService } from '../../src/generated/fulcrum/v1/VirtualService.js';
-import { connectDirector } from '../../src/grpc/client.js';
 import { OrcaServer } from '../unit/manager/load/support/sources.js';
+import { runFulcrum } from './support/command.js';
 import { failure, type Rig, startRig, tcp } from './support/director.js';
 
 /** An agent that gives the test's answers, one to each question. */
@@ -291,19 +290,9 @@ test('a source that cannot be asked is refused, by the name of its field', async
 });
 
 /** Runs a command line; returns what it prints. */
-async function run(t: ExecutionContext, { socket }: Rig, line: string): Promise<string> {
-  let output = '';
-  const host: CliHost = {
-    write: async (text) => {
-      output += text;
-    },
-    complain: (text) => t.log(text),
-    input: async function* () {},
-    inputIsTerminal: false,
-    connect: async () => connectDirector(socket),
-    signal: new AbortController().signal,
-  };
-  t.is(await fulcrum(line.split(' '), host), 0, line);
+async function run(t: ExecutionContext, rig: Rig, line: string): Promise<string> {
+  const { status, output } = await runFulcrum(rig, line);
+  t.is(status, 0, `${line}: ${output}`);
   return output;
 }
 
