@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // npm test: every check and test of the project, one after another, with one closing line `N passed, N failed`.
-// `npm test -- NAME…` runs only these steps; names are those printed at the beginning of each.
+// `npm test -- NAME…` runs only these steps; names are those printed at the beginning of each. With `--full` there are also
+// those that take long: a browser, images, packages, every command of the documentation.
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -26,6 +27,10 @@ const steps: readonly Step[] = [
   { name: 'conformance', run: conformance },
   // Each story has the CPUs and the machine's network for itself.
   { name: 'e2e', run: (take) => ava(take, ['test/e2e/**/*.test.ts'], ['--serial', '--concurrency=1']) },
+];
+
+const longSteps: readonly Step[] = [
+  { name: 'full', run: (take) => ava(take, ['test/full/**/*.test.ts'], ['--serial', '--concurrency=1']) },
 ];
 
 /** Frames that the fuzz program makes: random ones, truncated ones, mutated valid ones. */
@@ -138,17 +143,19 @@ const tail = (text: string): string => {
   return shown.map((line) => `      ${line}`).join('\n');
 };
 
-async function main(names: readonly string[]): Promise<number> {
-  const unknown = names.filter((name) => !steps.some((step) => step.name === name));
+async function main(words: readonly string[]): Promise<number> {
+  const known = words.includes('--full') ? [...steps, ...longSteps] : steps;
+  const names = words.filter((word) => word !== '--full');
+  const unknown = names.filter((name) => !known.some((step) => step.name === name));
   if (unknown.length > 0) {
     process.stderr.write(
-      `no such step: ${unknown.join(', ')}; there are ${steps.map(({ name }) => name).join(', ')}\n`,
+      `no such step: ${unknown.join(', ')}; there are ${known.map(({ name }) => name).join(', ')}\n`,
     );
     return 2;
   }
   const failures: string[] = [];
   let passed = 0;
-  for (const step of steps.filter(({ name }) => names.length === 0 || names.includes(name))) {
+  for (const step of known.filter(({ name }) => names.length === 0 || names.includes(name))) {
     const started = Date.now();
     process.stdout.write(`${step.name}\n`);
     await step.run(({ title, passed: good, detail }) => {
