@@ -38,6 +38,8 @@ interface Noun {
 const heavyNouns: Readonly<Record<string, () => Promise<Noun>>> = {
   import: () => import('./import.js'),
   up: () => import('./up.js'),
+  setup: () => import('./setup.js'),
+  doctor: () => import('./doctor.js'),
   lab: () => import('./lab.js'),
   bench: () => import('./bench.js'),
 };
