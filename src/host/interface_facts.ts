@@ -34,6 +34,11 @@ export const harmfulOffloads = {
   'rx-vlan-offload': 'rxvlan',
 } as const;
 
+/** Names of ethtool -K of what is on and must not be. */
+export function harmfulOn({ offloads }: InterfaceFacts): readonly string[] {
+  return Object.entries(harmfulOffloads).flatMap(([name, short]) => (offloads?.has(name) ? [short] : []));
+}
+
 export async function gatherInterfaces(host: Host): Promise<readonly InterfaceFacts[]> {
   const links = json<LinkJson>(await host.ask('ip', '-j', '-d', 'address', 'show'));
   const routes = json<{ dev?: string }>(await host.ask('ip', '-j', 'route', 'show', 'default'));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernel interfaces that ports sit on: up, wide enough, and handing over frames as they come from the wire.
 import type { HostFacts } from '../facts.js';
-import { harmfulOffloads, type InterfaceFacts } from '../interface_facts.js';
+import { harmfulOffloads, harmfulOn, type InterfaceFacts } from '../interface_facts.js';
 import type { Needs } from '../needs.js';
 import { type Action, command, type SetupStep } from '../step.js';
 
@@ -24,11 +24,6 @@ const missing = (port: string, device: string): SetupStep => ({
   actions: [],
   undo: '',
 });
-
-/** Names of ethtool -K of what is on and must not be. */
-export function harmfulOn({ offloads }: InterfaceFacts): readonly string[] {
-  return Object.entries(harmfulOffloads).flatMap(([name, short]) => (offloads?.has(name) ? [short] : []));
-}
 
 function stepOf(port: string, known: InterfaceFacts, mtu: number, force: boolean): SetupStep {
   const { name, isUp } = known;
