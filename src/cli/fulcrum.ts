@@ -40,6 +40,7 @@ const heavyNouns: Readonly<Record<string, () => Promise<Noun>>> = {
   up: () => import('./up.js'),
   setup: () => import('./setup.js'),
   doctor: () => import('./doctor.js'),
+  completion: () => import('./completion.js'),
   lab: () => import('./lab.js'),
   bench: () => import('./bench.js'),
 };
@@ -60,6 +61,11 @@ export async function fulcrum(words: readonly string[], host: CliHost): Promise<
   } catch (error) {
     return await failure(error, cli);
   }
+}
+
+/** With all commands, for those who read the tree of them. */
+export async function wholeProgram(cli: Cli): Promise<Command> {
+  return buildProgram(cli, []);
 }
 
 async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command> {

@@ -48,7 +48,11 @@ test('CPUs: overlap, threads of one core, isolation, governor, distance to the p
 });
 
 test('memory: pages that are wanted, free, reserved; limits', async (t) => {
-  const { facts, needs } = await known(bareMetal(), { ...polling, workerCpus: [1], ports: [{ name: 'a', device: '03:00.0' }] });
+  const { facts, needs } = await known(bareMetal(), {
+    ...polling,
+    workerCpus: [1],
+    ports: [{ name: 'a', device: '03:00.0' }],
+  });
   const [must] = checkHugepages(facts, needs, true, false);
   t.like(must, { level: 'problem', change: 'fulcrum setup --config FILE --apply' });
   t.is(checkHugepages(facts, needs, false, false)[0]?.level, 'warning');
@@ -123,7 +127,13 @@ test('processor, Node.js, DPDK, state directory, certificates', async (t) => {
   t.is(checkCertificate('a.crt', 'nonsense', 0).found, 'cannot be read as PEM');
 });
 
-const service = { protocol: 'PROTOCOL_TCP', address: '203.0.113.10', port: 80, fwmark: 0, family: 'ADDRESS_FAMILY_IPV4' };
+const service = {
+  protocol: 'PROTOCOL_TCP',
+  address: '203.0.113.10',
+  port: 80,
+  fwmark: 0,
+  family: 'ADDRESS_FAMILY_IPV4',
+};
 
 interface ServerSample {
   readonly address: string;
@@ -139,7 +149,10 @@ const serverOf = ({ address, method = 'NAT', condition = null, weight = 1 }: Ser
 });
 
 /** A director with one service; what is left out is well. */
-function directorWith(servers: readonly ServerSample[], rest: Partial<Record<keyof DirectorFacts, unknown>> = {}): DirectorFacts {
+function directorWith(
+  servers: readonly ServerSample[],
+  rest: Partial<Record<keyof DirectorFacts, unknown>> = {},
+): DirectorFacts {
   const dataplane = {
     connected: true,
     generationWanted: '4',
@@ -208,11 +221,18 @@ test('servers: pools without anybody, health in its own words, NAT answers that 
     said(
       checkServices(
         directorWith([{ address: '10.0.0.11' }], {
-          statistics: [{ key: service, servers: [{ key: { address: '10.0.0.11', port: 80 }, counters: { inPackets, outPackets } }] }],
+          statistics: [
+            {
+              key: service,
+              servers: [{ key: { address: '10.0.0.11', port: 80 }, counters: { inPackets, outPackets } }],
+            },
+          ],
         }),
       ),
     );
-  t.deepEqual(answered('50', '0'), ['problem server 10.0.0.11:80 of tcp:203.0.113.10:80: NAT: 50 packets in, none back']);
+  t.deepEqual(answered('50', '0'), [
+    'problem server 10.0.0.11:80 of tcp:203.0.113.10:80: NAT: 50 packets in, none back',
+  ]);
   t.is(answered('50', '1')[0]?.slice(0, 2), 'ok');
   t.is(answered('2', '0')[0]?.slice(0, 2), 'ok');
 });
@@ -229,7 +249,12 @@ test('the director: its version, what is in force, fill, losses and what they me
     ['forwarded_nat', 9],
   ]);
   const well = directorWith([]);
-  const dataplane = { ...well.status.dataplane, generationApplied: '3', connections: '900', overloads: [{ worker: 1, reason: 'table_full' }] };
+  const dataplane = {
+    ...well.status.dataplane,
+    generationApplied: '3',
+    connections: '900',
+    overloads: [{ worker: 1, reason: 'table_full' }],
+  };
   const ill = directorWith([], {
     status: { ...well.status, version: '0.9.0', dataplane },
     verdicts,
