@@ -174,7 +174,8 @@ const common = [
   ]),
 ];
 
-const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
+const sentence = (text: string): string =>
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
 
 /** As roff takes it: a line must not begin with a control character. */
 export function escaped(text: string): string {

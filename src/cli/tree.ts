@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tree of commands as plain data, read from commander's: what manual pages and shell completion are made of.
+import type { EventEmitter } from 'node:events';
 import type { Argument, Command, Option } from 'commander';
 
 export interface OptionNode {
@@ -69,6 +70,7 @@ const argumentNode = (argument: Argument): ArgumentNode => ({
 /** Commander keeps such text as listeners of an event. */
 function epilogueOf(command: Command): string {
   const texts: string[] = [];
-  command.emit('afterHelp', { error: false, command, write: (text: string) => texts.push(text) });
+  const emitter = command as unknown as EventEmitter;
+  emitter.emit('afterHelp', { error: false, command, write: (text: string) => texts.push(text) });
   return texts.join('').trim();
 }

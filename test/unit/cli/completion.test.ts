@@ -46,7 +46,10 @@ test('bash: commands, options, their values, files, services and servers', async
   const output = execFileSync('bash', ['-uc', program], { encoding: 'utf8', env: { ...process.env, PATH: path } });
   const offered = output.trimEnd().split('\n');
   t.deepEqual(offered.slice(0, 1), ['service server']);
-  t.true(['add', 'delete', 'edit', 'list'].every((verb) => offered[1]?.split(' ').includes(verb)), offered[1]);
+  t.true(
+    ['add', 'delete', 'edit', 'list'].every((verb) => offered[1]?.split(' ').includes(verb)),
+    offered[1],
+  );
   t.deepEqual(offered.slice(2), [
     'add',
     '--scheduler',

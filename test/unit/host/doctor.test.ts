@@ -27,7 +27,7 @@ async function known(tree: Tree, config: StartConfig): Promise<{ facts: HostFact
   return { facts, needs: needsOf(config, facts) };
 }
 
-const polling = { idle: 'IDLE_POLICY_POLL', housekeepingCpus: [0] } as const;
+const polling: StartConfig = { idle: 'IDLE_POLICY_POLL', housekeepingCpus: [0] };
 
 test('CPUs: overlap, threads of one core, isolation, governor, distance to the port', async (t) => {
   const tree = bareMetal();
