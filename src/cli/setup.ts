@@ -2,7 +2,9 @@
 // fulcrum setup: makes a host ready for a configuration, or says what it would do.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { ConfigurationError } from '../config/document.js';
 import { readConfig } from '../config/parse.js';
+import type { StartConfig } from '../generated/fulcrum/dataplane/v1/StartConfig.js';
 import { applySteps, SetupError } from '../host/apply.js';
 import { gatherFacts } from '../host/facts.js';
 import { type Host, hostAt } from '../host/host.js';
@@ -85,7 +87,7 @@ async function setup(cli: Cli, command: Command, options: Options): Promise<void
 
 /** The plan as of each call. */
 function planner(host: Host, options: Options): () => Promise<readonly SetupStep[]> {
-  const { start } = readConfig(options.config);
+  const start = readStart(options.config);
   return async () => {
     const facts = await gatherFacts(host, options.apply);
     return planOf(facts, needsOf(start, facts), {
@@ -96,6 +98,16 @@ function planner(host: Host, options: Options): () => Promise<readonly SetupStep
       read: (path) => host.read(path),
     });
   };
+}
+
+function readStart(path: string): StartConfig {
+  try {
+    return readConfig(path).start;
+  } catch (error) {
+    // Its lines begin with the file's name already.
+    if (error instanceof ConfigurationError) throw error;
+    throw new CommandError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 async function applied(

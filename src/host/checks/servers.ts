@@ -15,6 +15,7 @@ export function checkServices(facts: DirectorFacts): readonly Finding[] {
   return facts.services.flatMap((service) => {
     const findings = [
       ...checkPool(service),
+      ...checkClientWay(service),
       ...service.servers.flatMap((server) => checkServer(facts, service, server)),
     ];
     const name = `service ${nameOf(service)}`;
@@ -37,6 +38,23 @@ function checkPool(service: VirtualService__Output): readonly Finding[] {
   const reasons = [...new Set(servers.map(({ condition }) => condition?.reason || 'weight 0'))];
   const found = `none of ${servers.length} real servers takes anything (${reasons.slice(0, 3).join('; ')})`;
   return [problem(subject, found, 'its clients are turned away', `fulcrum server list ${nameOf(service)}`)];
+}
+
+/** The classic: a server that answers at its own address, and has not the VIP. */
+function checkClientWay(service: VirtualService__Output): readonly Finding[] {
+  const { servers, health } = service;
+  const silent = ['FORWARDING_METHOD_DR', 'FORWARDING_METHOD_TUN'];
+  if (!servers.some(({ spec }) => silent.includes(spec?.method ?? ''))) return [];
+  const all = [...(health?.checks ?? []), ...servers.flatMap((server) => server.health?.checks ?? [])];
+  if (all.some(({ via }) => via === 'CHECK_VIA_VIP')) return [];
+  return [
+    note(
+      `service ${nameOf(service)}`,
+      'DR or TUN, and no check goes the way of its clients',
+      'a server without the VIP on lo, or without its tunnel, is given clients all the same',
+      'health: { checks: [{ type: …, via: vip }] }, and a kernel port',
+    ),
+  ];
 }
 
 function checkServer(

@@ -195,12 +195,13 @@ test('servers: DR behind a gateway, no route, nobody at the address, a narrow tu
     { ports, neighbors },
   );
   t.deepEqual(said(checkServices(facts)), [
+    'note service tcp:203.0.113.10:80: DR or TUN, and no check goes the way of its clients',
     'problem server 192.0.2.7:80 of tcp:203.0.113.10:80: DR, and behind the gateway 203.0.113.254',
     'problem server 10.0.0.12:80 of tcp:203.0.113.10:80: 10.0.0.12 does not answer for its MAC on lan',
     'note server 10.0.0.13:80 of tcp:203.0.113.10:80: a tunnel over lan leaves 1480 of 1500 bytes',
     'problem server [2001:db8::1]:80 of tcp:203.0.113.10:80: no route leads to 2001:db8::1',
   ]);
-  t.regex(checkServices(facts)[2]?.change ?? '', /--mss auto \(1440\), or an MTU of 1520 on lan/);
+  t.regex(checkServices(facts)[3]?.change ?? '', /--mss auto \(1440\), or an MTU of 1520 on lan/);
   t.is(routeTo(facts.routes, '10.0.0.1')?.interface, 'lan');
   t.deepEqual(said(checkServices(directorWith([{ address: '10.0.0.11' }]))), [
     'ok service tcp:203.0.113.10:80: 1 real servers, all well',
@@ -211,7 +212,10 @@ test('servers: pools without anybody, health in its own words, NAT answers that 
   t.deepEqual(said(checkServices(directorWith([]))), ['problem service tcp:203.0.113.10:80: has no real server']);
   const reason = 'http: answers on its own address but not on the VIP: is the VIP on lo, arp_ignore set?';
   const down = { state: 'SERVER_STATE_DOWN', reason, inPool: false, effectiveWeight: 0 };
-  const out = checkServices(directorWith([{ address: '10.0.0.11', method: 'DR', condition: down }]));
+  const sample = directorWith([{ address: '10.0.0.11', method: 'DR', condition: down }]);
+  const health = { checks: [{ via: 'CHECK_VIA_VIP' }] };
+  const services = sample.services.map((one) => ({ ...one, health }));
+  const out = checkServices({ ...sample, services } as unknown as DirectorFacts);
   t.deepEqual(said(out), [
     `problem service tcp:203.0.113.10:80: none of 1 real servers takes anything (${reason})`,
     `problem server 10.0.0.11:80 of tcp:203.0.113.10:80: down: ${reason}`,
