@@ -89,7 +89,7 @@ async function setup(cli: Cli, command: Command, options: Options): Promise<void
 function planner(host: Host, options: Options): () => Promise<readonly SetupStep[]> {
   const start = readStart(options.config);
   return async () => {
-    const facts = await gatherFacts(host, options.apply);
+    const facts = await gatherFacts(host, options.apply === true && start.idle === 'IDLE_POLICY_POLL');
     return planOf(facts, needsOf(start, facts), {
       persist: options.persist ?? false,
       force: options.force ?? false,
@@ -133,7 +133,7 @@ async function show(cli: Cli, command: Command, options: Options, steps: readonl
   const view: View = { steps: steps.map(stepView) };
   const shown = options.all ? steps : steps.filter(({ state }) => state !== 'done');
   const todo = steps.filter(({ state }) => state === 'todo').length;
-  const end = todo === 0 ? 'Nothing to do.' : `${todo} steps to do: --apply does them.`;
+  const end = todo === 0 ? 'Nothing to do.' : `${stepsText(todo)} to do: see --apply.`;
   const table = (): readonly string[] => [...shown.flatMap(stepLines), end];
   await cli.write(await documentText(globalOptions(command).output, view, table));
 }
@@ -171,7 +171,9 @@ function shortened(lines: readonly string[]): readonly string[] {
   return [...lines.slice(0, mostCommands - 1), `… and ${lines.length - mostCommands + 1} more like these`];
 }
 
+const stepsText = (count: number): string => `${count} step${count === 1 ? '' : 's'}`;
+
 function doneText(done: number, left: number): string {
-  const rest = left === 0 ? '' : ` ${left} are left to others: see above.`;
-  return done === 0 ? `Nothing to do.${rest}` : `${done} steps done.${rest}`;
+  const rest = left === 0 ? '' : ` Left to others, see above: ${left}.`;
+  return done === 0 ? `Nothing to do.${rest}` : `${stepsText(done)} done.${rest}`;
 }

@@ -84,7 +84,10 @@ const numbersOf = (names: readonly string[], pattern: RegExp): readonly number[]
     return number === undefined ? [] : [Number(number)];
   });
 
-/** With `probe`, interrupts that cannot be moved are left out: only an attempt tells, with what they have already. */
+/**
+ * Interrupts that cannot be moved are left out. Only an attempt tells which, with what they have already: it is made with
+ * `probe`, and known until the next boot.
+ */
 export async function gatherFacts(host: Host, probe = false): Promise<HostFacts> {
   const cpuFlags = new Set(/^flags\s*:\s*(.*)$/m.exec(host.read('/proc/cpuinfo') ?? '')?.[1]?.split(' ') ?? []);
   const noIommu = host.read('/sys/module/vfio/parameters/enable_unsafe_noiommu_mode');
@@ -101,7 +104,7 @@ export async function gatherFacts(host: Host, probe = false): Promise<HostFacts>
     modules: new Set(host.list('/sys/module')),
     pci: host.list('/sys/bus/pci/devices').map((address) => gatherPci(host, address)),
     interfaces: await gatherInterfaces(host),
-    irqs: gatherIrqs(host).filter(({ irq }) => !probe || isMovable(host, irq)),
+    irqs: gatherMovableIrqs(host, probe),
     clockSource: host.read('/sys/devices/system/clocksource/clocksource0/current_clocksource'),
     sysctls: new Map(
       watchedSysctls.flatMap((name) => {
@@ -169,14 +172,35 @@ function gatherIrqs(host: Host): readonly IrqFacts[] {
   });
 }
 
+export const fixedIrqsPath = '/run/fulcrum/fixed-interrupts';
+
+function gatherMovableIrqs(host: Host, probe: boolean): readonly IrqFacts[] {
+  const all = gatherIrqs(host);
+  if (probe) {
+    const fixed = all.filter(({ irq }) => !isMovable(host, irq)).map(({ irq }) => irq);
+    remember(host, fixed);
+  }
+  const fixed = new Set((host.read(fixedIrqsPath) ?? '').split(' ').map(Number));
+  return all.filter(({ irq }) => !fixed.has(irq));
+}
+
+/** Who may not write there may not move them either, and is told so then. */
+function remember(host: Host, fixed: readonly number[]): void {
+  try {
+    host.write(fixedIrqsPath, `${fixed.join(' ')}\n`);
+  } catch {
+    return;
+  }
+}
+
 /** What a driver manages refuses every mask. */
 function isMovable(host: Host, irq: number): boolean {
   const path = `/proc/irq/${irq}/smp_affinity_list`;
   try {
     host.write(path, host.read(path) ?? '');
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    return ['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '');
   }
 }
 

@@ -179,6 +179,30 @@ test('the first step that fails ends it, and says how to take it back', async (t
   );
 });
 
+test('interrupts that their driver manages are tried once, and known from then on', async (t) => {
+  const fixture = fixtureHost(bareMetal());
+  fixture.tree.files['/proc/irq/42/smp_affinity_list'] = '1';
+  const host: FixtureHost = {
+    ...fixture,
+    write: (path, text) => {
+      if (path.startsWith('/proc/irq/42/')) throw new Error('EIO: i/o error, write');
+      fixture.write(path, text);
+    },
+  };
+  t.deepEqual(
+    (await gatherFacts(host)).irqs.map(({ irq }) => irq),
+    [40, 41, 42],
+  );
+  t.deepEqual(
+    (await gatherFacts(host, true)).irqs.map(({ irq }) => irq),
+    [40, 41],
+  );
+  t.deepEqual(
+    (await gatherFacts(host)).irqs.map(({ irq }) => irq),
+    [40, 41],
+  );
+});
+
 test('lists of CPUs, commands as a shell takes them', (t) => {
   t.is(cpuListText([5, 1, 2, 3, 7]), '1-3,5,7');
   t.is(actionText({ kind: 'run', command: ['ss', 'sport = :22', "it's"] }), "ss 'sport = :22' 'it'\\''s'");
