@@ -11,7 +11,10 @@ export const exitCodes = {
   notInForce: 3,
   /** No director answers, or its dataplane does not. */
   unreachable: 4,
-  /** config diff: file and director differ; status, config verify: workers use something else than what is declared. */
+  /**
+   * config diff: file and director differ; status, config verify: workers use something else than what is
+   * declared; setup: something is to be done.
+   */
   differs: 5,
 } as const;
 
@@ -20,11 +23,12 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 export const exitCodesHelp = `
 Exit status:
   0  done
-  1  refused by the director, or a file that is wrong
+  1  refused by the director, or a file that is wrong; doctor: there is a problem; setup: a step failed
   2  wrong usage
   3  stored, but not in force yet
   4  no director answers, or its dataplane does not
-  5  config diff: there are differences; status, config verify: a worker does not use what is declared
+  5  config diff: there are differences; status, config verify: a worker does not use what is declared;
+     setup: there is something to do
 `;
 
 export function exitCodeOf(code: StatusName): ExitCode {

@@ -15,6 +15,7 @@ import type { Candidate__Output } from '../generated/fulcrum/v1/Candidate.js';
 import type { Explanation__Output } from '../generated/fulcrum/v1/Explanation.js';
 import { type Cli, present, print, wholeNumber, withDirector } from './cli.js';
 import type { View } from './output.js';
+import { verdictMeanings } from './verdict_meanings.js';
 
 interface Options {
   readonly flags?: number;
@@ -152,7 +153,16 @@ export function explanationView(explanation: Explanation__Output): View {
     verdict: explanation.verdict,
     drop: explanation.drop,
     reason: explanation.reason,
+    remedy: remedyOf(explanation),
   };
+}
+
+/** What to do about it; empty where there is nothing, or nothing is known. */
+function remedyOf({ verdict, drop, reason, neighbor, mac, service, server }: Explanation__Output): string {
+  if (neighbor !== '' && mac === '') return `is ${neighbor} up, and on that link? (fulcrum neighbor list)`;
+  if (server === null && service !== null && verdict === 'client_denied')
+    return `fulcrum service traffic ${formatServiceKey(service)} shows its --allow and --deny`;
+  return drop || reason !== '' ? (verdictMeanings[verdict]?.remedy ?? '') : '';
 }
 
 function linesOf(explanation: Explanation__Output): readonly string[] {
@@ -168,6 +178,8 @@ function linesOf(explanation: Explanation__Output): readonly string[] {
   if (explanation.neighbor !== '') row('next hop', hopText(explanation));
   row('verdict', `${explanation.verdict}${explanation.drop ? ' (dropped)' : ''}`);
   if (explanation.reason !== '') row('why', explanation.reason);
+  const remedy = remedyOf(explanation);
+  if (remedy !== '') row('see', remedy);
   const width = Math.max(...rows.map(([title]) => title.length));
   return rows.map(([title, text]) => `${title.padEnd(width)}  ${text}`);
 }
@@ -184,7 +196,11 @@ function connectionText({ connection, isReply }: Explanation__Output): string {
 
 function candidateText(candidate: Candidate__Output): string {
   const { key, weight, activeConnections: active, inactiveConnections: inactive, overloaded, condition } = candidate;
-  const notes = [weight === 0 ? 'takes nothing new' : '', overloaded ? 'upper threshold reached' : '', condition];
+  const notes = [
+    weight === 0 && !condition.startsWith('out') ? 'quiesced: takes nothing new' : '',
+    overloaded ? 'upper threshold reached' : '',
+    condition,
+  ];
   const said = notes.filter((note) => note !== '').join('; ');
   const numbers = `weight ${weight}, ${active} active, ${inactive} inactive`;
   return `${key ? formatServerKey(key) : ''}  ${numbers}${said === '' ? '' : `  (${said})`}`;

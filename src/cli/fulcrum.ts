@@ -39,6 +39,9 @@ interface Noun {
 const heavyNouns: Readonly<Record<string, () => Promise<Noun>>> = {
   import: () => import('./import.js'),
   up: () => import('./up.js'),
+  setup: () => import('./setup.js'),
+  doctor: () => import('./doctor.js'),
+  completion: () => import('./completion.js'),
   lab: () => import('./lab.js'),
   bench: () => import('./bench.js'),
 };
@@ -59,6 +62,11 @@ export async function fulcrum(words: readonly string[], host: CliHost): Promise<
   } catch (error) {
     return await failure(error, cli);
   }
+}
+
+/** With all commands, for those who read the tree of them. */
+export async function wholeProgram(cli: Cli): Promise<Command> {
+  return buildProgram(cli, []);
 }
 
 async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command> {

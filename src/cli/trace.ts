@@ -7,8 +7,10 @@ import type { TracedPacket__Output } from '../generated/fulcrum/v1/TracedPacket.
 import { type Cli, globalOptions, wholeNumber, withDirector } from './cli.js';
 import { CommandError } from './exit_codes.js';
 import { explanationView, flagBits, methodOf } from './explain.js';
+import { wrongChecksum } from './frame_checksum.js';
 import { jsonText, type View, yamlText } from './output.js';
 import { interfaceBlock, packetBlock, sectionBlock } from './pcapng.js';
+import { verdictMeanings } from './verdict_meanings.js';
 
 interface Options {
   readonly client?: string;
@@ -40,7 +42,8 @@ verdict it left. While somebody traces, each packet that matches is handled by i
 most; what comes faster, or than it can be read, is not held up, but missing in the trace, which says how many. What is
 lost between workers (handover_full) is not seen. One trace at a time.
 -o json prints one JSON object a line for each packet; frames are in --pcap only. In the capture every frame that came
-in has its line as a comment, and what went out for it follows.
+in has its line as a comment, and what went out for it follows. A packet whose TCP or UDP checksum is wrong is forwarded
+as LVS does, and its line says so: on veth, "ethtool -K DEV tx off" where it comes from.
 
 Examples:
   fulcrum trace --client 198.51.100.7 --count 20
@@ -87,6 +90,7 @@ function viewOf(packet: TracedPacket__Output): View {
     frames_sent: packet.after.length,
     verdict: packet.verdict,
     drop: packet.drop,
+    reasons: reasonsOf(packet),
   };
 }
 
@@ -95,8 +99,18 @@ function lineOf(packet: TracedPacket__Output): string {
   const at = `worker ${packet.worker}${packet.handedOver ? ' (handed over)' : ''}`;
   const end = packet.verdict === '' ? 'waits' : packet.verdict + (packet.drop ? ' (dropped)' : '');
   const parts = [packetText(packet), knownText(packet), wayText(packet)].filter((text) => text !== '');
-  const why = packet.explanation?.reason ?? '';
+  const why = reasonsOf(packet).join('; ');
   return `${time} ${packet.port} ${at}: ${parts.join('; ')}: ${end}${why === '' ? '' : ` (${why})`}`;
+}
+
+/** Why it left as it did, if that needs saying; and what is wrong with the packet though it went on. */
+function reasonsOf({ explanation, verdict, drop, before }: TracedPacket__Output): readonly string[] {
+  const { meaning = '', remedy = '' } = verdictMeanings[verdict] ?? {};
+  const meant = remedy === '' ? meaning : `${meaning}: ${remedy}`;
+  const reason = explanation?.reason || (drop ? meant : '');
+  const damage = drop ? undefined : wrongChecksum(before);
+  const damaged = damage && `its ${damage} checksum is wrong: who receives it will drop it in silence`;
+  return [reason, damaged ?? ''].filter((text) => text !== '');
 }
 
 /** "TCP 198.51.100.7:40000 > 203.0.113.10:80 SYN 60 bytes". */

@@ -4,10 +4,11 @@ import type { DirectorServiceDefinition } from '../generated/fulcrum/v1/Director
 import type { TraceResponse } from '../generated/fulcrum/v1/TraceResponse.js';
 import type { DirectorStreams } from '../grpc/client.js';
 import type { CallContext, Handlers } from '../grpc/handlers.js';
+import { explainedPool } from './explained_pool.js';
 import { realServerMessage, stateWord } from './messages.js';
-import { serverId, serviceId } from './nouns.js';
+import { type Server, serviceId } from './nouns.js';
 import type { ServiceContext } from './service_context.js';
-import { outOfRange, readServerKey, readServiceKey } from './validate.js';
+import { outOfRange, readServiceKey } from './validate.js';
 
 type AllHandlers = Handlers<DirectorServiceDefinition, DirectorStreams>;
 export type TraceHandlers = Pick<AllHandlers, 'explain' | 'trace'>;
@@ -36,13 +37,12 @@ async function explain(
   if (!explanation?.service) return { explanation };
   const { model, lineage } = director.state;
   const service = model.services.get(serviceId(readServiceKey(explanation.service, 'service')));
-  const candidates = explanation.candidates.map((candidate) => {
-    const server = service?.servers.get(serverId(readServerKey(candidate.key, 'key')));
-    if (!service || !server) return candidate;
+  if (!service) return { explanation };
+  const conditionOf = (server: Server): string => {
     const reason = realServerMessage(server, lineage, service, liveOf).condition?.reason ?? '';
-    return { ...candidate, condition: reason === '' ? '' : `${stateWord(server, service)}: ${reason}` };
-  });
-  return { explanation: { ...explanation, candidates } };
+    return reason === '' ? '' : `${stateWord(server, service)}: ${reason}`;
+  };
+  return { explanation: explainedPool(explanation, service, conditionOf) };
 }
 
 /** Ends at the dataplane, too, when the caller has gone. */
@@ -56,12 +56,14 @@ async function* trace(
   const dataplane = reconciler.dataplane();
   const { id } = await dataplane.startTrace({ filter, count }, { signal });
   try {
+    let endings = 0;
     for (let left = count; left > 0 && !signal.aborted; ) {
       const { packets, lost, done } = await dataplane.readTrace({ id, waitMs }, { signal });
       if (lost !== '0') yield { lost };
       for (const packet of packets) yield { packet };
-      left -= packets.length + Number(lost);
-      if (done && packets.length === 0) return;
+      left -= packets.length;
+      // Of as many as were taken some found no room, or the last one is on its way just now.
+      if (done && packets.length === 0 && ++endings > 1) return;
     }
   } finally {
     await dataplane.stopTrace({ id }, { timeoutMs: stopTimeoutMs }).catch(() => {});
