@@ -3,6 +3,7 @@
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { CallContext } from '../grpc/handlers.js';
+import { checkMayEdit } from './access/operation_role.js';
 import type { Director, Outcome } from './director.js';
 import type { Drainer } from './drainer.js';
 import type { ClientWays } from './health/client_ways.js';
@@ -76,6 +77,7 @@ export async function makeEdit(
 ): Promise<EditAnswer> {
   const apply: EditRequest['apply'] = (model, lineage) => {
     const applied = edit(model, lineage);
+    checkMayEdit(call, call.method, { before: model, carriedOut: applied.carriedOut });
     ways.checkEdit(applied.carriedOut);
     return applied;
   };
