@@ -73,6 +73,9 @@ export class CallGate {
   /** For the gRPC server that the door's connections go to. */
   get interceptor(): ServerInterceptor {
     return ({ path, responseStream, requestStream }, call) => {
+      // Who takes a request back at once has made it nevertheless.
+      const connection = this.#options.connectionOf(call.getConnectionInfo());
+      const early = connection && this.#rateRefusal(connection, path);
       let open: OpenCall | undefined;
       let timer: NodeJS.Timeout | undefined;
       const answer = (code: StatusName, message: string, metadata = new Metadata()): void =>
@@ -82,13 +85,14 @@ export class CallGate {
         start: (next) =>
           next({
             onReceiveMetadata: (metadata, proceed) => {
-              const connection = this.#options.connectionOf(call.getConnectionInfo());
               if (connection === undefined) return answer('UNAUTHENTICATED', 'the connection is closed');
+              if (early !== undefined) return answer(...answerOf(early));
               const role = this.#options.roleOf(connection.names);
               const refusal = this.#refusal(connection, role, path, responseStream);
               if (refusal !== undefined || role === undefined) {
-                this.#refuse(connection, role, path, refusal ?? noRole(connection, path));
-                return answer(...answerOf(refusal ?? noRole(connection, path)));
+                const given = refusal ?? noRole(connection, path);
+                this.#refuse(connection, role, path, given);
+                return answer(...answerOf(given));
               }
               open = { connection, path, isStream: responseStream, end: answer };
               this.#enter(open);
@@ -134,14 +138,19 @@ export class CallGate {
     }
   }
 
+  #rateRefusal(connection: Connection, path: string): Refusal | undefined {
+    const retryMs = this.#client(connection.identity).bucket.take();
+    if (retryMs === 0) return undefined;
+    const most = this.#options.limits.callsPerSecond;
+    const message = `${connection.identity} makes more than ${most} calls a second: try again in ${retryMs} ms`;
+    const refusal: Refusal = { why: 'call_rate', code: 'RESOURCE_EXHAUSTED', message, retryMs };
+    this.#refuse(connection, this.#options.roleOf(connection.names), path, refusal);
+    return refusal;
+  }
+
   #refusal(connection: Connection, role: Role | undefined, path: string, isStream: boolean): Refusal | undefined {
     const { limits } = this.#options;
     const client = this.#client(connection.identity);
-    const retryMs = client.bucket.take();
-    if (retryMs > 0) {
-      const message = `${connection.identity} makes more than ${limits.callsPerSecond} calls a second: try again in ${retryMs} ms`;
-      return { why: 'call_rate', code: 'RESOURCE_EXHAUSTED', message, retryMs };
-    }
     const unfit = this.#roleRefusal(connection, role, path);
     if (unfit !== undefined) return unfit;
     if (client.calls >= limits.clientCalls) {
@@ -168,10 +177,10 @@ export class CallGate {
     const before = this.#refusals.get(connection);
     const count = before !== undefined && now - before.last < floodWindowMs ? before.count + 1 : 1;
     this.#refusals.set(connection, { count, last: now });
-    if (count < this.#options.limits.refusals) return;
+    if (count !== this.#options.limits.refusals) return;
     const flood = `${count} calls were refused without a pause: the connection is closed`;
     this.#options.refused({ why: 'flood', code: 'RESOURCE_EXHAUSTED', message: flood, identity, role, peer, method });
-    connection.close();
+    setImmediate(connection.close);
   }
 
   #enter(call: OpenCall): void {

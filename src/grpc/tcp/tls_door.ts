@@ -24,6 +24,7 @@ export type DoorRefusal =
   | 'handshake_failed'
   | 'no_name'
   | 'no_http2'
+  | 'protocol'
   | 'connections'
   | 'client_connections';
 
@@ -72,6 +73,8 @@ export class TlsDoor {
     this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
       const why = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'handshake_timeout' : 'handshake_failed';
       options.refused(why, peerOf(socket), error.message);
+      // Node leaves one open that takes too long.
+      socket.destroy();
     });
   }
 
@@ -137,7 +140,10 @@ export class TlsDoor {
     const key = keyOf(socket);
     const peer = peerOf(socket);
     this.#handshakes.delete(key);
-    socket.on('error', () => {}); // Its client is gone.
+    // Its client is gone, unless HTTP/2 has found a fault with it.
+    socket.on('error', ({ code = '', message }: NodeJS.ErrnoException) => {
+      if (code.startsWith('ERR_HTTP2')) this.#options.refused('protocol', peer, message);
+    });
     const names = certificateNames(socket.getPeerCertificate());
     const identity = identityOf(names);
     const why = this.#refusal(socket, identity);

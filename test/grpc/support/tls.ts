@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
@@ -89,6 +89,7 @@ export async function startTlsRig(
   await Promise.all(clients.map((client) => authority.sign(client)));
   const path = (file: string): string => join(directory, file);
   if (roles !== undefined) await writeFile(path('roles.yaml'), roles);
+  await copyFile(path('ca.crt'), path('clients.crt'));
   const dataplane = new FakeDataplane(path('dataplane.sock'));
   await dataplane.start();
   const logged: Record<string, unknown>[] = [];
@@ -99,7 +100,7 @@ export async function startTlsRig(
       stateDirectory: path('state'),
       listen: {
         address: '127.0.0.1:0',
-        tls: { certificate: path('server.crt'), key: path('server.key'), clientAuthority: path('ca.crt') },
+        tls: { certificate: path('server.crt'), key: path('server.key'), clientAuthority: path('clients.crt') },
         rolesFile: roles === undefined ? undefined : path('roles.yaml'),
         limits,
       },
