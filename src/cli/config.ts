@@ -3,6 +3,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Document } from '../config/document.js';
+import { operationText, operationView } from '../config/operation_text.js';
+import { withoutSecrets } from '../config/secrets.js';
 import type { ServicesSection } from '../config/services.js';
 import type { ApplyResponse__Output } from '../generated/fulcrum/v1/ApplyResponse.js';
 import type { RevisionInfo__Output } from '../generated/fulcrum/v1/RevisionInfo.js';
@@ -19,7 +21,6 @@ import {
   withDirector,
 } from './cli.js';
 import { CommandError, exitCodes } from './exit_codes.js';
-import { operationText, operationView } from './operation_text.js';
 import { type Column, jsonText, tableLines } from './output.js';
 
 interface FileOptions {
@@ -198,7 +199,10 @@ async function diff(
   await withDirector(cli, command, async (director) => {
     const answer =
       file === undefined
-        ? { ...(await director.compareRevisions({ from: from ?? '', to })), revision: to }
+        ? {
+            operations: (await director.compareRevisions({ from: from ?? '', to })).operations.map(withoutSecrets),
+            revision: to,
+          }
         : await send(cli, director, { file, ...(prune && { prune }) }, true);
     await printOperations(cli, command, answer);
     if (answer.operations.length > 0) cli.setExitCode(exitCodes.differs);

@@ -18,6 +18,7 @@ const optionTypes = {
   'tls-key': { type: 'string' },
   'tls-client-ca': { type: 'string' },
   roles: { type: 'string' },
+  audit: { type: 'string' },
   http: { type: 'string' },
   'http-token': { type: 'string' },
   'no-server-metrics': { type: 'boolean' },
@@ -41,6 +42,7 @@ function readArguments(): ManagerOptions {
     stateDirectory: values['state-dir'] ?? defaultStateDirectory(),
     listen: readListen(values),
     http: readHttp(values),
+    audit: { file: values.audit },
   };
 }
 

@@ -5,6 +5,7 @@ import type { Event } from '../generated/fulcrum/v1/Event.js';
 import { FulcrumError } from '../grpc/errors.js';
 import { descriptorSetPath, loadDataplaneServices, loadDirectorService } from '../grpc/loader.js';
 import type { Logger } from '../grpc/log.js';
+import { Audit, type AuditOptions } from './audit/audit.js';
 import { dataplaneConnector } from './dataplane_client.js';
 import { Director } from './director.js';
 import { Doors, type ListenOptions } from './doors.js';
@@ -32,6 +33,8 @@ export interface ManagerOptions {
   readonly listen?: ListenOptions | undefined;
   /** What is told over HTTP, if it is told. */
   readonly http?: (HttpOptions & Pick<ScrapeOptions, 'perServer'>) | undefined;
+  /** Where the audit goes, and how much of it is kept. */
+  readonly audit?: Pick<AuditOptions, 'file' | 'largestBytes' | 'files'> | undefined;
   /** How long an edit waits for the dataplane; default 5 s. */
   readonly inForceTimeoutMs?: number | undefined;
   /** How far a reader of Watch may be behind, in objects. */
@@ -90,6 +93,8 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     log,
   });
   director.attach(reconciler);
+  const audit = new Audit({ directory: options.stateDirectory, ...options.audit, report, log });
+  director.onOutcome((outcome) => audit.edited(outcome));
   const history = History.open({ directory: options.stateDirectory, log }, store.loaded);
   director.listen((_before, after, { carriedOut }, { identity, method }) => {
     const edit = { time: new Date().toISOString(), identity, method, operations: carriedOut };
@@ -116,7 +121,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const liveOf: LiveOf = (service, server) => keeper.live(service, server);
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  const context = { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer, history };
+  const context = { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer, history, audit };
   let doors: Doors | undefined;
   const scraper = new Scraper({
     perServer: options.http?.perServer ?? true,
@@ -145,7 +150,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       descriptorSet,
       addDirector: (server) => addDirectorService(server, definition, context, log),
       report,
-      refusedCall: (call) => log.info({ audit: call }, 'call refused'),
+      refusedCall: (call) => audit.refused(call),
       log,
     });
     doors = opened;
@@ -164,6 +169,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       await director.settle();
       await reconciler.stop();
       await history.settle();
+      await audit.close();
       await store.close();
     };
     return {
@@ -178,6 +184,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   } catch (error) {
     await http?.stop();
     await doors?.close(0);
+    await audit.close();
     await store.close();
     throw error;
   }

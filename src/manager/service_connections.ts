@@ -18,16 +18,24 @@ const shortestIntervalMs = 100;
 
 export function connectionHandlers(context: ServiceContext): ConnectionHandlers {
   return {
-    deleteConnections: (request, call) => deleteConnections(context, request, call),
+    deleteConnections: async (request, call) => {
+      try {
+        return await deleteConnections(context, request, call);
+      } catch (error) {
+        context.audit.called(call, '', error);
+        throw error;
+      }
+    },
     watchDrain: (request, call) => watchDrain(context, request, call),
   };
 }
 
 async function deleteConnections(
-  { director, reconciler, broadcaster }: ServiceContext,
+  { director, reconciler, broadcaster, audit }: ServiceContext,
   request: RequestOf<'deleteConnections'>,
-  { signal, identity }: CallContext,
+  call: CallContext,
 ) {
+  const { signal, identity } = call;
   const filter = readConnectionFilter(request.filter, 'filter');
   const isEmpty = Object.keys(filter).length === 0;
   if (isEmpty && !request.all) throw invalid('filter', 'is empty: set all if every connection is meant');
@@ -41,6 +49,7 @@ async function deleteConnections(
     const message = `${answer.connections} ${how}, by ${identity}: ${which}`;
     const event = { time: new Date().toISOString(), kind: 'connections_deleted', message };
     broadcaster.publishEvent(event, director.state.model);
+    audit.called(call, `${answer.connections} connections deleted ${how}: ${which}`);
   }
   return { connections: answer.connections, templates: answer.templates };
 }

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Certificates that are renewed while clients are connected: by a watched file, by SIGHUP, and one that is not good.
 import { X509Certificate } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { credentials } from '@grpc/grpc-js';
 import test from 'ava';
+import { pino } from 'pino';
+import type { DirectorServiceDefinition } from '../../src/generated/fulcrum/v1/DirectorService.js';
+import { type DirectorStreams, promiseClient } from '../../src/grpc/client.js';
+import { loadDirectorService, projectRoot } from '../../src/grpc/loader.js';
+import { startManager } from '../../src/manager/manager.js';
 import { failure, temporaryDirectory, webService } from './support/director.js';
 import { run, startProcess } from './support/processes.js';
 import { Authority, startTlsRig, type TlsRig } from './support/tls.js';
@@ -124,4 +130,42 @@ test('at the start a file that is not good ends the manager, by name', async (t)
   ]).exited;
   t.is(code, 1);
   t.true(stderr.startsWith(`manager: --tls-key ${at('other.key')} is not that of the certificate`), stderr);
+});
+
+/** Blocks of docs/security.md in a language. */
+function documented(language: string): readonly string[] {
+  const text = readFileSync(join(projectRoot, 'docs', 'security.md'), 'utf8');
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```/gms)].flatMap(([, of, block]) =>
+    of === language ? [block ?? ''] : [],
+  );
+}
+
+test('the commands of the documentation make what its manager takes, and its roles file says who may do what', async (t) => {
+  const directory = temporaryDirectory(t);
+  await run('sh', ['-euc', documented('sh')[0] ?? ''], { cwd: directory });
+  const at = (name: string): string => join(directory, name);
+  writeFileSync(at('roles.yaml'), documented('yaml')[0] ?? '');
+  const manager = await startManager(
+    {
+      socket: at('manager.sock'),
+      dataplaneSocket: at('none.sock'),
+      stateDirectory: at('state'),
+      listen: {
+        address: '127.0.0.1:0',
+        tls: { certificate: at('server.crt'), key: at('server.key'), clientAuthority: at('ca.crt') },
+        rolesFile: at('roles.yaml'),
+      },
+    },
+    pino({ level: 'silent' }),
+  );
+  t.teardown(manager.stop);
+  const files = [at('ca.crt'), at('ops.key'), at('ops.crt')].map((file) => readFileSync(file));
+  const client = promiseClient<DirectorServiceDefinition, DirectorStreams>(
+    `127.0.0.1:${manager.port}`,
+    loadDirectorService(),
+    { 'grpc.ssl_target_name_override': 'director.example.net' },
+    credentials.createSsl(files[0] as Buffer, files[1] as Buffer, files[2] as Buffer),
+  );
+  t.teardown(client.close);
+  t.truthy((await client.setTunables({ tunables: {}, validateOnly: true })).revision);
 });
