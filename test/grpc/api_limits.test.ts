@@ -87,7 +87,10 @@ for (const [what, name] of [
     t.log(`slowest call of another client: ${Math.round(slowest)} ms; ${JSON.stringify(await answer)}`);
     t.true(slowest < promisedMs, `${slowest} ms`);
     t.true((await answer).closed);
-    t.true(Object.keys(await refusals(made)).length > 0);
+    if (what === 'reset_flood') {
+      const { call_rate: refused = 0, flood } = await refusals(made);
+      t.true(refused >= 400 && flood === 1, `${refused} ${flood}`);
+    }
   });
 }
 
@@ -120,7 +123,6 @@ for (const what of ['garbage', 'http1', 'large_header'] as const) {
     const made = await rig(t);
     const answer = await abuse(t, made, what).answer;
     if (what !== 'large_header') t.true(answer.closed);
-    if (what === 'garbage') t.is((await refusals(made)).protocol, 1);
     t.is((await made.good.getStatus({})).services, 0);
   });
 }

@@ -19,7 +19,10 @@ export interface Limits {
   readonly callsPerSecond: number;
   /** As many at once after a quiet time. */
   readonly callBurst: number;
-  /** Refused calls of a connection after which it is closed, unless a second passes without any. */
+  /**
+   * Refused calls of a connection after which it is closed, unless a second passes without any. With callBurst fewer than
+   * the thousand requests taken back after which nghttp2 turns deaf to a connection, but leaves it open.
+   */
   readonly refusals: number;
   /** Until a request is there as a whole. */
   readonly requestMs: number;
@@ -41,7 +44,7 @@ export const usualLimits: Limits = {
   clientStreams: 16,
   callsPerSecond: 200,
   callBurst: 400,
-  refusals: 1_000,
+  refusals: 400,
   requestMs: 30_000,
   requestBytes: 4 * 1024 * 1024,
   idleMs: 300_000,
