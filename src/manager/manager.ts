@@ -121,7 +121,18 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const liveOf: LiveOf = (service, server) => keeper.live(service, server);
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  const context = { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer, history, audit };
+  const context = {
+    director,
+    reconciler,
+    broadcaster,
+    ways,
+    inForceTimeoutMs,
+    liveOf,
+    drainer,
+    history,
+    audit,
+    report,
+  };
   let doors: Doors | undefined;
   const scraper = new Scraper({
     perServer: options.http?.perServer ?? true,

@@ -31,7 +31,7 @@ export function connectionHandlers(context: ServiceContext): ConnectionHandlers 
 }
 
 async function deleteConnections(
-  { director, reconciler, broadcaster, audit }: ServiceContext,
+  { reconciler, report, audit }: ServiceContext,
   request: RequestOf<'deleteConnections'>,
   call: CallContext,
 ) {
@@ -47,8 +47,7 @@ async function deleteConnections(
     const which = filterText(filter, filter.service ? serviceId(filter.service as ServiceKey) : '');
     const how = `${reset ? 'with a reset' : 'without a reset'}, and ${answer.templates} templates`;
     const message = `${answer.connections} ${how}, by ${identity}: ${which}`;
-    const event = { time: new Date().toISOString(), kind: 'connections_deleted', message };
-    broadcaster.publishEvent(event, director.state.model);
+    report('connections_deleted', message);
     audit.called(call, `${answer.connections} connections deleted ${how}: ${which}`);
   }
   return { connections: answer.connections, templates: answer.templates };

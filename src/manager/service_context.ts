@@ -26,6 +26,8 @@ export interface ServiceContext {
   readonly drainer: Drainer;
   readonly history: History;
   readonly audit: Audit;
+  /** Tells of something that happened: watchers, the log, the metrics. */
+  readonly report: (kind: string, message: string) => void;
 }
 
 /** Part of the time until the caller's own deadline after which it is told that an edit is not in force yet. */
