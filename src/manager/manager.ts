@@ -22,6 +22,7 @@ import { type ScrapeOptions, Scraper } from './metrics/scrape.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService } from './service.js';
 import { Store } from './store.js';
+import { Verifier } from './verify/verifier.js';
 import { version } from './version.js';
 import { Broadcaster } from './watch.js';
 
@@ -118,6 +119,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     onEvent: tell,
     log,
   });
+  const verifier = new Verifier({ director, reconciler, onEvent: tell, log });
   const liveOf: LiveOf = (service, server) => keeper.live(service, server);
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
@@ -130,6 +132,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     liveOf,
     drainer,
     history,
+    verifier,
     audit,
     report,
   };
@@ -144,6 +147,8 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       return {
         model,
         liveOf,
+        disagreements: verifier.disagreements,
+        comparedAt: verifier.comparedAt,
         generations: { wanted: generation, applied: generationApplied },
         counts: { edits, refusals, events, eventsLost },
         tcp: doors?.tcpReadings(),
@@ -169,6 +174,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     reconciler.start();
     keeper.start();
     drainer.start();
+    verifier.start();
     opened.setServing(true);
     let stopped: Promise<void> | undefined;
     const stop = async () => {
@@ -177,6 +183,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       await opened.close(stopGraceMs);
       await keeper.stop();
       await drainer.stop();
+      await verifier.stop();
       await director.settle();
       await reconciler.stop();
       await history.settle();

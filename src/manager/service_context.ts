@@ -13,6 +13,7 @@ import { type LiveOf, revisionText } from './messages.js';
 import { type Applied, applyOperations, type Model } from './model.js';
 import { type Server, type Service, type ServiceKey, serviceId } from './nouns.js';
 import type { Reconciler } from './reconciler.js';
+import type { Verifier } from './verify/verifier.js';
 import type { Broadcaster } from './watch.js';
 
 export interface ServiceContext {
@@ -28,6 +29,7 @@ export interface ServiceContext {
   readonly audit: Audit;
   /** Tells of something that happened: watchers, the log, the metrics. */
   readonly report: (kind: string, message: string) => void;
+  readonly verifier: Pick<Verifier, 'disagreements' | 'comparedAt'>;
 }
 
 /** Part of the time until the caller's own deadline after which it is told that an edit is not in force yet. */

@@ -22,6 +22,8 @@ export const directorMethodRoles = {
   SetVip: 'admin',
   DeleteVip: 'admin',
   Apply: 'operate',
+  // Does nothing.
+  Plan: 'read',
   ListRevisions: 'read',
   CompareRevisions: 'read',
   GetConfiguration: 'read',

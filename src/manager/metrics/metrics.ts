@@ -17,7 +17,9 @@ import type { Model } from '../model.js';
 import { type Server, type Service, type ServiceKey, serverId, serviceId } from '../nouns.js';
 import { sumVerdicts } from '../statistics.js';
 import { readServerKey, readServiceKey } from '../validate.js';
+import type { Disagreement } from '../verify/verifier.js';
 import { type BackendRow, backendText, gather } from './backend_series.js';
+import { burstText } from './burst_series.js';
 import { definitions, fullName, type MetricName } from './definitions.js';
 
 /** What the dataplane said; undefined: it was not asked, or did not answer. */
@@ -40,6 +42,10 @@ export interface Readings {
   readonly model: Model;
   readonly liveOf: LiveOf;
   readonly dataplane: DataplaneReadings | undefined;
+  /** Of workers that use something else than what is declared. */
+  readonly disagreements: readonly Disagreement[];
+  /** RFC 3339, of the last comparison; empty: there was none. */
+  readonly comparedAt: string;
   readonly generations: { readonly wanted: number; readonly applied: number };
   readonly counts: ManagerCounts;
   /** Undefined without a TCP listener. */
@@ -63,7 +69,7 @@ export class Metrics {
     this.#perServer = perServer;
     for (const [name, definition] of Object.entries(definitions)) {
       const { type, help, labels: labelNames } = definition;
-      if ('perServer' in definition) continue;
+      if ('perServer' in definition || type === 'histogram') continue;
       const settings = { name: fullName(name), help, labelNames: [...labelNames], registers: [this.#registry] };
       this.#metrics.set(name as MetricName, type === 'counter' ? new Counter(settings) : new Gauge(settings));
     }
@@ -88,7 +94,8 @@ export class Metrics {
     }
     if (dataplane !== undefined) this.#dataplane(dataplane);
     if (readings.tcp !== undefined) this.#tcp(readings.tcp);
-    const text = await this.#registry.metrics();
+    if (readings.comparedAt !== '') this.#compared(readings);
+    const text = (await this.#registry.metrics()) + burstText(dataplane?.statistics.workers ?? []);
     if (!this.#perServer) return text;
     const servers = serversOf(readings.model, (id) => counted.get(id)?.servers ?? []);
     return text + (await backendText(await gather(servers, (server) => backendRow(server, readings.liveOf))));
@@ -119,6 +126,14 @@ export class Metrics {
     for (const [reason, count] of refusals) this.#set('api_refusals_total', count, { reason });
     for (const [outcome, count] of reloads) this.#set('api_reloads_total', count, { outcome });
     this.#set('api_certificate_expiry_timestamp_seconds', validUntil / 1000);
+  }
+
+  #compared({ dataplane, disagreements, comparedAt }: Readings): void {
+    this.#set('config_compared_timestamp_seconds', Date.parse(comparedAt) / 1000);
+    for (const { worker } of dataplane?.statistics.workers ?? []) {
+      const differs = disagreements.some((one) => one.worker === worker);
+      this.#set('worker_config_agrees', differs ? 0 : 1, { worker });
+    }
   }
 
   #service(service: Service): void {
