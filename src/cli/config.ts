@@ -2,6 +2,8 @@
 // fulcrum config: the whole configuration as one YAML file, applied as one change.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { operationText, operationView } from '../config/operation_text.js';
+import { withoutSecrets } from '../config/secrets.js';
 import type { ApplyResponse__Output } from '../generated/fulcrum/v1/ApplyResponse.js';
 import type { DataplaneStatus__Output } from '../generated/fulcrum/v1/DataplaneStatus.js';
 import type { RevisionInfo__Output } from '../generated/fulcrum/v1/RevisionInfo.js';
@@ -18,7 +20,6 @@ import {
 } from './cli.js';
 import { withConfigurationFile } from './configuration_file.js';
 import { CommandError, exitCodes } from './exit_codes.js';
-import { operationText, operationView } from './operation_text.js';
 import { type Column, jsonText, tableLines } from './output.js';
 
 interface FileOptions {
@@ -162,7 +163,10 @@ async function diff(
   await withDirector(cli, command, async (director) => {
     const answer =
       file === undefined
-        ? { ...(await director.compareRevisions({ from: from ?? '', to })), revision: to }
+        ? {
+            operations: (await director.compareRevisions({ from: from ?? '', to })).operations.map(withoutSecrets),
+            revision: to,
+          }
         : await send(cli, director, { file, ...(prune && { prune }) }, true);
     await printOperations(cli, command, answer);
     if (answer.operations.length > 0) cli.setExitCode(exitCodes.differs);

@@ -2,11 +2,11 @@
 // fulcrum plan: what applying a file would do, to the configuration and to the connections that there are.
 import type { Command } from 'commander';
 import { formatServiceKey } from '../config/keys.js';
+import { operationText, operationView } from '../config/operation_text.js';
 import type { PlanResponse__Output } from '../generated/fulcrum/v1/PlanResponse.js';
 import type { ServicePlan__Output } from '../generated/fulcrum/v1/ServicePlan.js';
 import { type Cli, print, withDirector } from './cli.js';
 import { withConfigurationFile } from './configuration_file.js';
-import { operationText, operationView } from './operation_text.js';
 import { type Column, tableLines, type View } from './output.js';
 
 interface PlanOptions {

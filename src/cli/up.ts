@@ -15,6 +15,8 @@ interface UpOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsClientCa?: string;
+  readonly roles?: string;
+  readonly audit?: string;
   readonly http?: string;
   readonly httpToken?: string;
   readonly serverMetrics: boolean;
@@ -26,6 +28,8 @@ const managerOptions = {
   tlsCert: '--tls-cert',
   tlsKey: '--tls-key',
   tlsClientCa: '--tls-client-ca',
+  roles: '--roles',
+  audit: '--audit',
   http: '--http',
   httpToken: '--http-token',
 } as const;
@@ -41,6 +45,11 @@ export function register(program: Command, _cli: Cli): void {
     .option('--tls-cert <file>', 'certificate of the API')
     .option('--tls-key <file>', 'its key')
     .option('--tls-client-ca <file>', 'authority that signs clients')
+    .option('--roles <file>', 'who may read, operate, or do everything, by certificate (default: everything for all)')
+    .option(
+      '--audit <file>',
+      'who has changed what, a JSON document a line (default: audit.jsonl in the state directory)',
+    )
     .option('--http <address:port>', 'metrics for Prometheus at /metrics, health at /healthz; read-only')
     .option('--http-token <file>', 'holds the token that readers must show; needed unless the address is on loopback')
     .option('--no-server-metrics', 'leave out the series of single real servers')

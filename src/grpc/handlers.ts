@@ -12,6 +12,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import { type Caller, callerOf, localCaller, type Role } from './caller.js';
 import { FulcrumError, toStatus } from './errors.js';
 import type { Logger } from './log.js';
 
@@ -20,8 +21,10 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** When the client stops waiting, in milliseconds since the epoch; Infinity if it set no deadline. */
   readonly deadlineMs: number;
-  /** Who calls: "cn:<common name>" of the client's certificate, or "unix". */
+  /** Who calls: see Caller. */
   readonly identity: string;
+  readonly role: Role;
+  readonly peer: string;
   /** "/fulcrum.v1.DirectorService/Apply". */
   readonly method: string;
 }
@@ -68,14 +71,17 @@ function contextOf(call: Call, method: MethodDefinition<unknown, unknown>, signa
   return {
     signal,
     deadlineMs: deadline instanceof Date ? deadline.getTime() : deadline,
-    identity: identityOf(call),
+    ...whoCalls(call),
     method: method.path,
   };
 }
 
-function identityOf(call: Call): string {
-  const name = call.getAuthContext()?.sslPeerCertificate?.subject?.CN;
-  return name === undefined ? 'unix' : `cn:${name}`;
+/** What came over the network must have passed a gate that knows who sent it. */
+function whoCalls(call: Call): Caller {
+  const caller = callerOf(call.metadata);
+  if (caller !== undefined) return caller;
+  if (call.getAuthContext().transportSecurityType === undefined) return localCaller;
+  throw new FulcrumError({ code: 'UNAUTHENTICATED', message: 'nobody knows who makes this call' });
 }
 
 function failure(error: unknown, method: MethodDefinition<unknown, unknown>, log: Logger) {
@@ -101,7 +107,8 @@ function serveStream(handler: UntypedStream, method: MethodDefinition<unknown, u
     const controller = new AbortController();
     call.on('cancelled', () => controller.abort());
     call.on('close', () => controller.abort());
-    pump(call, handler(call.request, contextOf(call, method, controller.signal)), controller.signal).then(
+    const messages = () => handler(call.request, contextOf(call, method, controller.signal));
+    pump(call, messages, controller.signal).then(
       () => call.end(),
       (error) => {
         if (!controller.signal.aborted) call.emit('error', { code: status.UNKNOWN, ...failure(error, method, log) });
@@ -110,14 +117,28 @@ function serveStream(handler: UntypedStream, method: MethodDefinition<unknown, u
   };
 }
 
+/** Who takes nothing for so long is not waited for. */
+const stallMs = 60_000;
+
 /** Writes no faster than the reader reads. */
 async function pump(
   call: ServerWritableStream<unknown, unknown>,
-  messages: AsyncIterable<unknown>,
+  messages: () => AsyncIterable<unknown>,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const message of messages) {
+  for await (const message of messages()) {
     if (signal.aborted) return;
-    if (!call.write(message)) await once(call, 'drain', { signal });
+    if (!call.write(message)) await drained(call, signal);
+  }
+}
+
+async function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
+  const stall = AbortSignal.timeout(stallMs);
+  try {
+    await once(call, 'drain', { signal: AbortSignal.any([signal, stall]) });
+  } catch (error) {
+    if (!stall.aborted || signal.aborted) throw error;
+    const message = `the reader has taken nothing for ${stallMs / 1_000} s: read on from a new call`;
+    throw new FulcrumError({ code: 'RESOURCE_EXHAUSTED', message });
   }
 }

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes servers and binds them: to a unix socket (mode 0660), or to TCP, and there only with mutual TLS. A socket file
-// that a killed process left is removed, but only after nobody answered on it.
-import { chmodSync, lstatSync, mkdirSync, readFileSync, unlinkSync } from 'node:fs';
+// Makes servers and binds them to a unix socket (mode 0660); src/grpc/tcp is the way in over TCP. A socket file that a
+// killed process left is removed, but only after nobody answered on it.
+import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 import { maxMessageBytes, socketTarget } from './client.js';
 import { FulcrumError, quote } from './errors.js';
 
 /** Longest path that fits struct sockaddr_un, with its closing zero byte. */
 const maxSocketPathBytes = 107;
 
-/** A server that takes messages as large as the clients send. */
-export function createServer(): Server {
+/** A server that takes messages as large as the clients send, if not told otherwise. */
+export function createServer(options: ServerOptions = {}): Server {
   return new Server({
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
+    ...options,
   });
 }
 
@@ -61,27 +62,10 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-export interface TlsFiles {
-  readonly certificate: string;
-  readonly key: string;
-  /** Authority that clients' certificates must be signed by. */
-  readonly clientAuthority: string;
-}
-
-/** Binds to "host:port" and lets in only clients with a certificate of the authority. Returns the port. */
-export async function listenMutualTls(server: Server, address: string, files: TlsFiles): Promise<number> {
-  const credentials = ServerCredentials.createSsl(
-    readFileSync(files.clientAuthority),
-    [{ private_key: readFileSync(files.key), cert_chain: readFileSync(files.certificate) }],
-    true,
-  );
-  return await bind(server, address, credentials);
-}
-
-function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
+function bind(server: Server, address: string, credentials: ServerCredentials): Promise<void> {
   return new Promise((done, fail) => {
-    server.bindAsync(address, credentials, (error, port) => {
-      if (error === null) done(port);
+    server.bindAsync(address, credentials, (error) => {
+      if (error === null) done();
       else
         fail(
           new FulcrumError({

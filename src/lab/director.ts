@@ -22,6 +22,8 @@ export interface DirectorPlace {
   /** For its configuration, state and log; made if need be. */
   readonly directory: string;
   readonly signal?: AbortSignal;
+  /** Further ones of `fulcrum up`. */
+  readonly upArguments?: readonly string[] | undefined;
 }
 
 export class LabDirector {
@@ -42,6 +44,7 @@ export class LabDirector {
     this.logFile = join(directory, 'director.log');
     world.addDirectory(this.runDirectory);
     const places = ['--config', this.configurationFile, '--state-dir', this.stateDirectory, '--http', httpPlace];
+    places.push(...(place.upArguments ?? []));
     this.task = world.spawn(namespace, [process.execPath, builtProgram('cli/main'), 'up', ...places, '--log', 'json']);
     this.task.onLine((line) => appendFileSync(this.logFile, `${line}\n`));
   }

@@ -21,6 +21,8 @@ export interface LabOptions {
   /** What happens, for people. */
   readonly say: (text: string) => void;
   readonly signal: AbortSignal;
+  /** Further ones of `fulcrum up`. */
+  readonly upArguments?: readonly string[] | undefined;
 }
 
 export class Lab {
@@ -51,7 +53,8 @@ export class Lab {
       if (!families.includes(6)) options.say('this kernel has no IPv6: IPv4 only');
       options.signal.throwIfAborted();
       const text = configuration(options.workers, thisMachine().cpus, options.kernelPorts);
-      const place = { world, namespace: 'director', directory, signal: options.signal };
+      const { signal, upArguments } = options;
+      const place = { world, namespace: 'director', directory, signal, upArguments };
       return new Lab(world, directory, text, await LabDirector.start(place, text));
     } catch (error) {
       await world.destroy();

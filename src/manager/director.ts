@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The single writer of the intent. Edits are worked out one after the other against the model; those that wait together
 // become durable with one write. Only then are they readable, published to watchers and queued for the dataplane.
+import { describeWithoutSecrets } from '../config/secrets.js';
 import type { Operation } from '../generated/fulcrum/v1/Operation.js';
+import type { Role } from '../grpc/caller.js';
 import { FulcrumError } from '../grpc/errors.js';
 import type { Logger } from '../grpc/log.js';
 import { revisionText } from './messages.js';
@@ -20,9 +22,23 @@ export interface Edit {
   readonly apply: (model: Model, lineage: string) => Applied;
   /** Stop before anything is changed. */
   readonly validateOnly: boolean;
-  /** For the audit line. */
+  /** For the audit. */
   readonly identity: string;
   readonly method: string;
+  /** Left out where a part of the director makes it. */
+  readonly role?: Role;
+  readonly peer?: string;
+}
+
+/** What became of an edit. */
+export interface EditOutcome {
+  readonly edit: Edit;
+  readonly before: State;
+  /** As before, unless it was made. */
+  readonly after: State;
+  /** Undefined if it was refused. */
+  readonly applied?: Applied;
+  readonly error?: unknown;
 }
 
 export interface Outcome {
@@ -56,6 +72,7 @@ export class Director {
   #worked: Promise<void> = Promise.resolve();
   #reconciler: Reconciler | undefined;
   readonly #listeners: Listener[] = [];
+  readonly #auditors: ((outcome: EditOutcome) => void)[] = [];
   /** Since the start: by method, and those that were refused by reason. */
   readonly edits = new Map<string, number>();
   readonly refusals = new Map<string, number>();
@@ -80,6 +97,15 @@ export class Director {
   /** Called after each edit that changed something. */
   listen(listener: Listener): void {
     this.#listeners.push(listener);
+  }
+
+  /** Called of every edit, also of those that were refused, or only validated. */
+  onOutcome(auditor: (outcome: EditOutcome) => void): void {
+    this.#auditors.push(auditor);
+  }
+
+  #tellOutcome(outcome: EditOutcome): void {
+    for (const auditor of this.#auditors) auditor(outcome);
   }
 
   /** Resolves when the edit is durable. */
@@ -118,6 +144,7 @@ export class Director {
         const applied = pending.edit.apply(state.model, state.lineage);
         const { lineage, generation } = state;
         if (pending.edit.validateOnly || applied.carriedOut.length + applied.conditions.length === 0) {
+          this.#tellOutcome({ edit: pending.edit, before: state, after: state, applied });
           pending.resolve({ applied, lineage, generation });
         } else {
           const after = { lineage, generation: generation + 1, model: applied.model };
@@ -126,6 +153,7 @@ export class Director {
         }
       } catch (error) {
         this.#auditRefusal(pending.edit, error);
+        this.#tellOutcome({ edit: pending.edit, before: state, after: state, error });
         pending.reject(error);
       }
     }
@@ -144,7 +172,11 @@ export class Director {
     } catch (error) {
       this.#log.error({ err: error }, 'the state cannot be written');
       const message = `the state cannot be written, nothing was changed: ${(error as Error).message}`;
-      for (const { reject } of accepted) reject(new FulcrumError({ code: 'INTERNAL', message, cause: error }));
+      for (const { edit, before, reject } of accepted) {
+        const failure = new FulcrumError({ code: 'INTERNAL', message, cause: error });
+        this.#tellOutcome({ edit, before, after: before, error: failure });
+        reject(failure);
+      }
       return;
     }
     this.#state = last.after;
@@ -157,6 +189,7 @@ export class Director {
     this.#broadcaster.publishEdit(before.model, after.model, applied.touched);
     this.#reconciler?.submit({ generation, operations: applied.effects });
     for (const listener of this.#listeners) listener(before.model, after.model, applied, edit);
+    this.#tellOutcome({ edit, before, after, applied });
     resolve({ applied, lineage, generation });
   }
 
@@ -178,7 +211,7 @@ export class Director {
     if (validateOnly || !(error instanceof FulcrumError)) return;
     const kind = reasonName(error);
     this.refusals.set(kind, (this.refusals.get(kind) ?? 0) + 1);
-    const audit = { identity, method, code: error.code, reason: error.reason, refused: error.describe() };
+    const audit = { identity, method, code: error.code, reason: error.reason, refused: describeWithoutSecrets(error) };
     this.#log.info({ audit }, 'edit refused');
   }
 }

@@ -17,6 +17,8 @@ const optionTypes = {
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
   'tls-client-ca': { type: 'string' },
+  roles: { type: 'string' },
+  audit: { type: 'string' },
   http: { type: 'string' },
   'http-token': { type: 'string' },
   'no-server-metrics': { type: 'boolean' },
@@ -40,6 +42,7 @@ function readArguments(): ManagerOptions {
     stateDirectory: values['state-dir'] ?? defaultStateDirectory(),
     listen: readListen(values),
     http: readHttp(values),
+    audit: { file: values.audit },
   };
 }
 
@@ -61,16 +64,17 @@ function readHttp(values: Values): ManagerOptions['http'] {
 
 function readListen(values: Values): ManagerOptions['listen'] {
   const { listen, 'tls-cert': certificate, 'tls-key': key, 'tls-client-ca': clientAuthority } = values;
-  const anyTls = [certificate, key, clientAuthority].some((file) => file !== undefined);
+  const { roles: rolesFile } = values;
+  const any = [certificate, key, clientAuthority, rolesFile].some((file) => file !== undefined);
   if (listen === undefined) {
-    if (anyTls) throw new UsageError('--tls-cert, --tls-key and --tls-client-ca need --listen HOST:PORT');
+    if (any) throw new UsageError('--tls-cert, --tls-key, --tls-client-ca and --roles need --listen HOST:PORT');
     return undefined;
   }
   if (!/:\d+$/.test(listen)) throw new UsageError(`--listen ${listen} is not HOST:PORT`);
   if (certificate === undefined || key === undefined || clientAuthority === undefined) {
     throw new UsageError('--listen is served only with mutual TLS: give --tls-cert, --tls-key and --tls-client-ca');
   }
-  return { address: listen, tls: { certificate, key, clientAuthority } };
+  return { address: listen, tls: { certificate, key, clientAuthority }, rolesFile };
 }
 
 async function main(log: Logger): Promise<void> {
@@ -87,6 +91,10 @@ async function main(log: Logger): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  process.on('SIGHUP', () => {
+    log.info('SIGHUP: reading certificates and roles again');
+    manager.reload();
+  });
   log.info(
     { socket: options.socket, stateDirectory: options.stateDirectory, port: manager.port, http: manager.httpPort() },
     'ready',

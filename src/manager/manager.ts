@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A manager, put together: store, director, reconciler, API on its sockets. main.ts runs one as a process.
 import { existsSync, readFileSync } from 'node:fs';
-import type { Server } from '@grpc/grpc-js';
 import type { Event } from '../generated/fulcrum/v1/Event.js';
 import { FulcrumError } from '../grpc/errors.js';
-import { addHealth } from '../grpc/health.js';
-import { closeServer, createServer, listenMutualTls, listenUnix, type TlsFiles } from '../grpc/listen.js';
 import { descriptorSetPath, loadDataplaneServices, loadDirectorService } from '../grpc/loader.js';
 import type { Logger } from '../grpc/log.js';
-import { addReflection } from '../grpc/reflection.js';
+import { Audit, type AuditOptions } from './audit/audit.js';
 import { dataplaneConnector } from './dataplane_client.js';
 import { Director } from './director.js';
+import { Doors, type ListenOptions } from './doors.js';
 import { Drainer } from './drainer.js';
 import { sharedEncoding } from './encoding.js';
 import { ClientWays } from './health/client_ways.js';
@@ -22,7 +20,7 @@ import type { HttpOptions } from './http/server.js';
 import type { LiveOf } from './messages.js';
 import { type ScrapeOptions, Scraper } from './metrics/scrape.js';
 import { Reconciler } from './reconciler.js';
-import { addDirectorService, directorServiceName } from './service.js';
+import { addDirectorService } from './service.js';
 import { Store } from './store.js';
 import { Verifier } from './verify/verifier.js';
 import { version } from './version.js';
@@ -32,10 +30,12 @@ export interface ManagerOptions {
   readonly socket: string;
   readonly dataplaneSocket: string;
   readonly stateDirectory: string;
-  /** A TCP listener, "host:port". */
-  readonly listen?: { readonly address: string; readonly tls: TlsFiles } | undefined;
+  /** A TCP listener. */
+  readonly listen?: ListenOptions | undefined;
   /** What is told over HTTP, if it is told. */
   readonly http?: (HttpOptions & Pick<ScrapeOptions, 'perServer'>) | undefined;
+  /** Where the audit goes, and how much of it is kept. */
+  readonly audit?: Pick<AuditOptions, 'file' | 'largestBytes' | 'files'> | undefined;
   /** How long an edit waits for the dataplane; default 5 s. */
   readonly inForceTimeoutMs?: number | undefined;
   /** How far a reader of Watch may be behind, in objects. */
@@ -47,6 +47,8 @@ export interface Manager {
   readonly port: number;
   /** Of HTTP; 0 while it does not listen. */
   readonly httpPort: () => number;
+  /** Reads certificates and roles again. */
+  readonly reload: () => void;
   /** Ends calls and the connection to the dataplane, and gives up the state. May be called twice. */
   readonly stop: () => Promise<void>;
 }
@@ -62,11 +64,6 @@ function readDescriptorSet(): Buffer {
   throw new FulcrumError({ code: 'FAILED_PRECONDITION', message });
 }
 
-async function listen(server: Server, options: ManagerOptions): Promise<number> {
-  await listenUnix(server, options.socket);
-  return options.listen ? await listenMutualTls(server, options.listen.address, options.listen.tls) : 0;
-}
-
 /** Resolves when the manager serves. Fails, with nothing changed, if the state is damaged or a socket is taken. */
 export async function startManager(options: ManagerOptions, log: Logger): Promise<Manager> {
   const descriptorSet = readDescriptorSet();
@@ -79,6 +76,10 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const tell = (event: Event): void => {
     events.set(event.kind ?? '', (events.get(event.kind ?? '') ?? 0) + 1);
     broadcaster.publishEvent(event, director.state.model);
+  };
+  const report = (kind: string, message: string): void => {
+    log.info({ kind }, message);
+    tell({ time: new Date().toISOString(), kind, message });
   };
   const { dataplane, definitions } = loadDataplaneServices();
   const encoding = sharedEncoding(definitions);
@@ -93,6 +94,8 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     log,
   });
   director.attach(reconciler);
+  const audit = new Audit({ directory: options.stateDirectory, ...options.audit, report, log });
+  director.onOutcome((outcome) => audit.edited(outcome));
   const history = History.open({ directory: options.stateDirectory, log }, store.loaded);
   director.listen((_before, after, { carriedOut }, { identity, method }) => {
     const edit = { time: new Date().toISOString(), identity, method, operations: carriedOut };
@@ -118,15 +121,22 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   });
   const verifier = new Verifier({ director, reconciler, onEvent: tell, log });
   const liveOf: LiveOf = (service, server) => keeper.live(service, server);
-  const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
-  addDirectorService(
-    server,
-    definition,
-    { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer, history, verifier },
-    log,
-  );
+  const context = {
+    director,
+    reconciler,
+    broadcaster,
+    ways,
+    inForceTimeoutMs,
+    liveOf,
+    drainer,
+    history,
+    verifier,
+    audit,
+    report,
+  };
+  let doors: Doors | undefined;
   const scraper = new Scraper({
     perServer: options.http?.perServer ?? true,
     dataplane: () => reconciler.dataplane(),
@@ -141,38 +151,49 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
         comparedAt: verifier.comparedAt,
         generations: { wanted: generation, applied: generationApplied },
         counts: { edits, refusals, events, eventsLost },
+        tcp: doors?.tcpReadings(),
         version,
         startedAt,
       };
     },
   });
   const http = options.http && new HttpEndpoint(options.http, httpRoutes(scraper, reconciler), log);
-  const health = addHealth(server, [directorServiceName]);
-  addReflection(server, descriptorSet, [directorServiceName]);
   try {
-    const port = await listen(server, options);
+    const { socket, listen } = options;
+    const opened = await Doors.open({
+      socket,
+      listen,
+      descriptorSet,
+      addDirector: (server) => addDirectorService(server, definition, context, log),
+      report,
+      refusedCall: (call) => audit.refused(call),
+      log,
+    });
+    doors = opened;
     await http?.start();
     reconciler.start();
     keeper.start();
     drainer.start();
     verifier.start();
-    health.setServing(true);
+    opened.setServing(true);
     let stopped: Promise<void> | undefined;
     const stop = async () => {
-      health.setServing(false);
+      opened.setServing(false);
       await http?.stop();
-      await closeServer(server, stopGraceMs);
+      await opened.close(stopGraceMs);
       await keeper.stop();
       await drainer.stop();
       await verifier.stop();
       await director.settle();
       await reconciler.stop();
       await history.settle();
+      await audit.close();
       await store.close();
     };
     return {
-      port,
+      port: opened.port,
       httpPort: () => http?.port ?? 0,
+      reload: () => opened.reload(),
       stop: () => {
         stopped ??= stop();
         return stopped;
@@ -180,7 +201,8 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     };
   } catch (error) {
     await http?.stop();
-    server.forceShutdown();
+    await doors?.close(0);
+    await audit.close();
     await store.close();
     throw error;
   }

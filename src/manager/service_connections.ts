@@ -18,16 +18,24 @@ const shortestIntervalMs = 100;
 
 export function connectionHandlers(context: ServiceContext): ConnectionHandlers {
   return {
-    deleteConnections: (request, call) => deleteConnections(context, request, call),
+    deleteConnections: async (request, call) => {
+      try {
+        return await deleteConnections(context, request, call);
+      } catch (error) {
+        context.audit.called(call, '', error);
+        throw error;
+      }
+    },
     watchDrain: (request, call) => watchDrain(context, request, call),
   };
 }
 
 async function deleteConnections(
-  { director, reconciler, broadcaster }: ServiceContext,
+  { reconciler, report, audit }: ServiceContext,
   request: RequestOf<'deleteConnections'>,
-  { signal, identity }: CallContext,
+  call: CallContext,
 ) {
+  const { signal, identity } = call;
   const filter = readConnectionFilter(request.filter, 'filter');
   const isEmpty = Object.keys(filter).length === 0;
   if (isEmpty && !request.all) throw invalid('filter', 'is empty: set all if every connection is meant');
@@ -39,8 +47,8 @@ async function deleteConnections(
     const which = filterText(filter, filter.service ? serviceId(filter.service as ServiceKey) : '');
     const how = `${reset ? 'with a reset' : 'without a reset'}, and ${answer.templates} templates`;
     const message = `${answer.connections} ${how}, by ${identity}: ${which}`;
-    const event = { time: new Date().toISOString(), kind: 'connections_deleted', message };
-    broadcaster.publishEvent(event, director.state.model);
+    report('connections_deleted', message);
+    audit.called(call, `${answer.connections} connections deleted ${how}: ${which}`);
   }
   return { connections: answer.connections, templates: answer.templates };
 }

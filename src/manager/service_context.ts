@@ -3,6 +3,8 @@
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import { FulcrumError, joinPath } from '../grpc/errors.js';
 import type { CallContext } from '../grpc/handlers.js';
+import { checkMayEdit } from './access/operation_role.js';
+import type { Audit } from './audit/audit.js';
 import type { Director, Outcome } from './director.js';
 import type { Drainer } from './drainer.js';
 import type { ClientWays } from './health/client_ways.js';
@@ -24,6 +26,9 @@ export interface ServiceContext {
   readonly liveOf: LiveOf;
   readonly drainer: Drainer;
   readonly history: History;
+  readonly audit: Audit;
+  /** Tells of something that happened: watchers, the log, the metrics. */
+  readonly report: (kind: string, message: string) => void;
   readonly verifier: Pick<Verifier, 'disagreements' | 'comparedAt'>;
 }
 
@@ -78,10 +83,12 @@ export async function makeEdit(
 ): Promise<EditAnswer> {
   const apply: EditRequest['apply'] = (model, lineage) => {
     const applied = edit(model, lineage);
+    checkMayEdit(call, call.method, { before: model, carriedOut: applied.carriedOut });
     ways.checkEdit(applied.carriedOut);
     return applied;
   };
-  const outcome = await director.edit({ apply, validateOnly, identity: call.identity, method: call.method });
+  const { identity, role, peer, method } = call;
+  const outcome = await director.edit({ apply, validateOnly, identity, role, peer, method });
   if (validateOnly) return { ...outcome, inForce: false };
   const left = (call.deadlineMs - Date.now()) * deadlineShare;
   return { ...outcome, inForce: await reconciler.inForce(outcome.generation, Math.min(inForceTimeoutMs, left)) };

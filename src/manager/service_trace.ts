@@ -47,14 +47,16 @@ async function explain(
 
 /** Ends at the dataplane, too, when the caller has gone. */
 async function* trace(
-  { reconciler }: ServiceContext,
+  { reconciler, audit }: ServiceContext,
   { filter, count: wanted }: RequestOf<'trace'>,
-  { signal }: CallContext,
+  call: CallContext,
 ): AsyncGenerator<TraceResponse> {
+  const { signal } = call;
   const count = wanted || usualCount;
   if (count > mostCount) throw outOfRange('count', `${count} is more than ${mostCount}`);
   const dataplane = reconciler.dataplane();
   const { id } = await dataplane.startTrace({ filter, count }, { signal });
+  audit.called(call, `trace of ${count} packets, filter ${JSON.stringify(filter)}`);
   try {
     let endings = 0;
     for (let left = count; left > 0 && !signal.aborted; ) {

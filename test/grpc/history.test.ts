@@ -145,7 +145,7 @@ test('a history that is damaged begins anew, half a line is passed over, and nei
   const rig = await startRig(t);
   await done(t, rig, `service add ${web}`);
   await done(t, rig, `server add ${web} 10.0.0.1:80`);
-  const files = () => readdirSync(stateOf(rig)).filter((name) => name.endsWith('.jsonl'));
+  const files = () => readdirSync(stateOf(rig)).filter((name) => /^history-.*\.jsonl$/.test(name));
   const file = () => join(stateOf(rig), files()[0] ?? '');
   await restarted(rig, () => appendFileSync(file(), '{"revision":9,"operations":[{"addServ'));
   t.is((await historyOf(t, rig)).length, 3);

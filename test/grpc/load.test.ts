@@ -130,6 +130,25 @@ test('an agent says 30%, drain, up 100%, garbage, nothing, half a line', async (
   t.is(rig.dataplane.services.get('192.0.2.1:80')?.get('127.0.0.2:8080'), 100);
 });
 
+test('a weight that follows the load is told of', async (t) => {
+  const rig = await startRig(t);
+  const agent = await Agent.start(t);
+  const load = { agent: {}, port: agent.port, address: '127.0.0.1', intervalMs: 100, timeoutMs: 20_000 };
+  const service = pool({});
+  Object.assign(service.servers?.[0] ?? {}, { health: { load } });
+  await apply(rig, service);
+  const watching = rig.client.watch({})[Symbol.asyncIterator]();
+  await watching.next();
+  await agent.says('30%\n');
+  for (;;) {
+    const { value } = await watching.next();
+    if (value?.happened?.kind !== 'weight_changed') continue;
+    t.is(value.happened.message, 'TCP 192.0.2.1:80 127.0.0.1:8080: weight 100 → 30');
+    break;
+  }
+  await watching.return?.();
+});
+
 test('down with a reason, maintenance, and slow start when it is over', async (t) => {
   const rig = await startRig(t);
   const agent = await Agent.start(t);
@@ -140,7 +159,7 @@ test('down with a reason, maintenance, and slow start when it is over', async (t
   const events: string[] = [];
   const told = (async () => {
     for await (const { happened } of rig.client.watch({})) {
-      if (happened) events.push(`${happened.kind} ${happened.message}`);
+      if (happened && happened.kind !== 'weight_changed') events.push(`${happened.kind} ${happened.message}`);
       if (happened?.kind === 'agent_ready') return;
     }
   })();

@@ -52,9 +52,15 @@ export class Scene {
   }
 
   /** The scene of `npm start`: client, director with its three VIPs, rs1, rs2, rs3. */
-  static async lab(test: ExecutionContext, workers = 1, kernelPorts = false): Promise<Scene> {
+  static async lab(
+    test: ExecutionContext,
+    workers = 1,
+    kernelPorts = false,
+    upArguments: readonly string[] = [],
+  ): Promise<Scene> {
     const signal = new AbortController().signal;
-    const lab = await Lab.start({ prefix: nextPrefix(), workers, kernelPorts, say: (text) => test.log(text), signal });
+    const say = (text: string): void => test.log(text);
+    const lab = await Lab.start({ prefix: nextPrefix(), workers, kernelPorts, upArguments, say, signal });
     return new Scene(test, lab.world, lab.directory, lab.director);
   }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the monitor's targets to what is configured, and brings what checks find into the model: as edits like any other,
 // so that the state survives a restart and the dataplane follows in order. Slow start goes on by steps of its own.
+import { describeWithoutSecrets } from '../../config/secrets.js';
 import type { Event } from '../../generated/fulcrum/v1/Event.js';
 import type { HealthPolicy__Output } from '../../generated/fulcrum/v1/HealthPolicy.js';
 import type { LoadSource__Output } from '../../generated/fulcrum/v1/LoadSource.js';
+import { FulcrumError } from '../../grpc/errors.js';
 import type { Logger } from '../../grpc/log.js';
 import type { DataplaneClient } from '../dataplane_client.js';
 import type { Director } from '../director.js';
@@ -14,14 +16,16 @@ import type { Live } from '../messages.js';
 import { type Applied, applyConditions, type ConditionChange, type Model } from '../model.js';
 import { type Server, type Service, serverId, serviceId } from '../nouns.js';
 import { Ejector } from '../passive/ejector.js';
-import { type Condition, isLive, reasonOf } from '../pool.js';
+import { type Condition, isLive, reasonOf, weightInForce } from '../pool.js';
 import { type ClientWays, isSameWay } from './client_ways.js';
+import { systemClock } from './clock.js';
 import { dynamicWeight } from './dynamic_weight.js';
 import { type Change, descriptorsForChecks, Monitor } from './monitor.js';
 import { prepareChecks, type ScheduledCheck } from './prepare.js';
 import { runScript } from './script.js';
 import { slowStartSteps, withShare } from './slow_start.js';
 import { virtualPort } from './via_vip.js';
+import { WeightNews } from './weight_news.js';
 
 export interface KeeperOptions {
   readonly director: Director;
@@ -48,6 +52,7 @@ export class Keeper {
   readonly #monitor: Monitor;
   readonly #loads: LoadMonitor;
   readonly #ejector: Ejector;
+  readonly #weightNews: WeightNews;
   readonly #watched = new Map<string, Watched>();
   readonly #slowStarts = new Map<string, NodeJS.Timeout>();
   /** The checks of a policy or a server are read once. */
@@ -64,6 +69,10 @@ export class Keeper {
     const forLoads = Math.ceil(descriptors * shareForLoads);
     this.#monitor = new Monitor({ onChange: (batch) => this.#take(batch), mostUnderWay: descriptors - forLoads });
     this.#loads = new LoadMonitor({ onChange: (batch) => this.#takeLoads(batch), mostUnderWay: forLoads });
+    this.#weightNews = new WeightNews({
+      clock: systemClock,
+      tell: (message) => this.#report('weight_changed', message),
+    });
     this.#ejector = new Ejector({
       dataplane,
       model: () => director.state.model,
@@ -83,6 +92,7 @@ export class Keeper {
     this.#stopped = true;
     this.#ways.stop();
     this.#ejector.stop();
+    this.#weightNews.stop();
     for (const timer of this.#slowStarts.values()) clearTimeout(timer);
     await Promise.all([this.#monitor.stop(), this.#loads.stop()]);
   }
@@ -100,7 +110,9 @@ export class Keeper {
     for (const { service: key, key: serverKey } of conditions) {
       const service = after.services.get(serviceId(key)) as Service;
       const server = service.servers.get(serverId(serverKey)) as Server;
-      const known = before.services.get(serviceId(key))?.servers.get(serverId(serverKey))?.condition;
+      const was = before.services.get(serviceId(key))?.servers.get(serverId(serverKey));
+      const known = was?.condition;
+      if (was) this.#weightNews.changed(targetId(service, server), weightInForce(was), weightInForce(server));
       this.#tellChange(service, server, known ?? null);
       // A step is under way unless the share is another one.
       if (server.condition !== null && server.condition.share < 100 && server.condition.share !== known?.share)
@@ -175,7 +187,7 @@ export class Keeper {
     try {
       checks = prepareChecks(source.checks, 'health');
     } catch (error) {
-      this.#report('checks_not_made', `${serverId(server.key)}: ${(error as Error).message}`);
+      this.#report('checks_not_made', `${serverId(server.key)}: ${faultOf(error)}`);
     }
     this.#prepared.set(source, checks);
     return checks;
@@ -189,7 +201,7 @@ export class Keeper {
       try {
         prepared = prepareLoad(source, 'health.load');
       } catch (error) {
-        this.#report('load_not_read', `${serverId(server.key)}: ${(error as Error).message}`);
+        this.#report('load_not_read', `${serverId(server.key)}: ${faultOf(error)}`);
         prepared = 'unusable';
       }
       this.#preparedLoads.set(source, prepared);
@@ -309,4 +321,8 @@ export class Keeper {
 
 function targetId(service: Service, server: Server): string {
   return `${serviceId(service.key)} ${serverId(server.key)}`;
+}
+
+function faultOf(error: unknown): string {
+  return error instanceof FulcrumError ? describeWithoutSecrets(error) : (error as Error).message;
 }

@@ -9,18 +9,20 @@ const longestRunMs = 60_000;
 export function runScript(command: readonly string[], log: Logger): void {
   const child = spawnGroup(command, { stdio: 'ignore', env: environmentOf(process.env) });
   const { pid } = child;
+  // Its arguments may be secrets.
+  const [program] = command;
   const limit = setTimeout(() => {
-    log.warn({ command }, `ended after ${longestRunMs / 1000} s`);
+    log.warn({ program }, `ended after ${longestRunMs / 1000} s`);
     if (pid !== undefined) void endGroup(pid);
   }, longestRunMs);
   limit.unref();
   child.unref();
-  child.on('error', (err) => {
+  child.on('error', ({ message }) => {
     clearTimeout(limit);
-    log.error({ err, command }, 'a script cannot be run');
+    log.error({ err: message, program }, 'a script cannot be run');
   });
   child.on('exit', (status, signal) => {
     clearTimeout(limit);
-    if (status !== 0) log.warn({ command, status, signal }, 'a script failed');
+    if (status !== 0) log.warn({ program, status, signal }, 'a script failed');
   });
 }

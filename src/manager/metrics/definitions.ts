@@ -110,6 +110,11 @@ export const definitions = {
   edits_refused_total: counter('edits that were refused', ['reason']),
   events_total: counter('events by kind, as fulcrum watch tells them', ['kind']),
   events_lost_total: counter('events of the dataplane that the manager was too slow for'),
+  api_connections: gauge('clients connected over TCP'),
+  api_calls: gauge('calls over TCP under way'),
+  api_refusals_total: counter('connections and calls over TCP that were refused, or ended', ['reason']),
+  api_reloads_total: counter('certificates and roles that were read again', ['outcome']),
+  api_certificate_expiry_timestamp_seconds: gauge('when the certificate of the API ends, since 1970'),
   scrape_duration_seconds: gauge('how long the dataplane took to answer for this'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

@@ -10,6 +10,7 @@ import type { Neighbor__Output } from '../../generated/fulcrum/v1/Neighbor.js';
 import type { Port__Output } from '../../generated/fulcrum/v1/Port.js';
 import type { ServerStatistics__Output } from '../../generated/fulcrum/v1/ServerStatistics.js';
 import type { WorkerStatistics__Output } from '../../generated/fulcrum/v1/WorkerStatistics.js';
+import type { TcpReadings } from '../doors.js';
 import type { LiveOf } from '../messages.js';
 import { stateWord } from '../messages.js';
 import type { Model } from '../model.js';
@@ -47,6 +48,8 @@ export interface Readings {
   readonly comparedAt: string;
   readonly generations: { readonly wanted: number; readonly applied: number };
   readonly counts: ManagerCounts;
+  /** Undefined without a TCP listener. */
+  readonly tcp?: TcpReadings | undefined;
   readonly version: string;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
@@ -90,6 +93,7 @@ export class Metrics {
       if (of !== undefined) this.#counted(service, of.counters, of.openConnections, of.refusals);
     }
     if (dataplane !== undefined) this.#dataplane(dataplane);
+    if (readings.tcp !== undefined) this.#tcp(readings.tcp);
     if (readings.comparedAt !== '') this.#compared(readings);
     const text = (await this.#registry.metrics()) + burstText(dataplane?.statistics.workers ?? []);
     if (!this.#perServer) return text;
@@ -114,6 +118,14 @@ export class Metrics {
     for (const [kind, count] of counts.events) this.#set('events_total', count, { kind });
     this.#set('events_lost_total', counts.eventsLost);
     this.#set('scrape_duration_seconds', gatheredInMs / 1000);
+  }
+
+  #tcp({ connections, calls, refusals, reloads, validUntil }: TcpReadings): void {
+    this.#set('api_connections', connections);
+    this.#set('api_calls', calls);
+    for (const [reason, count] of refusals) this.#set('api_refusals_total', count, { reason });
+    for (const [outcome, count] of reloads) this.#set('api_reloads_total', count, { outcome });
+    this.#set('api_certificate_expiry_timestamp_seconds', validUntil / 1000);
   }
 
   #compared({ dataplane, disagreements, comparedAt }: Readings): void {

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // An operation in words: for what config apply did, and for what config diff and --dry-run would do.
-import { healthEntry, serverHealthEntry } from '../config/health.js';
-import { formatServerKey, formatServiceKey } from '../config/keys.js';
-import { markRuleEntry } from '../config/mark_rules.js';
-import { serverEntry, serviceEntry, vipEntry } from '../config/services.js';
-import { timeoutsEntry } from '../config/timeouts.js';
-import { trafficEntry } from '../config/traffic.js';
-import { tunablesEntry } from '../config/tunables.js';
+
+import type { View } from '../cli/output.js';
 import type { Drain__Output } from '../generated/fulcrum/v1/Drain.js';
 import type { Operation__Output } from '../generated/fulcrum/v1/Operation.js';
 import type { ServerChange__Output } from '../generated/fulcrum/v1/ServerChange.js';
 import type { ServiceChange__Output } from '../generated/fulcrum/v1/ServiceChange.js';
 import type { ServiceKey__Output } from '../generated/fulcrum/v1/ServiceKey.js';
-import type { View } from './output.js';
+import { healthEntry, serverHealthEntry } from './health.js';
+import { formatServerKey, formatServiceKey } from './keys.js';
+import { markRuleEntry } from './mark_rules.js';
+import { serverEntry, serviceEntry, vipEntry } from './services.js';
+import { timeoutsEntry } from './timeouts.js';
+import { trafficEntry } from './traffic.js';
+import { tunablesEntry } from './tunables.js';
 
 type Fields = { readonly [key: string]: View };
 
