@@ -56,6 +56,8 @@ async function* trace(
   const dataplane = reconciler.dataplane();
   const { id } = await dataplane.startTrace({ filter, count }, { signal });
   try {
+    // Neither packet nor loss: from here on packets are seen.
+    yield { lost: '0' };
     for (let left = count; left > 0 && !signal.aborted; ) {
       const { packets, lost, done } = await dataplane.readTrace({ id, waitMs }, { signal });
       if (lost !== '0') yield { lost };
