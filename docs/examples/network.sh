@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The example network of the documentation, in network namespaces of this machine: network.sh up | down. Needs root.
+# The example network of the documentation, in network namespaces of this machine: network.sh up | prepare | down. Needs root.
+# "prepare" does to the real servers what docs/real-servers.md says.
 #
 #   client 198.51.100.7 ── 198.51.100.0/24 ── router ── 203.0.113.0/24 ──┬── director ── 10.0.0.0/24 ──┬── rs1 .11
 #                                               │           .254         ├── rs3 .13   wan .1, lan .1  └── rs2 .12
@@ -61,6 +62,18 @@ up() {
   done
 }
 
+prepare() {
+  for host in rs1 rs2; do ip -n "$host" route add default via 10.0.0.1; done
+  for host in rs3 rs4 rs5; do
+    ip netns exec "$host" sysctl -q -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
+  done
+  for host in rs3 rs4; do ip -n "$host" address add 203.0.113.20/32 dev lo; done
+  ip -n rs5 address add 203.0.113.30/32 dev lo
+  ip netns exec rs5 python3 "$(dirname "$0")/../../src/lab/decapsulate.py" tunl0 4 >"$files/decapsulate" 2>&1 &
+  until ip -n rs5 link set dev tunl0 up 2>/dev/null; do sleep 0.1; done
+  ip netns exec rs5 sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.tunl0.rp_filter=0
+}
+
 down() {
   for host in $hosts net; do
     pids=$(ip netns pids "$host" 2>/dev/null || true)
@@ -73,9 +86,10 @@ down() {
 
 case "${1:-}" in
   up) up ;;
+  prepare) prepare ;;
   down) down ;;
   *)
-    echo "usage: $0 up | down" >&2
+    echo "usage: $0 up | prepare | down" >&2
     exit 2
     ;;
 esac
