@@ -60,7 +60,7 @@ export async function fulcrum(words: readonly string[], host: CliHost): Promise<
   }
 }
 
-async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command> {
+export async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command> {
   const { version } = createRequire(import.meta.url)(join(projectRoot, 'package.json')) as { version: string };
   const program = new Command('fulcrum')
     .description('Linux Virtual Server as a DPDK appliance: commands to the director of this network namespace.')
