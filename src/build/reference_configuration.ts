@@ -28,6 +28,46 @@ do not edit it.
 In names of sections \`[]\` stands for each entry of a list, and NAME for a name that you choose.
 `;
 
+/** By the path of the section; a test reads them as the file is read. */
+const examples: Readonly<Record<string, string>> = {
+  cpus: 'cpus: { housekeeping: [0, 1], workers: [2, 3, 4, 5] }',
+  memory: 'memory: { hugepages: on, connections: 4000000 }',
+  'ports.NAME': `ports:
+  wan: { device: "0000:03:00.0", mtu: 1500, faces: clients, interfaces: [{ addresses: [203.0.113.1/24, "2001:db8::1/64"] }] }
+  lan: { device: "net_af_packet0,iface=eth1", interfaces: [{ addresses: [10.0.0.1/24] }] }`,
+  'ports.NAME.kernel': `ports:
+  wan: { device: "0000:03:00.0", kernel: { name: fk0, limits: { icmp: 1000 } }, interfaces: [{ addresses: [203.0.113.1/24] }] }`,
+  'ports.NAME.interfaces[]': `ports:
+  trunk:
+    device: "0000:03:00.0"
+    interfaces: [{ addresses: [203.0.113.1/24] }, { vlan: 100, name: customers, addresses: [10.1.0.1/24] }]`,
+  'routes[]': 'routes: [{ to: default, via: 203.0.113.254 }, { to: 192.168.0.0/16, interface: lan }]',
+  'neighbors[]': 'neighbors: [{ address: 10.0.0.9, interface: lan, mac: "02:00:00:00:00:09" }]',
+  'masquerade[]': 'masquerade: [{ source: 10.0.0.0/24, interface: wan, ports: 1024-32767 }]',
+  'services[]': `services:
+  - address: tcp:203.0.113.10:443
+    scheduler: wlc
+    persistence_timeout: 300
+    deny: [198.51.100.0/24]
+    servers: [{ address: "10.0.0.11:443", method: nat }]`,
+  'services[].health': 'health: { checks: [{ type: tcp }], quorum: 2, slow_start: 30, most_out: 50 }',
+  'services[].health.checks[]': `health:
+  checks:
+    - { type: https, path: /health, host: www.example.org, expected_status: [200, "301-302"], interval: 2, fall: 3 }
+    - { type: dns, query_name: www.example.org, query_type: A, port: 53 }`,
+  'services[].health.load':
+    'health: { load: { type: prometheus, port: 9100, path: /metrics, metric: node_load1, busy: 16 } }',
+  'services[].health.passive': 'health: { passive: { unanswered: 50, reset: 80, most_ejected: 34 } }',
+  'services[].servers[]': `servers:
+  - { address: "10.0.0.11:80", method: nat, weight: 2, upper_threshold: 1000, lower_threshold: 800 }
+  - { address: "10.0.0.12:80", method: tun, tunnel_type: gue, tunnel_port: 5555 }`,
+  'vips[]':
+    'vips: [{ address: 203.0.113.10, announce: arp, state: standby }, { address: 198.51.100.0/24, announce: route }]',
+  timeouts: 'timeouts: { tcp: 900, tcp_fin: 120, udp: 300 }',
+  tunables: 'tunables: { expire_nodest_conn: 1, conn_reuse_mode: 0 }',
+  'mark_rules[]': 'mark_rules: [{ mark: 7, protocol: tcp, destination: 198.51.100.0/24, destination_ports: 80 }]',
+};
+
 /** A key that leads to an object with keys of its own, or to a list or a map of such. */
 interface Section {
   readonly path: string;
@@ -77,7 +117,8 @@ function sectionText({ path, schema, description }: Section, known: ReadonlyMap<
     rowText(path, name, key, schema.required?.includes(name) ?? false, known),
   );
   const head = '| key | value | left out | |\n|---|---|---|---|';
-  return [title, '', ...said, `${head}\n${rows.join('\n')}`, ''].join('\n');
+  const example = examples[path] === undefined ? [] : [`\`\`\`yaml\n${examples[path]}\n\`\`\`\n`];
+  return [title, '', ...said, ...example, `${head}\n${rows.join('\n')}`, ''].join('\n');
 }
 
 function rowText(
