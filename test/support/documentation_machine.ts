@@ -2,7 +2,16 @@
 // A machine of its own for a page of the documentation: namespaces of processes, mounts and network, and a directory that
 // looks like the checkout. What a page makes there (namespaces by `ip netns`, files, processes) ends with it.
 
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../src/grpc/loader.js';
@@ -28,11 +37,13 @@ export class Machine {
   readonly directory: string;
   readonly #init: Task;
   readonly #pid: string;
+  readonly #madeStateDirectory: boolean;
   #blocks = 0;
 
-  private constructor(init: Task, pid: string) {
+  private constructor(init: Task, pid: string, madeStateDirectory: boolean) {
     this.#init = init;
     this.#pid = pid;
+    this.#madeStateDirectory = madeStateDirectory;
     this.directory = mkdtempSync(join(tmpdir(), 'fulcrum-page-'));
     for (const name of readdirSync(projectRoot)) {
       if (name !== '.git') symlinkSync(join(projectRoot, name), join(this.directory, name));
@@ -40,11 +51,12 @@ export class Machine {
   }
 
   static async start(): Promise<Machine> {
+    const isNew = !existsSync(stateDirectory);
     const unshare = ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
     const init = new Task([...unshare, 'bash', '-euc', firstProcess] as unknown as readonly [string]);
     await init.line((line) => line === 'ready', startMs);
     const pid = await run(['ps', '-o', 'pid=', '--ppid', String(init.pid)]);
-    return new Machine(init, pid.trim());
+    return new Machine(init, pid.trim(), isNew);
   }
 
   /** Writes a file of the page; what the checkout has under that name is left alone. */
@@ -68,8 +80,11 @@ export class Machine {
 
   /** Ends every process of it; with the last one go namespaces and mounts. */
   async end(): Promise<void> {
+    this.#init.write('\n');
     await this.#init.stop();
     rmSync(this.directory, { recursive: true, force: true });
+    // What was mounted on needs a place outside, too; another machine may be using it.
+    if (this.#madeStateDirectory) removeIfEmpty(stateDirectory);
   }
 
   #inside(commands: string, host: string | undefined, wrapper: string): readonly [string, ...string[]] {
@@ -80,5 +95,13 @@ export class Machine {
     const enter = ['nsenter', '--target', this.#pid, '--net', '--mount', '--pid', `--wd=${this.directory}`];
     const there = host === undefined ? [] : ['ip', 'netns', 'exec', host];
     return [...enter, ...there, 'bash', '-c', wrapper, file] as unknown as readonly [string, ...string[]];
+  }
+}
+
+function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    if (!/^(ENOENT|ENOTEMPTY|EBUSY)$/.test((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }
