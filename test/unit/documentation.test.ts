@@ -18,7 +18,18 @@ import { anchorsOf, type Block, linksOf, missingFrom, parsePage, readPages } fro
 
 const pages = readPages();
 const blocks = pages.flatMap(({ parts }) => parts.filter((part) => part.kind === 'block'));
-const languages: ReadonlySet<string> = new Set(['', 'sh', 'text', 'python', 'yaml', 'json', 'keepalived', 'ini']);
+const languages: ReadonlySet<string> = new Set([
+  '',
+  'sh',
+  'text',
+  'python',
+  'yaml',
+  'json',
+  'keepalived',
+  'ini',
+  'dockerfile',
+  'promql',
+]);
 
 test('links lead to files and headings that there are', (t) => {
   const texts = new Map(pages.map(({ path, text }) => [path, text]));
