@@ -62,7 +62,8 @@ async function trace(cli: Cli, command: Command, options: Options): Promise<void
       const request = { filter: { client, vip, server, verdict }, count };
       for await (const { packet, lost } of director.trace(request, { signal: cli.signal })) {
         if (packet === null) {
-          cli.complain(`${lost} packets came too fast and are missing here`);
+          const missing = `${lost} packets came too fast and are missing here`;
+          cli.complain(lost === '0' ? 'tracing; Ctrl-C ends it' : missing);
           continue;
         }
         capture?.add(packet);

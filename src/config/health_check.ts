@@ -121,9 +121,23 @@ export const programSchema = (description: string) => ({
   description: `${description}: a program and its arguments, without a shell`,
 });
 
+/** Adds to the descriptions of options that only some types take which ones these are: "… (http, https)". */
+export function namingTypes<P extends Readonly<Record<string, { readonly description?: string }>>>(
+  own: Readonly<Record<string, readonly string[]>>,
+  properties: P,
+): P {
+  const entries = Object.entries(properties).map(([name, schema]) => {
+    const types = Object.keys(own).filter((type) => own[type]?.includes(name));
+    const description = types.length === 0 ? schema.description : `(${types.join(', ')}) ${schema.description ?? ''}`;
+    return [name, { ...schema, description }];
+  });
+  return Object.fromEntries(entries) as P;
+}
+
 export const tlsSchema = {
   type: 'object',
   additionalProperties: false,
+  description: 'how TLS is spoken; an empty one takes every certificate',
   properties: {
     server_name: text('server name of the ClientHello; left out: none'),
     verify: flag('the certificate must be valid for server_name, or for the address'),
@@ -137,8 +151,11 @@ export const checkSchema = {
   type: 'object',
   additionalProperties: false,
   required: ['type'],
-  properties: {
-    type: { enum: Object.keys(ownOptions) },
+  properties: namingTypes(ownOptions, {
+    type: {
+      enum: Object.keys(ownOptions),
+      description: 'what is asked; other keys are only of the types that they name',
+    },
     name: text('for messages; left out: the type'),
     interval: time(checkTimes.interval, 'seconds from one check to the next; left out: 2'),
     timeout: time(checkTimes.timeout, 'seconds that one try may take; left out: 5'),
@@ -146,22 +163,27 @@ export const checkSchema = {
     fall: tries('as many failures in a row make it down'),
     retry_interval: time(checkTimes.retry_interval, 'seconds from a failure to the next try; left out: interval'),
     warmup: time(checkTimes.warmup, 'the first check comes after a random part of as many seconds; left out: interval'),
-    address: text("left out: the server's"),
-    port: { type: 'integer', minimum: 1, maximum: largestPort, description: "left out: the server's" },
+    address: text("address that is asked; left out: the server's"),
+    port: {
+      type: 'integer',
+      minimum: 1,
+      maximum: largestPort,
+      description: "port that is asked; left out: the server's",
+    },
     source: text('address of the director that it is made from'),
     via: {
       enum: ['server', 'vip'],
       default: 'server',
       description: 'vip: the way of clients, to the VIP; not of ping and command, and not with address and source',
     },
-    method: text('left out: GET'),
-    path: text('left out: /'),
+    method: text('of the request; left out: GET'),
+    path: text('that is asked for; left out: /'),
     host: text('Host header; left out: the address and port checked'),
     headers: { type: 'array', items: { type: 'string' }, description: 'further headers, "Name: value"' },
     expected_status: {
       type: 'array',
       items: { type: ['integer', 'string'] },
-      description: '301, or "200-299", which is the default',
+      description: 'statuses of success: 301, or "200-299"; left out: "200-299"',
     },
     body_contains: text('must be in the body'),
     body_regex: text('a regular expression, as RE2 has them, that the body must match'),
@@ -169,18 +191,18 @@ export const checkSchema = {
     body_md5: text('MD5 of the body, 32 hexadecimal digits'),
     http_1_0: flag('HTTP/1.0 instead of 1.1'),
     tls: tlsSchema,
-    helo_name: text("left out: the host's name"),
-    query_name: text('left out: ".", the root'),
-    query_type: text('A, AAAA, MX, …; left out: SOA'),
-    payload: text('hexadecimal digits'),
+    helo_name: text("name that HELO says; left out: the host's name"),
+    query_name: text('name that is asked for; left out: ".", the root'),
+    query_type: text('type that is asked for: A, AAAA, MX, …; left out: SOA'),
+    payload: text('bytes of the datagram that is sent, hexadecimal digits'),
     require_reply: flag('without: the check passes unless the port is told to be unreachable'),
-    reply: text('hexadecimal digits, x for any; compared as far as both go'),
-    least_reply_bytes: bytes('left out: 0'),
-    most_reply_bytes: bytes('left out: 255'),
+    reply: text('bytes that the reply must have, hexadecimal digits, x for any; compared as far as both go'),
+    least_reply_bytes: bytes('bytes that the reply must have at least; left out: 0'),
+    most_reply_bytes: bytes('bytes that it may have at most; left out: 255'),
     service: text('name that grpc.health.v1 is asked for; left out: the whole server'),
     command: programSchema('status 0 is success'),
     dynamic_weight: flag('status 2 … 255 is success with weight status - 2'),
-  },
+  }),
 };
 
 export function toCheck(entry: CheckEntry, path: Path, attempt: Attempt): Check__Output {

@@ -10,6 +10,7 @@ import {
   checkHost,
   checkPath,
   flag,
+  namingTypes,
   type TlsEntry,
   text,
   time,
@@ -69,12 +70,20 @@ export const loadSchema = {
   additionalProperties: false,
   required: ['type'],
   description: 'weights follow the load of the servers; left out: they do not',
-  properties: {
-    type: { enum: Object.keys(ownOptions) },
+  properties: namingTypes(ownOptions, {
+    type: {
+      enum: Object.keys(ownOptions),
+      description: 'who tells the load; other keys are only of the types that they name',
+    },
     interval: time({ least: 0.1, most: 86_400 }, 'seconds from one question to the next; left out: 2, of orca 10'),
     timeout: time({ least: 0.01, most: 3_600 }, 'seconds that one question may take; left out: interval'),
-    address: text("left out: the server's"),
-    port: { type: 'integer', minimum: 1, maximum: largestPort, description: "left out: the server's" },
+    address: text("address that is asked; left out: the server's"),
+    port: {
+      type: 'integer',
+      minimum: 1,
+      maximum: largestPort,
+      description: "port that is asked; left out: the server's",
+    },
     source: text('address of the director that is asked from'),
     smoothing: time(
       { least: 0, most: 3_600 },
@@ -89,12 +98,12 @@ export const loadSchema = {
     busy: { type: 'number', description: 'reading that stands for the least percentage; left out: 1' },
     metric: text('of the report, or of the answer with perhaps labels: node_load1{host="a"}'),
     pointer: { type: 'string', description: 'JSON pointer to the number in the answer' },
-    path: text('left out: /'),
+    path: text('path that is asked; left out: /'),
     host: text('Host header; left out: the address and port asked'),
     headers: { type: 'array', items: { type: 'string' }, description: 'further headers, "Name: value"' },
     https: flag('HTTPS instead of HTTP'),
     tls: tlsSchema,
-  },
+  }),
 };
 
 export function toLoad(entry: LoadEntry, path: Path, attempt: Attempt): LoadSource__Output {

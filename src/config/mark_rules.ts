@@ -38,8 +38,11 @@ export const markRuleSchema = {
   required: ['mark'],
   properties: {
     mark: { type: 'integer', minimum: 0, maximum: largestMark, description: 'what it gives; 0: none' },
-    family: { enum: Object.keys(families), description: 'left out: that of the prefixes; without any, both' },
-    protocol: { enum: Object.keys(markProtocols), description: 'left out: any' },
+    family: {
+      enum: Object.keys(families),
+      description: 'address family; left out: that of the prefixes; without any, both',
+    },
+    protocol: { enum: Object.keys(markProtocols), description: 'of the packets; left out: any' },
     source: { type: 'string', description: 'an address or a prefix, "198.51.100.0/24"' },
     destination: { type: 'string', description: 'an address or a prefix' },
     source_ports: ports('80, or "8000-8099"; needs a protocol'),

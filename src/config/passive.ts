@@ -36,7 +36,10 @@ export const passiveSchema = {
       maximum: 1_000_000,
       description: 'fewer connections within the window say nothing; left out: 20',
     },
-    unanswered: percent(0, 'a server is ejected at this percentage of unanswered SYNs; left out: never for that'),
+    unanswered: percent(
+      0,
+      'a server is ejected at this percentage of SYNs without an answer; left out: never for that',
+    ),
     reset: percent(0, 'a server is ejected at this percentage of connections that it resets; left out: never for that'),
     ejection: time({ least: 1, most: 86_400 }, 'seconds of the first ejection; left out: 30'),
     most_ejected: percent(1, 'at most this percentage of the servers is ejected at a time; left out: 10'),

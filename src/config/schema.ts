@@ -88,7 +88,11 @@ const interfaceSchema = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    name: { type: 'string', pattern: namePattern, description: nameRule },
+    name: {
+      type: 'string',
+      pattern: namePattern,
+      description: `${nameRule}; left out: that of the port, with ".VLAN" behind it`,
+    },
     vlan: count(1, 4094, '802.1Q VLAN id; left out: untagged'),
     mtu,
     addresses: {
@@ -118,7 +122,12 @@ const kernelSchema = {
   properties: {
     name: { type: 'string', pattern: namePattern, description: nameRule },
     driver: { enum: ['tap'], default: 'tap', description: 'how the kernel is reached' },
-    limits: { type: 'object', additionalProperties: false, properties: kernelLimits },
+    limits: {
+      type: 'object',
+      additionalProperties: false,
+      description: 'packets a second towards the kernel, by class, so that a flood starves neither ssh nor BGP',
+      properties: kernelLimits,
+    },
   },
 };
 
@@ -133,16 +142,17 @@ const portSchema = {
       description: 'a PCI address ("0000:01:00.0") or a DPDK vdev ("net_af_packet0,iface=eth1")',
     },
     mtu,
-    mac: { type: 'string', pattern: macPattern, description: macRule },
+    mac: { type: 'string', pattern: macPattern, description: `${macRule}; left out: the device's own` },
     faces: {
       enum: ['auto', 'clients', 'servers', 'both'],
+      default: 'auto',
       description:
         'who is reached through it: a device that can be set spreads packets by the source where clients are, by the destination where servers are, and is left as it is for both; auto: clients, if a default route leaves by it or if it is the only port',
     },
     rx_queues: count(1, 1024, 'receive queues; left out: what suits workers and device'),
     tx_queues: count(1, 1024, 'transmit queues; left out: what suits workers and device'),
-    rx_descriptors: count(32, 32768, 'descriptors of a receive queue'),
-    tx_descriptors: count(32, 32768, 'descriptors of a transmit queue'),
+    rx_descriptors: count(32, 32768, 'descriptors of a receive queue; left out: what suits the device'),
+    tx_descriptors: count(32, 32768, 'descriptors of a transmit queue; left out: what suits the device'),
     kernel: kernelSchema,
     interfaces: {
       type: 'array',
@@ -169,8 +179,8 @@ const neighborSchema = {
   additionalProperties: false,
   required: ['address', 'interface', 'mac'],
   properties: {
-    address: { type: 'string' },
-    interface: { type: 'string' },
+    address: { type: 'string', description: "the neighbour's, without prefix length" },
+    interface: { type: 'string', description: 'on whose link it is' },
     mac: { type: 'string', pattern: macPattern, description: macRule },
   },
 };
@@ -185,19 +195,29 @@ export const directorSchema = {
     cpus: {
       type: 'object',
       additionalProperties: false,
+      description: 'CPUs by number, as in /proc/cpuinfo; the two lists may overlap where there are few',
       properties: {
-        housekeeping: cpuList('CPUs of the control thread and of JavaScript; default: the first'),
-        workers: cpuList('CPUs of the workers, one worker an entry; default: the second, if there is one'),
+        housekeeping: cpuList('CPUs of the control thread and of JavaScript; left out: the first'),
+        workers: cpuList('CPUs of the workers, one worker an entry; left out: the second, if there is one'),
       },
     },
     memory: {
       type: 'object',
       additionalProperties: false,
+      description: 'taken when the dataplane starts, and kept',
       properties: {
         hugepages: { enum: ['auto', 'on', 'off'], default: 'auto', description: 'auto: if enough are reserved' },
-        megabytes: count(64, 1048576, 'memory of packet buffers and tables; left out: worked out'),
-        connections: count(1024, 1000000000, 'connections over all workers; default 1,000,000'),
-        packet_buffers: count(1024, 134217728, 'left out: worked out from ports and queues'),
+        megabytes: count(64, 1048576, 'megabytes of packet buffers and tables; left out: worked out'),
+        connections: count(
+          1024,
+          1000000000,
+          'entries of the connection tables of all workers, of either address family; default 1,000,000',
+        ),
+        packet_buffers: count(
+          1024,
+          134217728,
+          'buffers for packets on their way, of a frame each; left out: worked out from ports and queues',
+        ),
       },
     },
     idle: {
@@ -217,9 +237,17 @@ export const directorSchema = {
       propertyNames: { pattern: namePattern, description: nameRule },
       additionalProperties: portSchema,
     },
-    routes: { type: 'array', items: routeSchema },
+    routes: {
+      type: 'array',
+      items: routeSchema,
+      description: 'where everything leads that is on no link of the director',
+    },
     neighbors: { type: 'array', items: neighborSchema, description: 'static neighbours' },
-    masquerade: { type: 'array', items: masqueradeSchema },
+    masquerade: {
+      type: 'array',
+      items: masqueradeSchema,
+      description: 'for what servers send by themselves; the first rule that matches counts',
+    },
     ...servicesProperties,
   },
 };

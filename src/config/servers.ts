@@ -51,10 +51,23 @@ const threshold = (description: string) => ({
 export const sorryServerProperties = {
   address: { type: 'string', description: 'ADDRESS:PORT; without a port it is that of the service' },
   method: { enum: Object.keys(methods), default: 'dr', description: 'how packets reach the server' },
-  weight: { type: 'integer', minimum: 0, maximum: largestWeight, default: 1, description: '0 quiesces the server' },
-  tunnel_type: { enum: Object.keys(tunnelTypes), default: 'ipip' },
+  weight: {
+    type: 'integer',
+    minimum: 0,
+    maximum: largestWeight,
+    default: 1,
+    description: 'share of new connections; 0 quiesces the server: it gets none, and keeps those it has',
+  },
+  tunnel_type: {
+    enum: Object.keys(tunnelTypes),
+    default: 'ipip',
+    description: 'with method tun: what packets are put into',
+  },
   tunnel_port: { type: 'integer', minimum: 1, maximum: 65535, description: 'UDP port of a gue tunnel' },
-  tunnel_checksum: { enum: Object.keys(tunnelChecksums) },
+  tunnel_checksum: {
+    enum: Object.keys(tunnelChecksums),
+    description: 'of gue and gre: a checksum over the packet or none; remcsum only of gue; left out: nocsum',
+  },
 } as const;
 
 export const serverProperties = {

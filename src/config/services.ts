@@ -122,22 +122,28 @@ const serverSchema = {
   properties: { ...serverProperties, health: serverHealthSchema },
 } as const;
 
-const serviceSchema = {
+export const serviceSchema = {
   type: 'object',
   additionalProperties: false,
   required: ['address'],
   properties: {
     address: { type: 'string', description: 'tcp:ADDRESS:PORT, udp:ADDRESS:PORT, sctp:ADDRESS:PORT or fwmark:MARK' },
-    scheduler: { enum: schedulers, default: 'wlc' },
-    scheduler_flags: { type: 'array', uniqueItems: true, items: { enum: allFlagNames } },
+    scheduler: { enum: schedulers, default: 'wlc', description: "LVS's, by their names; none finds no server" },
+    scheduler_flags: {
+      type: 'array',
+      uniqueItems: true,
+      items: { enum: allFlagNames },
+      description:
+        'of sh and mh: fallback takes another server if the chosen one has no weight, port hashes the port, too',
+    },
     persistence_timeout: seconds('seconds a client stays with its server; 0: not persistent'),
     persistence_prefix: {
       type: 'integer',
       minimum: 1,
       maximum: 128,
-      description: 'clients of one such network count as one',
+      description: 'persistence: clients of one network of this prefix length count as one; left out: each on its own',
     },
-    persistence_engine: { type: 'string', description: 'for example sip' },
+    persistence_engine: { type: 'string', description: 'for example sip; known to LVS, refused as not available yet' },
     one_packet: { type: 'boolean', default: false, description: 'schedule every UDP packet on its own' },
     ...trafficProperties,
     health: healthSchema,

@@ -80,7 +80,12 @@ export const timeoutsSchema = {
   properties: Object.fromEntries(
     timeouts.map(({ name, state, initialS }) => [
       name,
-      { type: 'integer', minimum: 0, maximum: largestTimeout, description: `${state}; LVS's default ${initialS}` },
+      {
+        type: 'integer',
+        minimum: 0,
+        maximum: largestTimeout,
+        description: `seconds in state ${state}; left out: the value in force, ${initialS} at first`,
+      },
     ]),
   ),
 };

@@ -59,6 +59,8 @@ async function* trace(
   audit.called(call, `trace of ${count} packets, filter ${JSON.stringify(filter)}`);
   try {
     let endings = 0;
+    // Neither packet nor loss: from here on packets are seen.
+    yield { lost: '0' };
     for (let left = count; left > 0 && !signal.aborted; ) {
       const { packets, lost, done } = await dataplane.readTrace({ id, waitMs }, { signal });
       if (lost !== '0') yield { lost };

@@ -1,7 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-// The keys of a service that LVS has no words for, and prefix lists: to messages, back, and what is refused where.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import test from 'ava';
 import { ConfigurationError, readDocument } from '../../../src/config/document.js';
 import {
@@ -11,9 +7,7 @@ import {
   servicesSchema,
   toConfiguration,
 } from '../../../src/config/services.js';
-import { trafficProperties } from '../../../src/config/traffic.js';
 import type { Configuration__Output } from '../../../src/generated/fulcrum/v1/Configuration.js';
-import { projectRoot } from '../../../src/grpc/loader.js';
 
 const read = (text: string) => toConfiguration(readDocument<ServicesSection>(text, 'f.yaml', servicesSchema));
 
@@ -118,10 +112,4 @@ test('refused: the name of a list', (t) => {
 test('what the director refuses has its place in the file', (t) => {
   t.deepEqual(documentPath('configuration.services[1].traffic.deny[0]'), ['services', 1, 'deny', 0]);
   t.deepEqual(documentPath('configuration.services[1].traffic.mss'), ['services', 1, 'mss']);
-});
-
-test('docs/configuration.md names every key', (t) => {
-  const text = readFileSync(join(projectRoot, 'docs/configuration.md'), 'utf8');
-  const section = text.slice(text.indexOf('## What a service takes'));
-  for (const name of [...Object.keys(trafficProperties), 'prefix_lists']) t.true(section.includes(`\`${name}\``), name);
 });
