@@ -21,6 +21,7 @@ import { httpRoutes } from './http/routes.js';
 import type { HttpOptions } from './http/server.js';
 import type { LiveOf } from './messages.js';
 import { type ScrapeOptions, Scraper } from './metrics/scrape.js';
+import { StatusPage } from './page/page.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService, directorServiceName } from './service.js';
 import { Store } from './store.js';
@@ -78,6 +79,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const tell = (event: Event): void => {
     events.set(event.kind ?? '', (events.get(event.kind ?? '') ?? 0) + 1);
     broadcaster.publishEvent(event, director.state.model);
+    page?.note(event);
   };
   const { dataplane, definitions } = loadDataplaneServices();
   const encoding = sharedEncoding(definitions);
@@ -97,6 +99,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     const edit = { time: new Date().toISOString(), identity, method, operations: carriedOut };
     if (carriedOut.length > 0) history.add({ ...director.state, model: after }, edit);
   });
+  director.listen(() => page?.changed());
   const ways = new ClientWays({
     dataplane: () => reconciler.dataplane(),
     onEvent: tell,
@@ -116,6 +119,17 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     log,
   });
   const liveOf: LiveOf = (service, server) => keeper.live(service, server);
+  const page =
+    options.http &&
+    new StatusPage({
+      state: () => director.state,
+      status: () => reconciler.status(),
+      dataplane: () => reconciler.dataplane(),
+      history: () => history.list(),
+      liveOf,
+      startedAt,
+      log,
+    });
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
@@ -142,7 +156,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       };
     },
   });
-  const http = options.http && new HttpEndpoint(options.http, httpRoutes(scraper, reconciler), log);
+  const http = options.http && page && new HttpEndpoint(options.http, httpRoutes(scraper, reconciler, page), log);
   const health = addHealth(server, [directorServiceName]);
   addReflection(server, descriptorSet, [directorServiceName]);
   try {
@@ -151,10 +165,12 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     reconciler.start();
     keeper.start();
     drainer.start();
+    page?.start();
     health.setServing(true);
     let stopped: Promise<void> | undefined;
     const stop = async () => {
       health.setServing(false);
+      await page?.stop();
       await http?.stop();
       await closeServer(server, stopGraceMs);
       await keeper.stop();

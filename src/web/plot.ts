@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plot of the last ten minutes, drawn by uPlot in the colours of the style sheet.
+import { h, setAttribute, setText } from './dom.js';
+import { clock } from './format.js';
+import uPlot from './uplot.js';
+import type { Plots, Point, Series } from './view.js';
+
+export type PlotField = Exclude<keyof Plots, 'end'>;
+
+export interface PlotLine {
+  readonly field: PlotField;
+  readonly label: string;
+  /** A colour of the style sheet: "--accent". */
+  readonly colour: string;
+}
+
+export interface PlotOptions {
+  readonly title: string;
+  readonly lines: readonly PlotLine[];
+  readonly format: (value: number | null | undefined) => string;
+}
+
+const height = 132;
+const font = '11px ui-sans-serif, system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
+
+/** Colours as a canvas takes them. */
+function colourOf(name: string): string {
+  const probe = document.createElement('span');
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+const faint = (colour: string): string => colour.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.14)');
+
+export class Plot {
+  readonly element: HTMLElement;
+  readonly #options: PlotOptions;
+  readonly #value = h('span.plot-value');
+  readonly #note = h('span.plot-note');
+  readonly #canvas: HTMLElement;
+  readonly #resized: ResizeObserver;
+  #columns: [number[], ...(number | null)[][]] = [[]];
+  #chart: uPlot | undefined;
+  #now = '';
+
+  constructor(options: PlotOptions) {
+    this.#options = options;
+    this.#canvas = h('div.plot-canvas', { role: 'img', 'aria-label': options.title });
+    const keys = options.lines.length < 2 ? [] : options.lines.map(keyElement);
+    this.element = h(
+      'section.card.plot',
+      {},
+      h('h2', {}, options.title),
+      h('div.plot-head', {}, this.#value, this.#note, h('span.plot-keys', {}, ...keys)),
+      this.#canvas,
+    );
+    this.#resized = new ResizeObserver(() => this.#fit());
+    this.#resized.observe(this.#canvas);
+  }
+
+  /** Ten minutes at once. */
+  begin(plots: Plots): void {
+    const [first] = this.#options.lines;
+    const { length } = first === undefined ? [] : plots[first.field];
+    const times = Array.from({ length }, (_, at) => plots.end - length + 1 + at);
+    this.#columns = [times, ...this.#options.lines.map(({ field }) => [...(plots[field] as Series)])];
+    this.#draw();
+  }
+
+  /** What was measured over the time since the last point. */
+  add(point: Point): void {
+    const [times, ...columns] = this.#columns;
+    const last = times.at(-1);
+    if (last === undefined || point.second <= last) return;
+    for (let second = last + 1; second <= point.second; second++) {
+      times.push(second);
+      times.shift();
+      columns.forEach((column, at) => {
+        column.push(point[this.#options.lines[at]?.field ?? 'connections']);
+        column.shift();
+      });
+    }
+    this.#chart?.setData(this.#columns);
+    this.#say();
+  }
+
+  /** In other colours. */
+  redraw(): void {
+    this.#draw();
+  }
+
+  /** The number above it; where nothing is given, what was measured last. */
+  now(text: string): void {
+    this.#now = text;
+    setText(this.#value, text);
+  }
+
+  end(): void {
+    this.#resized.disconnect();
+    this.#chart?.destroy();
+    this.#chart = undefined;
+  }
+
+  #draw(): void {
+    this.#chart?.destroy();
+    this.#chart = undefined;
+    const width = this.#canvas.clientWidth;
+    if (width === 0 || this.#columns[0].length === 0) return;
+    this.#chart = new uPlot(this.#settings(width), this.#columns, this.#canvas);
+    this.#say();
+  }
+
+  #fit(): void {
+    const width = this.#canvas.clientWidth;
+    if (this.#chart === undefined) this.#draw();
+    else if (width > 0 && this.#chart.width !== width) this.#chart.setSize({ width, height });
+  }
+
+  #settings(width: number): uPlot.Options {
+    const [ink, grid] = [colourOf('--ink-2'), colourOf('--line')];
+    const axis = { stroke: ink, font, ticks: { show: false }, grid: { stroke: grid, width: 1 } };
+    return {
+      width,
+      height,
+      legend: { show: false },
+      cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
+      padding: [8, 4, 0, 0],
+      scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] } },
+      axes: [
+        {
+          ...axis,
+          space: 70,
+          size: 24,
+          values: (_plot, seconds) => seconds.map((at) => clock(at * 1000).slice(-8, -3)),
+        },
+        { ...axis, space: 32, size: 62, values: (_plot, values) => values.map((value) => this.#options.format(value)) },
+      ],
+      series: [
+        {},
+        ...this.#options.lines.map(({ label, colour }) => {
+          const stroke = colourOf(colour);
+          return { label, stroke, width: 1.5, fill: faint(stroke), points: { show: false } };
+        }),
+      ],
+      hooks: { setCursor: [(plot) => this.#point(plot.cursor.idx)] },
+    };
+  }
+
+  /** What is under the pointer, or how much it was at most. */
+  #point(at: number | null | undefined): void {
+    const [times, ...columns] = this.#columns;
+    const second = at === null || at === undefined ? undefined : times[at];
+    if (second === undefined || at === null || at === undefined) {
+      setText(this.#value, this.#now);
+      this.#say();
+      return;
+    }
+    setText(this.#value, columns.map((column) => this.#options.format(column[at])).join(' / '));
+    setText(this.#note, `at ${clock(second * 1000)}`);
+  }
+
+  #say(): void {
+    if (this.#chart?.cursor.idx !== null && this.#chart?.cursor.idx !== undefined) return;
+    const [, ...columns] = this.#columns;
+    const most = Math.max(0, ...columns.flatMap((column) => column.map((value) => value ?? 0)));
+    const text = `at most ${this.#options.format(most)} in ten minutes`;
+    setText(this.#note, text);
+    setAttribute(this.#canvas, 'aria-label', `${this.#options.title}: now ${this.#now}, ${text}`);
+  }
+}
+
+function keyElement({ label, colour }: PlotLine): HTMLElement {
+  const swatch = h('span.swatch', { 'aria-hidden': 'true' });
+  swatch.style.backgroundColor = `var(${colour})`;
+  return h('span.plot-key', {}, swatch, label);
+}
