@@ -21,7 +21,7 @@ import { httpRoutes } from './http/routes.js';
 import type { HttpOptions } from './http/server.js';
 import type { LiveOf } from './messages.js';
 import { type ScrapeOptions, Scraper } from './metrics/scrape.js';
-import { StatusPage } from './page/page.js';
+import { noStreams, StatusPage } from './page/page.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService, directorServiceName } from './service.js';
 import { Store } from './store.js';
@@ -150,7 +150,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
         model,
         liveOf,
         generations: { wanted: generation, applied: generationApplied },
-        counts: { edits, refusals, events, eventsLost },
+        counts: { edits, refusals, events, eventsLost, streams: page?.counts ?? noStreams },
         version,
         startedAt,
       };

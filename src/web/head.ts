@@ -24,13 +24,7 @@ export class PageHead {
     this.element = h(
       'header.top',
       {},
-      h(
-        'a.brand',
-        { href: '#/', 'aria-label': 'Fulcrum, all services' },
-        logo(),
-        h('span.name', {}, 'Fulcrum'),
-        this.#name,
-      ),
+      h('a.brand', { href: '#/' }, logo(), h('span.name', {}, 'Fulcrum'), this.#name),
       h('div.tools', {}, this.#live.element, theme),
     );
     this.#showLive();

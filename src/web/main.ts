@@ -15,7 +15,8 @@ const outOfSightMs = 20_000;
 
 class Main {
   readonly #head = new PageHead(themeButton(() => this.#page?.redraw()));
-  readonly #content = h('main', { id: 'content', tabindex: -1 });
+  readonly #place = h('div');
+  readonly #content = h('main.frame', { id: 'content', tabindex: -1 }, this.#head.alarms, this.#place);
   #route: Route = readRoute(location.hash);
   #request: ListRequest = wholeList;
   #page: Overview | ServicePage | undefined;
@@ -28,7 +29,7 @@ class Main {
       event.preventDefault();
       this.#content.focus();
     });
-    place.append(skip, this.#head.element, h('div.frame', {}, this.#head.alarms, this.#head.facts, this.#content));
+    place.append(skip, this.#head.element, this.#content);
     addEventListener('hashchange', () => this.#go(readRoute(location.hash)));
     document.addEventListener('visibilitychange', () => this.#seen(!document.hidden));
     this.#show();
@@ -51,9 +52,9 @@ class Main {
     };
     this.#page =
       this.#route.page === 'overview'
-        ? new Overview(this.#request, ask)
-        : new ServicePage(this.#route.key, this.#request, ask);
-    this.#content.replaceChildren(this.#page.element);
+        ? new Overview(this.#head.facts, this.#request, ask)
+        : new ServicePage(this.#route.key, this.#head.facts, this.#request, ask);
+    this.#place.replaceChildren(this.#page.element);
     this.#listen();
   }
 
@@ -89,7 +90,7 @@ class Main {
       keepToken(token);
       this.#show();
     });
-    this.#content.replaceChildren(form);
+    this.#place.replaceChildren(form);
   }
 
   #seen(isInSight: boolean): void {

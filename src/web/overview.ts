@@ -26,8 +26,8 @@ export class Overview {
   readonly #traffic = new Plot({
     title: 'Traffic',
     lines: [
-      { field: 'inBits', label: 'from clients', colour: '--accent-2' },
-      { field: 'outBits', label: 'to clients', colour: '--accent' },
+      { field: 'inBits', label: 'in', colour: '--accent-2' },
+      { field: 'outBits', label: 'out', colour: '--accent' },
     ],
     format: bits,
   });
@@ -47,12 +47,13 @@ export class Overview {
   readonly #events = eventFeed();
   readonly #changes = changeFeed();
 
-  constructor(request: ListRequest, onRequest: (request: ListRequest) => void) {
+  constructor(facts: HTMLElement, request: ListRequest, onRequest: (request: ListRequest) => void) {
     this.#services = serviceListOf(this.#sparks, request, onRequest);
     this.element = h(
       'div.page',
       {},
       this.#summary.element,
+      facts,
       this.#attention.element,
       h('div.plots', {}, ...this.#plots.map(({ element }) => element)),
       this.#services.element,
@@ -99,7 +100,7 @@ export class Overview {
   #total(totals: Totals | null): void {
     this.#meter.set(totals);
     this.#connections.now(perSecond(totals?.rates?.connections));
-    this.#traffic.now(`${bits(totals?.rates?.inBits)} / ${bits(totals?.rates?.outBits)}`);
+    this.#traffic.now(bits(totals?.rates?.inBits), bits(totals?.rates?.outBits));
     this.#lost.now(perSecond(totals?.dropped));
   }
 }

@@ -61,7 +61,7 @@ const toneOfShare = (share: number | null): 'accent' | 'bad' =>
 
 export function workerPanel(sparks: SparkStore): Panel<WorkerRow> {
   const columns: readonly Column<WorkerRow>[] = [
-    textColumn('worker', 'Worker', ({ worker, cpu }) => `${worker} on CPU ${cpu}`, { isHeader: true }),
+    textColumn('worker', 'Worker', ({ worker, cpu }) => `${worker}, CPU ${cpu}`, { isHeader: true }),
     {
       id: 'busy',
       label: 'Busy',
@@ -78,7 +78,7 @@ export function workerPanel(sparks: SparkStore): Panel<WorkerRow> {
       },
     },
     numberColumn('received', 'Packets/s', ({ received }) => compact(received)),
-    numberColumn('handed', 'Handed over/s', ({ handedOver }) => compact(handedOver)),
+    numberColumn('handed', 'Handed over', ({ handedOver }) => compact(handedOver)),
     numberColumn('connections', 'Connections', ({ connections }) => whole(connections)),
     sparkColumn(({ worker }) => sparks.current.workers?.[worker], { top: 1 }),
   ];
@@ -89,7 +89,20 @@ export function workerPanel(sparks: SparkStore): Panel<WorkerRow> {
 
 export function portPanel(): Panel<PortRow> {
   const columns: readonly Column<PortRow>[] = [
-    textColumn('port', 'Port', ({ name }) => name, { isHeader: true }),
+    {
+      id: 'port',
+      label: 'Port',
+      isHeader: true,
+      make: (cell) => {
+        const name = h('span');
+        const driver = h('span.detail');
+        cell.append(name, driver);
+        return (row) => {
+          setText(name, row.name);
+          setText(driver, row.driver.replace(/^net_/, ''));
+        };
+      },
+    },
     {
       id: 'link',
       label: 'Link',
@@ -99,7 +112,6 @@ export function portPanel(): Panel<PortRow> {
         return ({ up, speed }) => state.set(up ? 'good' : 'bad', `${up ? 'up' : 'down'}${up ? speedText(speed) : ''}`);
       },
     },
-    textColumn('driver', 'Driver', ({ driver }) => driver.replace(/^net_/, '')),
     numberColumn('in', 'In', ({ inBits }) => bits(inBits)),
     numberColumn('out', 'Out', ({ outBits }) => bits(outBits)),
     numberColumn(

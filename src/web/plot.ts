@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A plot of the last ten minutes, drawn by uPlot in the colours of the style sheet.
 import { h, setAttribute, setText } from './dom.js';
-import { clock } from './format.js';
+import { clock, unknown } from './format.js';
 import uPlot from './uplot.js';
 import type { Plots, Point, Series } from './view.js';
 
@@ -38,23 +38,26 @@ const faint = (colour: string): string => colour.replace(/^rgb\((.*)\)$/, 'rgba(
 export class Plot {
   readonly element: HTMLElement;
   readonly #options: PlotOptions;
-  readonly #value = h('span.plot-value');
+  /** One for each line. */
+  readonly #values: readonly HTMLElement[];
   readonly #note = h('span.plot-note');
   readonly #canvas: HTMLElement;
   readonly #resized: ResizeObserver;
   #columns: [number[], ...(number | null)[][]] = [[]];
   #chart: uPlot | undefined;
-  #now = '';
+  #now: readonly string[] = [];
 
   constructor(options: PlotOptions) {
     this.#options = options;
     this.#canvas = h('div.plot-canvas', { role: 'img', 'aria-label': options.title });
-    const keys = options.lines.length < 2 ? [] : options.lines.map(keyElement);
+    this.#values = options.lines.map(() => h('span.plot-value'));
+    const isSingle = options.lines.length === 1;
+    const values = options.lines.map((line, at) => valueElement(line, this.#values[at] ?? h('span'), isSingle));
     this.element = h(
       'section.card.plot',
       {},
-      h('h2', {}, options.title),
-      h('div.plot-head', {}, this.#value, this.#note, h('span.plot-keys', {}, ...keys)),
+      h('div.plot-title', {}, h('h2', {}, options.title), this.#note),
+      h('div.plot-head', {}, ...values),
       this.#canvas,
     );
     this.#resized = new ResizeObserver(() => this.#fit());
@@ -92,10 +95,10 @@ export class Plot {
     this.#draw();
   }
 
-  /** The number above it; where nothing is given, what was measured last. */
-  now(text: string): void {
-    this.#now = text;
-    setText(this.#value, text);
+  /** The numbers above it, one for each line. */
+  now(...texts: readonly string[]): void {
+    this.#now = texts;
+    if (!this.#isPointedAt()) this.#show(texts);
   }
 
   end(): void {
@@ -149,31 +152,42 @@ export class Plot {
     };
   }
 
+  #isPointedAt(): boolean {
+    return typeof this.#chart?.cursor.idx === 'number';
+  }
+
+  #show(texts: readonly string[]): void {
+    this.#values.forEach((value, at) => {
+      setText(value, texts[at] ?? unknown);
+    });
+  }
+
   /** What is under the pointer, or how much it was at most. */
   #point(at: number | null | undefined): void {
     const [times, ...columns] = this.#columns;
-    const second = at === null || at === undefined ? undefined : times[at];
-    if (second === undefined || at === null || at === undefined) {
-      setText(this.#value, this.#now);
+    const second = typeof at === 'number' ? times[at] : undefined;
+    if (typeof at !== 'number' || second === undefined) {
+      this.#show(this.#now);
       this.#say();
       return;
     }
-    setText(this.#value, columns.map((column) => this.#options.format(column[at])).join(' / '));
+    this.#show(columns.map((column) => this.#options.format(column[at])));
     setText(this.#note, `at ${clock(second * 1000)}`);
   }
 
   #say(): void {
-    if (this.#chart?.cursor.idx !== null && this.#chart?.cursor.idx !== undefined) return;
+    if (this.#isPointedAt()) return;
     const [, ...columns] = this.#columns;
     const most = Math.max(0, ...columns.flatMap((column) => column.map((value) => value ?? 0)));
     const text = `at most ${this.#options.format(most)} in ten minutes`;
     setText(this.#note, text);
-    setAttribute(this.#canvas, 'aria-label', `${this.#options.title}: now ${this.#now}, ${text}`);
+    setAttribute(this.#canvas, 'aria-label', `${this.#options.title}: now ${this.#now.join(' and ')}, ${text}`);
   }
 }
 
-function keyElement({ label, colour }: PlotLine): HTMLElement {
+function valueElement({ label, colour }: PlotLine, value: HTMLElement, isSingle: boolean): HTMLElement {
+  if (isSingle) return value;
   const swatch = h('span.swatch', { 'aria-hidden': 'true' });
   swatch.style.backgroundColor = `var(${colour})`;
-  return h('span.plot-key', {}, swatch, label);
+  return h('span.plot-line', {}, value, ' ', h('span.plot-note', {}, swatch, label));
 }

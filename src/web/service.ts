@@ -24,8 +24,8 @@ export class ServicePage {
   readonly #traffic = new Plot({
     title: 'Traffic',
     lines: [
-      { field: 'inBits', label: 'from clients', colour: '--accent-2' },
-      { field: 'outBits', label: 'to clients', colour: '--accent' },
+      { field: 'inBits', label: 'in', colour: '--accent-2' },
+      { field: 'outBits', label: 'out', colour: '--accent' },
     ],
     format: bits,
   });
@@ -40,7 +40,7 @@ export class ServicePage {
   readonly #missing = h('section.card.missing', { hidden: true });
   readonly #whole: HTMLElement;
 
-  constructor(key: string, request: ListRequest, onRequest: (request: ListRequest) => void) {
+  constructor(key: string, facts: HTMLElement, request: ListRequest, onRequest: (request: ListRequest) => void) {
     this.#key = key;
     this.#servers = serverListOf(this.#sparks, request, onRequest);
     this.#missing.append(h('h2', {}, 'There is no such service'), h('p', {}, `Nothing is configured for ${key}.`));
@@ -65,6 +65,7 @@ export class ServicePage {
       ),
       this.#missing,
       this.#whole,
+      facts,
     );
   }
 
@@ -112,7 +113,7 @@ export class ServicePage {
     ];
     this.#facts.replaceChildren(...facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
     this.#connections.now(perSecond(row.rates?.connections));
-    this.#traffic.now(`${bits(row.rates?.inBits)} / ${bits(row.rates?.outBits)}`);
+    this.#traffic.now(bits(row.rates?.inBits), bits(row.rates?.outBits));
   }
 
   #list(servers: ServerList): void {

@@ -103,6 +103,9 @@ export const definitions = {
   edits_refused_total: counter('edits that were refused', ['reason']),
   events_total: counter('events by kind, as fulcrum watch tells them', ['kind']),
   events_lost_total: counter('events of the dataplane that the manager was too slow for'),
+  page_streams: gauge('status pages that are open'),
+  page_streams_refused_total: counter('status pages that found too many open'),
+  page_streams_ended_total: counter('status pages that were put out, for they did not read what they were sent'),
   scrape_duration_seconds: gauge('how long the dataplane took to answer for this'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

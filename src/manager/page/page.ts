@@ -51,6 +51,8 @@ export interface StreamCounts {
   readonly tooSlow: number;
 }
 
+export const noStreams: StreamCounts = { open: 0, refused: 0, tooSlow: 0 };
+
 export class StatusPage {
   readonly #options: StatusPageOptions;
   readonly #bounds: ViewerBounds;

@@ -16,10 +16,10 @@ export class Ring {
   /** `second`: since 1970, later than that before. */
   add(second: number, value: number | null): void {
     if (second <= this.#last) return;
-    const value_ = value ?? Number.NaN;
-    const passed = Math.min(ringSeconds, second - this.#last);
+    const known = value ?? Number.NaN;
+    const passed = this.#last === 0 ? 1 : Math.min(ringSeconds, second - this.#last);
     for (let ago = passed - 1; ago >= 0; ago--)
-      this.#values[(second - ago) % ringSeconds] = ago < longestFill ? value_ : Number.NaN;
+      this.#values[(second - ago) % ringSeconds] = ago < longestFill ? known : Number.NaN;
     this.#last = second;
   }
 
