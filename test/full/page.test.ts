@@ -91,25 +91,26 @@ async function looksWell(t: ExecutionContext, browser: TestBrowser, hash: string
   }
 }
 
-async function filterAndSort(t: ExecutionContext, { page }: TestPage): Promise<void> {
+async function filterAndSort(t: ExecutionContext, testPage: TestPage): Promise<void> {
+  const { page } = testPage;
   const keys = (): Promise<readonly string[]> =>
     page.evaluate('[...document.querySelectorAll(".list tbody tr")].map((row) => row.dataset.key)');
   const first = await keys();
   t.is(first.length, 6);
   await page.fill('input[type=search]', 'WRR');
-  await page.waitForFunction('document.querySelectorAll(".list tbody tr").length === 2');
+  await testPage.becomes('document.querySelectorAll(".list tbody tr").length === 2');
   await page.fill('input[type=search]', 'nobody');
   await page.waitForSelector('text=None of 6 services matches “nobody”.');
   await page.fill('input[type=search]', '');
-  await page.waitForFunction('document.querySelectorAll(".list tbody tr").length === 6');
+  await testPage.becomes('document.querySelectorAll(".list tbody tr").length === 6');
   await page.click('button.sort:has-text("Service")');
   await page.waitForSelector('th[aria-sort=ascending]');
   await page.click('button.sort:has-text("Service")');
-  await page.waitForFunction(
+  await testPage.becomes(
     `document.querySelector(".list tbody tr").dataset.key === ${JSON.stringify(first.toSorted().at(-1))}`,
   );
   await page.click('button.sort:has-text("Service")');
-  await page.waitForFunction(`document.querySelector(".list tbody tr").dataset.key === ${JSON.stringify(first[0])}`);
+  await testPage.becomes(`document.querySelector(".list tbody tr").dataset.key === ${JSON.stringify(first[0])}`);
 }
 
 async function byKeyboard(t: ExecutionContext, { page }: TestPage): Promise<void> {
@@ -149,7 +150,7 @@ test('the page: numbers, a death within a second, losses and returns, in every s
   const died = Date.now();
   process.kill(pidOf(scene, 'rs1'), 'SIGTERM');
   const seen = Math.max(await told, await toldInDetail);
-  const event = page.page.locator('.feed li', { hasText: `TCP ${vip}:80 ${dead}: connection refused` }).first();
+  const event = page.page.locator('.feed li', { hasText: `server down TCP ${vip}:80 ${dead}` }).first();
   const happened = await event.locator('time').getAttribute('datetime');
   const after = seen - Date.parse(happened ?? '');
   t.log(`a death is on the page after ${seen - died} ms, ${after} ms after the manager knew`);
