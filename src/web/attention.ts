@@ -44,7 +44,12 @@ export class Summary {
 
 function sentence({ good, warn, bad, quiet }: Attention['services']): readonly [Tone, string] {
   const all = good + warn + bad + quiet;
-  const of = (count: number): string => (all === 1 ? 'The service' : `${whole(count)} of ${whole(all)} services`);
+  const of = (count: number): string =>
+    all === 1
+      ? 'The service'
+      : count === all
+        ? `All ${whole(all)} services`
+        : `${whole(count)} of ${whole(all)} services`;
   const are = (count: number): string => (all === 1 || count === 1 ? 'is' : 'are');
   const need = (count: number): string => (all === 1 || count === 1 ? 'needs' : 'need');
   if (all === 0) return ['quiet', 'No virtual services yet'];

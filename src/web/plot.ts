@@ -21,6 +21,7 @@ export interface PlotOptions {
 }
 
 const height = 132;
+const leastSeconds = 120;
 const font = '11px ui-sans-serif, system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
 /** Colours as a canvas takes them. */
@@ -131,7 +132,10 @@ export class Plot {
       legend: { show: false },
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
       padding: [8, 4, 0, 0],
-      scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] } },
+      scales: {
+        x: { range: () => this.#span() },
+        y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] },
+      },
       axes: [
         {
           ...axis,
@@ -150,6 +154,15 @@ export class Plot {
       ],
       hooks: { setCursor: [(plot) => this.#point(plot.cursor.idx)] },
     };
+  }
+
+  /** Ten minutes, or since something is known, where that is less; but two minutes at least. */
+  #span(): [number, number] {
+    const [times, ...columns] = this.#columns;
+    const end = times.at(-1) ?? 0;
+    const at = times.findIndex((_, index) => columns.some((column) => typeof column[index] === 'number'));
+    const begin = times[Math.max(0, at)] ?? 0;
+    return [Math.max(times[0] ?? 0, Math.min(begin, end - leastSeconds)), end];
   }
 
   #isPointedAt(): boolean {
