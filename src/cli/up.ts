@@ -41,7 +41,10 @@ export function register(program: Command, _cli: Cli): void {
     .option('--tls-cert <file>', 'certificate of the API')
     .option('--tls-key <file>', 'its key')
     .option('--tls-client-ca <file>', 'authority that signs clients')
-    .option('--http <address:port>', 'status page at /, metrics for Prometheus at /metrics, health at /healthz; read-only')
+    .option(
+      '--http <address:port>',
+      'status page at /, metrics for Prometheus at /metrics, health at /healthz; read-only',
+    )
     .option('--http-token <file>', 'holds the token that readers must show; needed unless the address is on loopback')
     .option('--no-server-metrics', 'leave out the series of single real servers')
     .addOption(new Option('--log <format>', 'default: text on a terminal, else json').choices(['json', 'text']))

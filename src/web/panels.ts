@@ -41,7 +41,7 @@ export function sparkColumn<Row>(
 ): Column<Row> {
   return {
     id: 'spark',
-    label: options.label ?? 'Ten minutes',
+    label: options.label ?? 'Lately',
     make: (cell) => {
       const spark = new Spark();
       cell.append(spark.element);

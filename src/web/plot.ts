@@ -141,7 +141,9 @@ export class Plot {
           ...axis,
           space: 70,
           size: 24,
-          values: (_plot, seconds) => seconds.map((at) => clock(at * 1000).slice(-8, -3)),
+          // With seconds where there is more than one to a minute.
+          values: (_plot, seconds, _axis, _space, step) =>
+            seconds.map((at) => clock(at * 1000).slice(-8, step < 60 ? undefined : -3)),
         },
         { ...axis, space: 32, size: 62, values: (_plot, values) => values.map((value) => this.#options.format(value)) },
       ],

@@ -200,7 +200,7 @@ export interface Change {
 /** Values at even distances; null: not known. */
 export type Series = readonly (number | null)[];
 
-/** Small plots of the last ten minutes, by the names of what they are of; missing: beyond what is kept. */
+/** Small plots of the last ten minutes, or since the manager's start, by the names of what they are of; missing: beyond what is kept. */
 export interface Sparks {
   readonly stepS: number;
   readonly services?: Readonly<Record<string, Series>>;

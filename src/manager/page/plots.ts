@@ -3,7 +3,7 @@
 // to a bound each. What comes beyond it has no plot, and gets one when another goes: 2.4 kB a number, 20 MB at most.
 import type { Plots, Point, Series } from '../../web/view.js';
 import type { Model } from '../model.js';
-import { Ring } from './ring.js';
+import { Ring, ringSeconds } from './ring.js';
 import type { Sample, ServersSample } from './sample.js';
 
 export interface PlotBounds {
@@ -12,8 +12,9 @@ export interface PlotBounds {
 }
 
 export const defaultBounds: PlotBounds = { services: 2_000, servers: 2_000 };
-/** Of small plots: they have 120 values. */
+/** Of small plots, in seconds: they have 120 values, and not many less while nothing is known of the time before. */
 export const sparkStep = 5;
+const leastSpark = 24;
 
 interface Traffic {
   readonly connections: Ring;
@@ -35,6 +36,7 @@ export class PlotStore {
   /** By serviceId() and serverId(). */
   readonly #servers = new Map<string, Map<string, Ring>>();
   #serverCount = 0;
+  #begun = 0;
 
   constructor(bounds: PlotBounds = defaultBounds) {
     this.#bounds = bounds;
@@ -43,6 +45,7 @@ export class PlotStore {
   record({ at, rates, dropped, workers, verdicts, services }: Sample, model: Model): void {
     const second = secondOf(at);
     this.#forget(model);
+    this.#begun ||= second;
     add(this.#director, second, rates);
     this.#director.dropped.add(second, dropped);
     for (const { worker, busy } of workers) ringOf(this.#workers, String(worker)).add(second, busy);
@@ -85,24 +88,33 @@ export class PlotStore {
   }
 
   serviceSpark(id: string, second: number): Series | undefined {
-    return this.#services.get(id)?.connections.values(second, sparkStep);
+    return this.#spark(this.#services.get(id)?.connections, second);
   }
 
   serverSpark(serviceId: string, id: string, second: number): Series | undefined {
-    return this.#servers.get(serviceId)?.get(id)?.values(second, sparkStep);
+    return this.#spark(this.#servers.get(serviceId)?.get(id), second);
   }
 
   workerSparks(second: number): Readonly<Record<string, Series>> {
-    return sparksOf(this.#workers, second);
+    return this.#sparks(this.#workers, second);
   }
 
   verdictSparks(second: number): Readonly<Record<string, Series>> {
-    return sparksOf(this.#verdicts, second);
+    return this.#sparks(this.#verdicts, second);
   }
 
   /** Values that are kept. */
   get rings(): number {
     return 4 + this.#workers.size + this.#verdicts.size + 3 * this.#services.size + this.#serverCount;
+  }
+
+  #spark(ring: Ring | undefined, second: number): Series | undefined {
+    const known = Math.ceil((second - this.#begun) / sparkStep);
+    return ring?.values(second, sparkStep, Math.min(ringSeconds / sparkStep, Math.max(leastSpark, known)));
+  }
+
+  #sparks(rings: ReadonlyMap<string, Ring>, second: number): Readonly<Record<string, Series>> {
+    return Object.fromEntries([...rings].map(([name, ring]) => [name, this.#spark(ring, second) ?? []]));
   }
 
   #roomForService(id: string): Traffic | undefined {
@@ -138,10 +150,6 @@ function add({ connections, inBits, outBits }: Traffic, second: number, rates: S
   connections.add(second, rates?.connections ?? null);
   inBits.add(second, rates?.inBits ?? null);
   outBits.add(second, rates?.outBits ?? null);
-}
-
-function sparksOf(rings: ReadonlyMap<string, Ring>, second: number): Readonly<Record<string, Series>> {
-  return Object.fromEntries([...rings].map(([name, ring]) => [name, ring.values(second, sparkStep)]));
 }
 
 /** What is put behind the plots with a sample; undefined if the service was not in it. */

@@ -24,8 +24,8 @@ export class Ring {
   }
 
   /** The newest last, that of `second`; each the mean over `step` of them. */
-  values(second: number, step = 1): (number | null)[] {
-    return Array.from({ length: ringSeconds / step }, (_, at) => this.#mean(second - ringSeconds + at * step, step));
+  values(second: number, step = 1, length: number = ringSeconds / step): (number | null)[] {
+    return Array.from({ length }, (_, at) => this.#mean(second - (length - at) * step, step));
   }
 
   /** Over (begin, begin + step]; null if nothing is known of it. */

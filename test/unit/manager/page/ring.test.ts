@@ -53,3 +53,9 @@ test('small plots have the means of several seconds', (t) => {
   t.is(values.length, ringSeconds / 5);
   t.deepEqual(values.slice(-3), [null, 3, 7.5]);
 });
+
+test('a part of it is the newest part', (t) => {
+  const ring = new Ring();
+  for (let at = 1; at <= 20; at++) ring.add(begin + at, at);
+  t.deepEqual(ring.values(begin + 20, 5, 3), [8, 13, 18]);
+});
