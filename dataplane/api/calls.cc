@@ -128,7 +128,12 @@ void get_statistics(Engine& engine, const dataplane::GetStatisticsRequest& reque
     services = engine.statistics(nullptr, request.estimated());
     for (const WorkerReport& report : engine.workers()) write(report, response.add_workers());
   }
-  for (const ServiceStatistics& service : services) write(service, response.add_services());
+  for (const ServiceStatistics& service : services) {
+    if (request.without_servers())
+      write_sums(service, response.add_services());
+    else
+      write(service, response.add_services());
+  }
 }
 
 void list_connections(Engine& engine, const dataplane::ListConnectionsRequest& request,

@@ -135,12 +135,23 @@ void write(const OperationResult& result, v1::OperationResult* message) {
   message->set_message(result.message);
 }
 
-void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message) {
+void write_sums(const ServiceStatistics& statistics, v1::ServiceStatistics* message) {
   write(statistics.key, message->mutable_key());
   write_counters(statistics.counters, message->mutable_counters());
   write_rates(statistics.rates, message->mutable_rates());
   message->set_open_connections(statistics.open);
   write(statistics.refusals, message->mutable_refusals());
+  uint64_t active = 0, inactive = 0;
+  for (const ServerStatistics& server : statistics.servers) {
+    active += server.active;
+    inactive += server.inactive;
+  }
+  message->set_active_connections(active);
+  message->set_inactive_connections(inactive);
+}
+
+void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message) {
+  write_sums(statistics, message);
   for (const ServerStatistics& server : statistics.servers) {
     auto* one = message->add_servers();
     one->mutable_key()->set_address(server.key.address.text());

@@ -38,6 +38,8 @@ ConnectionFilter connection_filter(const v1::ConnectionFilter& message, const st
 v1::ForwardingMethod method_message(ForwardingMethod method);
 void write(const ServiceKey& key, v1::ServiceKey* message);
 void write(const OperationResult& result, v1::OperationResult* message);
+// Without its servers, but for their connections.
+void write_sums(const ServiceStatistics& statistics, v1::ServiceStatistics* message);
 void write(const ServiceStatistics& statistics, v1::ServiceStatistics* message);
 void write(const WorkerReport& report, v1::WorkerStatistics* message);
 void write(const OverloadReport& overload, v1::Overload* message);

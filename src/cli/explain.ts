@@ -11,11 +11,11 @@ import {
   protocolName,
 } from '../config/keys.js';
 import { words } from '../config/services.js';
+import { verdictMeanings } from '../config/verdict_meanings.js';
 import type { Candidate__Output } from '../generated/fulcrum/v1/Candidate.js';
 import type { Explanation__Output } from '../generated/fulcrum/v1/Explanation.js';
 import { type Cli, present, print, wholeNumber, withDirector } from './cli.js';
 import type { View } from './output.js';
-import { verdictMeanings } from './verdict_meanings.js';
 
 interface Options {
   readonly flags?: number;

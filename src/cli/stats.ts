@@ -2,6 +2,7 @@
 // fulcrum stats: what was counted, by service and server, by worker, by verdict.
 import type { Command } from 'commander';
 import { formatServerKey, formatServiceKey } from '../config/keys.js';
+import { verdictMeanings } from '../config/verdict_meanings.js';
 import type { Counters__Output } from '../generated/fulcrum/v1/Counters.js';
 import type { GetStatisticsResponse__Output } from '../generated/fulcrum/v1/GetStatisticsResponse.js';
 import type { Rates__Output } from '../generated/fulcrum/v1/Rates.js';
@@ -12,7 +13,6 @@ import type { WorkerStatistics__Output } from '../generated/fulcrum/v1/WorkerSta
 import { type Cli, editSettings, print, printEdit, serviceArgument, withDirector } from './cli.js';
 import { CommandError } from './exit_codes.js';
 import { tableLines, type View } from './output.js';
-import { verdictMeanings } from './verdict_meanings.js';
 
 interface ShowOptions {
   readonly all?: boolean;

@@ -3,6 +3,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Command } from 'commander';
 import { formatEndpoint, formatServerKey, formatServiceKey, protocolName } from '../config/keys.js';
+import { verdictMeanings } from '../config/verdict_meanings.js';
 import type { TracedPacket__Output } from '../generated/fulcrum/v1/TracedPacket.js';
 import { type Cli, globalOptions, wholeNumber, withDirector } from './cli.js';
 import { CommandError } from './exit_codes.js';
@@ -10,7 +11,6 @@ import { explanationView, flagBits, methodOf } from './explain.js';
 import { wrongChecksum } from './frame_checksum.js';
 import { jsonText, type View, yamlText } from './output.js';
 import { interfaceBlock, packetBlock, sectionBlock } from './pcapng.js';
-import { verdictMeanings } from './verdict_meanings.js';
 
 interface Options {
   readonly client?: string;

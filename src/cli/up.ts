@@ -50,7 +50,10 @@ export function register(program: Command, _cli: Cli): void {
       '--audit <file>',
       'who has changed what, a JSON document a line (default: audit.jsonl in the state directory)',
     )
-    .option('--http <address:port>', 'metrics for Prometheus at /metrics, health at /healthz; read-only')
+    .option(
+      '--http <address:port>',
+      'status page at /, metrics for Prometheus at /metrics, health at /healthz; read-only',
+    )
     .option('--http-token <file>', 'holds the token that readers must show; needed unless the address is on loopback')
     .option('--no-server-metrics', 'leave out the series of single real servers')
     .addOption(new Option('--log <format>', 'default: text on a terminal, else json').choices(['json', 'text']))

@@ -19,6 +19,7 @@ import { httpRoutes } from './http/routes.js';
 import type { HttpOptions } from './http/server.js';
 import type { LiveOf } from './messages.js';
 import { type ScrapeOptions, Scraper } from './metrics/scrape.js';
+import { noStreams, StatusPage } from './page/page.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService } from './service.js';
 import { Store } from './store.js';
@@ -76,6 +77,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   const tell = (event: Event): void => {
     events.set(event.kind ?? '', (events.get(event.kind ?? '') ?? 0) + 1);
     broadcaster.publishEvent(event, director.state.model);
+    page?.note(event);
   };
   const report = (kind: string, message: string): void => {
     log.info({ kind }, message);
@@ -101,6 +103,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     const edit = { time: new Date().toISOString(), identity, method, operations: carriedOut };
     if (carriedOut.length > 0) history.add({ ...director.state, model: after }, edit);
   });
+  director.listen(() => page?.changed());
   const ways = new ClientWays({
     dataplane: () => reconciler.dataplane(),
     onEvent: tell,
@@ -121,6 +124,17 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   });
   const verifier = new Verifier({ director, reconciler, onEvent: tell, log });
   const liveOf: LiveOf = (service, server) => keeper.live(service, server);
+  const page =
+    options.http &&
+    new StatusPage({
+      state: () => director.state,
+      status: () => reconciler.status(),
+      dataplane: () => reconciler.dataplane(),
+      history: () => history.list(),
+      liveOf,
+      startedAt,
+      log,
+    });
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
   const definition = encoding.director(loadDirectorService());
   const context = {
@@ -150,14 +164,14 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
         disagreements: verifier.disagreements,
         comparedAt: verifier.comparedAt,
         generations: { wanted: generation, applied: generationApplied },
-        counts: { edits, refusals, events, eventsLost },
+        counts: { edits, refusals, events, eventsLost, streams: page?.counts ?? noStreams },
         tcp: doors?.tcpReadings(),
         version,
         startedAt,
       };
     },
   });
-  const http = options.http && new HttpEndpoint(options.http, httpRoutes(scraper, reconciler), log);
+  const http = options.http && page && new HttpEndpoint(options.http, httpRoutes(scraper, reconciler, page), log);
   try {
     const { socket, listen } = options;
     const opened = await Doors.open({
@@ -174,11 +188,13 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     reconciler.start();
     keeper.start();
     drainer.start();
+    page?.start();
     verifier.start();
     opened.setServing(true);
     let stopped: Promise<void> | undefined;
     const stop = async () => {
       opened.setServing(false);
+      await page?.stop();
       await http?.stop();
       await opened.close(stopGraceMs);
       await keeper.stop();

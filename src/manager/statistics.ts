@@ -26,6 +26,8 @@ export function mergeServices(
       rates: known?.rates ?? {},
       openConnections: known?.openConnections ?? 0,
       refusals: known?.refusals ?? {},
+      activeConnections: known?.activeConnections ?? 0,
+      inactiveConnections: known?.inactiveConnections ?? 0,
     };
   });
 }

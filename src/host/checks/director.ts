@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The director as a whole: does it answer, is it what is installed, is what is wanted in force, does it keep up.
-import { verdictMeanings } from '../../cli/verdict_meanings.js';
+import { verdictMeanings } from '../../config/verdict_meanings.js';
 import type { DirectorFacts } from '../director_facts.js';
 import { type Finding, note, ok, problem, warning } from '../finding.js';
 

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What there is over HTTP, by path.
 import type { Scraper } from '../metrics/scrape.js';
+import { pageFiles } from '../page/files.js';
+import type { StatusPage } from '../page/page.js';
 import type { Reconciler } from '../reconciler.js';
 import { type Route, text } from './server.js';
 
-export function httpRoutes(scraper: Scraper, reconciler: Reconciler): ReadonlyMap<string, Route> {
+export function httpRoutes(scraper: Scraper, reconciler: Reconciler, page: StatusPage): ReadonlyMap<string, Route> {
   return new Map<string, Route>([
-    [
-      '/',
-      () =>
-        text(200, 'Fulcrum. /metrics: for Prometheus; /healthz: 200 while the manager has its dataplane, else 503.'),
-    ],
+    ...pageFiles(),
+    ['/page/stream', (asked) => page.stream(asked)],
     ['/metrics', () => scraper.scrape()],
     ['/healthz', () => healthz(reconciler)],
   ]);

@@ -3,7 +3,14 @@
 // and a page of somebody else's that has its own name point here gets nothing either.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { isIP } from 'node:net';
 import { FulcrumError, quote } from '../../grpc/errors.js';
 import type { Logger } from '../../grpc/log.js';
@@ -15,13 +22,32 @@ export interface HttpOptions {
   readonly tokenFile?: string | undefined;
 }
 
-export interface Answer {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
+/** What a route may look at. */
+export interface Asked {
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
 }
 
-export type Route = () => Promise<Answer> | Answer;
+interface Begun {
+  readonly status: number;
+  readonly type: string;
+  /** Beside those that every answer has; a name in small letters goes before one of those. */
+  readonly headers?: OutgoingHttpHeaders;
+}
+
+export interface Answer extends Begun {
+  readonly body: string | Buffer;
+}
+
+/** An answer that goes on until one side ends it. */
+export interface Streamed extends Begun {
+  readonly stream: (response: ServerResponse) => void;
+}
+
+type Answering = (asked: Asked) => Promise<Answer | Streamed> | Answer | Streamed;
+
+/** An open one tells nothing of this director: it is answered to whoever asks, also without a token. */
+export type Route = Answering | { readonly open: Answering };
 
 const leastTokenLength = 16;
 const requestTimeoutMs = 5_000;
@@ -113,37 +139,49 @@ export class HttpServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const { status, type, body } = this.#refusal(request) ?? (await this.#routed(request));
-      response.writeHead(status, {
-        'content-type': type,
-        'content-length': Buffer.byteLength(body),
+      const answer = await this.#answerTo(request);
+      const isStream = 'stream' in answer;
+      response.writeHead(answer.status, {
+        'content-type': answer.type,
+        ...(!isStream && answer.status !== 304 && { 'content-length': Buffer.byteLength(answer.body) }),
         'cache-control': 'no-store',
         'x-content-type-options': 'nosniff',
-        ...(status === 401 && { 'www-authenticate': 'Bearer' }),
-        ...(status === 405 && { allow: 'GET, HEAD' }),
+        ...(answer.status === 401 && { 'www-authenticate': 'Bearer' }),
+        ...(answer.status === 405 && { allow: 'GET, HEAD' }),
+        ...answer.headers,
       });
-      response.end(request.method === 'HEAD' ? undefined : body);
+      if (request.method === 'HEAD') response.end();
+      else if (isStream) answer.stream(response);
+      else response.end(answer.body);
     } catch (error) {
       this.#log.error({ err: error, url: request.url }, 'HTTP');
-      response.writeHead(500).end();
+      if (response.headersSent) response.destroy();
+      else response.writeHead(500).end();
     }
   }
 
-  #refusal({ method, headers }: IncomingMessage): Answer | undefined {
+  async #answerTo(request: IncomingMessage): Promise<Answer | Streamed> {
+    const { method, url = '/', headers } = request;
+    const [path = '/', query = ''] = url.split('?', 2);
+    const route = this.#routes.get(path);
+    const isOpen = route !== undefined && typeof route !== 'function';
+    const refusal = this.#refusal(request, isOpen);
+    if (refusal !== undefined) return refusal;
+    if (method !== 'GET' && method !== 'HEAD') return text(405, 'only GET and HEAD');
+    if (route === undefined) return text(404, `there is no ${quote(path)}`);
+    const answer = isOpen ? route.open : route;
+    return await answer({ query: new URLSearchParams(query), headers });
+  }
+
+  #refusal({ headers }: IncomingMessage, isOpen: boolean): Answer | undefined {
     if (this.#token !== undefined) {
       const [scheme = '', shown = ''] = (headers.authorization ?? '').split(' ');
-      if (scheme.toLowerCase() !== 'bearer' || !isSame(shown, this.#token)) return text(401, 'a token is needed');
+      const isShown = scheme.toLowerCase() === 'bearer' && isSame(shown, this.#token);
+      if (!isOpen && !isShown) return text(401, 'a token is needed');
     } else if (!isOwnName(headers.host ?? '')) {
       return text(403, `${quote(headers.host ?? '')} is not this host: ask by its address or as localhost`);
     }
-    if (method !== 'GET' && method !== 'HEAD') return text(405, 'only GET and HEAD');
     return undefined;
-  }
-
-  async #routed({ url = '/' }: IncomingMessage): Promise<Answer> {
-    const path = url.split('?', 1)[0] ?? '/';
-    const route = this.#routes.get(path);
-    return route === undefined ? text(404, `there is no ${quote(path)}`) : await route();
   }
 }
 

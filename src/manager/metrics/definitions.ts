@@ -115,6 +115,9 @@ export const definitions = {
   api_refusals_total: counter('connections and calls over TCP that were refused, or ended', ['reason']),
   api_reloads_total: counter('certificates and roles that were read again', ['outcome']),
   api_certificate_expiry_timestamp_seconds: gauge('when the certificate of the API ends, since 1970'),
+  page_streams: gauge('status pages that are open'),
+  page_streams_refused_total: counter('status pages that found too many open'),
+  page_streams_ended_total: counter('status pages that were put out, for they did not read what they were sent'),
   scrape_duration_seconds: gauge('how long the dataplane took to answer for this'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

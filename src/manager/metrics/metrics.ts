@@ -15,6 +15,7 @@ import type { LiveOf } from '../messages.js';
 import { stateWord } from '../messages.js';
 import type { Model } from '../model.js';
 import { type Server, type Service, type ServiceKey, serverId, serviceId } from '../nouns.js';
+import type { StreamCounts } from '../page/page.js';
 import { sumVerdicts } from '../statistics.js';
 import { readServerKey, readServiceKey } from '../validate.js';
 import type { Disagreement } from '../verify/verifier.js';
@@ -36,6 +37,8 @@ export interface ManagerCounts {
   readonly refusals: ReadonlyMap<string, number>;
   readonly events: ReadonlyMap<string, number>;
   readonly eventsLost: number;
+  /** Of the status page. */
+  readonly streams: StreamCounts;
 }
 
 export interface Readings {
@@ -117,6 +120,9 @@ export class Metrics {
     for (const [reason, count] of counts.refusals) this.#set('edits_refused_total', count, { reason });
     for (const [kind, count] of counts.events) this.#set('events_total', count, { kind });
     this.#set('events_lost_total', counts.eventsLost);
+    this.#set('page_streams', counts.streams.open);
+    this.#set('page_streams_refused_total', counts.streams.refused);
+    this.#set('page_streams_ended_total', counts.streams.tooSlow);
     this.#set('scrape_duration_seconds', gatheredInMs / 1000);
   }
 

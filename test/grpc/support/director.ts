@@ -16,6 +16,8 @@ export interface Rig {
   readonly dataplane: FakeDataplane;
   readonly socket: string;
   readonly directory: string;
+  /** Of HTTP; 0 without it. */
+  readonly httpPort: () => number;
   /** Stops the manager and starts another one on the same state. */
   readonly restartManager: () => Promise<void>;
   readonly stopManager: () => Promise<void>;
@@ -59,6 +61,7 @@ export async function startRig(
     dataplane,
     socket,
     directory,
+    httpPort: () => manager.httpPort(),
     stopManager: () => manager.stop(),
     restartManager: async () => {
       await manager.stop();

@@ -10,6 +10,7 @@ import type { CheckPath__Output } from '../../../src/generated/fulcrum/dataplane
 import type { DataplaneServiceDefinition } from '../../../src/generated/fulcrum/dataplane/v1/DataplaneService.js';
 import type { DeleteConnectionsRequest__Output } from '../../../src/generated/fulcrum/dataplane/v1/DeleteConnectionsRequest.js';
 import type { DeleteConnectionsResponse } from '../../../src/generated/fulcrum/dataplane/v1/DeleteConnectionsResponse.js';
+import type { GetStatisticsRequest__Output } from '../../../src/generated/fulcrum/dataplane/v1/GetStatisticsRequest.js';
 import type { ListConnectionsRequest__Output } from '../../../src/generated/fulcrum/dataplane/v1/ListConnectionsRequest.js';
 import type { WatchEventsResponse } from '../../../src/generated/fulcrum/dataplane/v1/WatchEventsResponse.js';
 import type { Connection } from '../../../src/generated/fulcrum/v1/Connection.js';
@@ -55,6 +56,8 @@ export class FakeDataplane {
   connections: Connection[] = [];
   checkPaths: readonly CheckPath__Output[] = [];
   statistics: { services: ServiceStatistics[]; workers: WorkerStatistics[] } = { services: [], workers: [] };
+  /** The last question after them. */
+  statisticsAsked: GetStatisticsRequest__Output | undefined;
   /** What it counted as of the last run of the estimator. */
   estimated: ServiceStatistics[] = [];
   readonly #path: string;
@@ -143,9 +146,10 @@ export class FakeDataplane {
         this.checkPaths = paths;
         return { answers: paths.map(() => ({ source: '192.0.2.254', problem: '' })) };
       },
-      getStatistics: async ({ estimated }) => {
+      getStatistics: async (request) => {
+        this.statisticsAsked = request;
         this.#count('GetStatistics');
-        return estimated ? { services: this.estimated } : this.statistics;
+        return request.estimated ? { services: this.estimated } : this.statistics;
       },
       listConnections: async (request) => {
         this.#count('ListConnections');

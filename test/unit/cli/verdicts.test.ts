@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { verdictMeanings } from '../../../src/cli/verdict_meanings.js';
+import { verdictMeanings } from '../../../src/config/verdict_meanings.js';
 import { projectRoot } from '../../../src/grpc/loader.js';
 
 test('verdicts have a meaning, in their order, and the page has the same', (t) => {

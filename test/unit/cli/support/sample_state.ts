@@ -273,6 +273,8 @@ export const statistics: readonly ServiceStatistics__Output[] = sample.map(({ ad
   rates: countersOf(rates ?? [0, 0, 0, 0, 0]),
   openConnections: '0',
   refusals: null,
+  activeConnections: '0',
+  inactiveConnections: '0',
 }));
 
 /** "TCP 57 SYN_RECV client virtual server", seconds left; then engine and data, if any. */
