@@ -26,8 +26,18 @@ export interface Child {
 }
 
 /** Starts a main.ts of the project. It is killed, if it still runs, when the test ends. */
-export function startProcess(t: ExecutionContext, main: string, args: readonly string[], input = ''): Child {
-  const process_ = spawn(process.execPath, ['--import=tsx', join(projectRoot, main), ...args], { cwd: projectRoot });
+export function startProcess(
+  t: ExecutionContext,
+  main: string,
+  args: readonly string[],
+  input = '',
+  environment: NodeJS.ProcessEnv = {},
+): Child {
+  const env = { ...process.env, ...environment };
+  const process_ = spawn(process.execPath, ['--import=tsx', join(projectRoot, main), ...args], {
+    cwd: projectRoot,
+    env,
+  });
   const lines: Record<string, unknown>[] = [];
   const stderr: string[] = [];
   const reader = createInterface({ input: process_.stdout });
