@@ -117,8 +117,9 @@ export async function stage(directory: string, debug?: string): Promise<void> {
   copyTree(join(root, 'dist'), join(directory, 'dist'), (path) => isRun(path) && !isPage(path));
   copyTree(join(root, 'proto'), join(directory, 'proto'), (path) => !path.endsWith('buf.yaml'));
   copyTree(join(root, 'bin'), join(directory, 'bin'), (path) => path !== 'bootstrap');
-  for (const file of ['package.json', 'LICENSE', 'src/lab/decapsulate.py'])
-    cpSync(join(root, file), join(directory, file));
+  // What the compiler does not take along: scripts of the lab, pages.
+  copyTree(join(root, 'src'), join(directory, 'src'), (path) => !/\.ts$|^(build|generated)$/.test(path));
+  for (const file of ['package.json', 'LICENSE']) cpSync(join(root, file), join(directory, file));
   const modules = realpathSync(join(root, 'node_modules'));
   for (const from of runtimePackages()) {
     const within = relative(modules, realpathSync(from));

@@ -2,7 +2,7 @@
 // The image: built from the checkout by buildah on a Debian that debootstrap made, run by podman with the two capabilities
 // of packet sockets, given veths when it runs already, as containerlab does; and real requests go through it.
 
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { projectRoot } from '../../src/grpc/loader.js';
@@ -13,6 +13,7 @@ import { Containers, containerTools } from '../support/container.js';
 import { addBuildTools, addNode, hasNpm, impediment, unpackDebian } from '../support/debian.js';
 
 const image = 'localhost/fulcrum-test';
+const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { readonly version: string };
 const buildMs = 45 * 60_000;
 const storyMs = 10 * 60_000;
 
@@ -75,6 +76,7 @@ test.serial('it is built from the checkout', async (t) => {
   t.true(whole - base < 60e6, 'it has become large: what came along?');
   const { Config: config } = JSON.parse(await at.podman('image', 'inspect', image))[0];
   t.is(config.User, 'fulcrum');
+  t.is(config.Labels['org.opencontainers.image.version'], version);
   t.is(config.Labels['org.opencontainers.image.licenses'], 'Apache-2.0');
   t.deepEqual(config.Entrypoint, ['/usr/bin/tini', '--', '/usr/lib/fulcrum/entrypoint']);
 });
@@ -186,5 +188,5 @@ test.serial('what is missing is said', async (t) => {
   t.is(lonely.ending, 'exit code 1');
   t.regex(lonely.lines.join('\n'), /after 1 s still waiting for 2 interfaces beside lo and eth0, 0 are here/);
   const version = await at.says(image, 'fulcrum', '--version');
-  t.deepEqual(version, { ending: 'exit code 0', lines: ['0.1.0'] });
+  t.deepEqual(version, { ending: 'exit code 0', lines: [version] });
 });
