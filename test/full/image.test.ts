@@ -187,6 +187,6 @@ test.serial('what is missing is said', async (t) => {
   const lonely = await at.says(...capable, '--env', 'CLAB_INTFS=2', '--env', 'FULCRUM_WAIT=1', image);
   t.is(lonely.ending, 'exit code 1');
   t.regex(lonely.lines.join('\n'), /after 1 s still waiting for 2 interfaces beside lo and eth0, 0 are here/);
-  const version = await at.says(image, 'fulcrum', '--version');
-  t.deepEqual(version, { ending: 'exit code 0', lines: [version] });
+  const said = await at.says(image, 'fulcrum', '--version');
+  t.deepEqual(said, { ending: 'exit code 0', lines: [version] });
 });
