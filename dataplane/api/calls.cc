@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "api/fields.h"
+#include "api/read_back.h"
+
 namespace fulcrum::api {
 
 namespace {
@@ -44,6 +47,22 @@ void get_state(Engine& engine, const dataplane::GetStateRequest&, dataplane::Get
   response.set_dpdk_version(version.substr(version.find(' ') + 1));
 }
 
+[[noreturn]] void wrong_instance(const Engine& engine) {
+  throw CallError("FAILED_PRECONDITION", "instance_id: this is instance " + engine.state().instance_id);
+}
+
+[[noreturn]] void wrong_generation(uint64_t current) {
+  throw CallError("FAILED_PRECONDITION", "base_generation: the current one is " + std::to_string(current));
+}
+
+std::vector<Operation> operations(const v1::Operations& message, const std::string& path) {
+  std::vector<Operation> made;
+  made.reserve(static_cast<size_t>(message.operations_size()));
+  for (int i = 0; i < message.operations_size(); ++i)
+    made.push_back(operation(message.operations(i), path + "[" + std::to_string(i) + "]"));
+  return made;
+}
+
 void apply(Engine& engine, const dataplane::ApplyRequest& request, dataplane::ApplyResponse& response) {
   Engine::ApplyOutcome outcome;
   bool atomic = true;
@@ -52,24 +71,50 @@ void apply(Engine& engine, const dataplane::ApplyRequest& request, dataplane::Ap
                                     wanted(request.snapshot(), "snapshot"));
   } else {
     atomic = request.mode() != v1::APPLY_MODE_RESTORE;
-    std::vector<Operation> operations;
-    operations.reserve(static_cast<size_t>(request.operations().operations_size()));
-    for (int i = 0; i < request.operations().operations_size(); ++i)
-      operations.push_back(operation(request.operations().operations(i), "operations[" + std::to_string(i) + "]"));
     outcome = engine.apply_operations(request.instance_id(), request.lineage(), request.base_generation(),
-                                      request.generation(), operations, atomic);
+                                      request.generation(), operations(request.operations(), "operations"), atomic);
   }
   switch (outcome.error) {
     case ApplyError::kWrongInstance:
-      throw CallError("FAILED_PRECONDITION", "instance_id: this is instance " + engine.state().instance_id);
+      wrong_instance(engine);
     case ApplyError::kWrongGeneration:
-      throw CallError("FAILED_PRECONDITION",
-                      "base_generation: the current one is " + std::to_string(outcome.generation));
+      wrong_generation(outcome.generation);
     case ApplyError::kNone:
       break;
   }
   response.set_generation(outcome.generation);
   for (const OperationResult& result : outcome.results) write(result, response.add_results());
+}
+
+void plan(Engine& engine, const dataplane::PlanRequest& request, dataplane::PlanResponse& response) {
+  const auto outcome =
+      engine.plan(request.instance_id(), request.base_generation(), operations(request.operations(), "operations"));
+  if (outcome.error == ApplyError::kWrongInstance) wrong_instance(engine);
+  if (outcome.error == ApplyError::kWrongGeneration) wrong_generation(outcome.generation);
+  const auto& results = outcome.plan.results;
+  if (!results.empty() && results.back().reason != Reason::kDone)
+    throw CallError("INVALID_ARGUMENT", "operations[" + std::to_string(results.size() - 1) + "]." +
+                                            results.back().field + ": " + results.back().message);
+  for (const ServicePlan& service : outcome.plan.services) write(service, response.add_services());
+}
+
+void digest(Engine& engine, const dataplane::DigestRequest& request, dataplane::DigestResponse& response) {
+  const auto report = engine.digest();
+  if (!report) throw CallError("UNAVAILABLE", "the dataplane is stopping");
+  response.set_generation(report->generation);
+  for (size_t worker = 0; worker < report->workers.size(); ++worker)
+    write(report->workers[worker], static_cast<uint32_t>(worker), request.with_services(), response.add_workers());
+}
+
+void read_back(Engine& engine, const dataplane::ReadBackRequest& request, dataplane::ReadBackResponse& response) {
+  engine.read_back([&](const Snapshot& snapshot, const ServerLine* lines) {
+    if (!request.has_service()) return write_settings(snapshot, response.mutable_configuration());
+    if (request.service() >= snapshot.services.size())
+      throw CallError("NOT_FOUND", "service: there are " + std::to_string(snapshot.services.size()));
+    write(*snapshot.services[request.service()], response.mutable_configuration()->add_services());
+    for (std::string& what : contradictions(snapshot, request.service(), lines))
+      response.add_contradictions(std::move(what));
+  });
 }
 
 void get_statistics(Engine& engine, const dataplane::GetStatisticsRequest& request,
@@ -162,8 +207,7 @@ void set_check_paths(Engine& engine, const dataplane::SetCheckPathsRequest& requ
   if (const auto index = ambiguous_path(paths))
     throw CallError("INVALID_ARGUMENT", field(*index) + ": its packets could be those of a path before it");
   const auto outcome = engine.set_check_paths(request.instance_id(), std::move(paths));
-  if (outcome.wrong_instance)
-    throw CallError("FAILED_PRECONDITION", "instance_id: this is instance " + engine.state().instance_id);
+  if (outcome.wrong_instance) wrong_instance(engine);
   for (const auto& [source, problem] : outcome.answers) {
     dataplane::CheckPathAnswer* answer = response.add_answers();
     if (problem.empty()) answer->set_source(source.text());
@@ -203,6 +247,16 @@ void set_mtu(Engine& engine, const dataplane::SetMtuRequest& request, dataplane:
                                             request.interface() + "\" and its port can carry");
 }
 
+void flip_byte(Engine& engine, const dataplane::FlipByteRequest& request, dataplane::FlipByteResponse&) {
+  require_testing(engine);
+  std::optional<ServerKey> server;
+  if (request.has_server())
+    server = ServerKey{address(request.server().address(), "server.address"),
+                       port_number(request.server().port(), "server.port")};
+  if (!engine.flip_byte(service_key(request.service(), "service"), server, request.offset()))
+    throw CallError("NOT_FOUND", "there is no such service, real server or byte");
+}
+
 template <auto kHandle>
 std::string handle_bytes(Engine& engine, const std::string& bytes) {
   return answer(engine, bytes, kHandle);
@@ -218,6 +272,9 @@ std::string call(Engine& engine, const std::string& method, const std::string& r
       {"GetStatistics", handle_bytes<get_statistics>},
       {"ListConnections", handle_bytes<list_connections>},
       {"DeleteConnections", handle_bytes<delete_connections>},
+      {"Plan", handle_bytes<plan>},
+      {"Digest", handle_bytes<digest>},
+      {"ReadBack", handle_bytes<read_back>},
       {"Explain", handle_bytes<explain>},
       {"StartTrace", handle_bytes<start_trace>},
       {"ReadTrace", handle_bytes<read_trace>},
@@ -230,6 +287,7 @@ std::string call(Engine& engine, const std::string& method, const std::string& r
       {"Drain", handle_bytes<drain>},
       {"SetClock", handle_bytes<set_clock>},
       {"SetMtu", handle_bytes<set_mtu>},
+      {"FlipByte", handle_bytes<flip_byte>},
   };
   const auto found = kMethods.find(method);
   if (found == kMethods.end()) throw CallError("UNIMPLEMENTED", "there is no method " + method);

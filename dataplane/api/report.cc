@@ -173,6 +173,7 @@ void write(const WorkerReport& report, v1::WorkerStatistics* message) {
   message->set_adopted_connections(report.counters.adopted);
   message->set_deleted_connections(report.counters.deleted);
   message->set_reset_packets(report.counters.resets);
+  for (const uint64_t bursts : report.counters.bursts) message->add_bursts(bursts);
   for (size_t i = 0; i < kVerdicts; ++i) {
     auto* verdict = message->add_verdicts();
     verdict->set_verdict(std::string(verdict_name(static_cast<Verdict>(i))));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -16,6 +17,7 @@
 #include "core/port.h"
 #include "core/publisher.h"
 #include "core/trace.h"
+#include "core/verify.h"
 #include "core/worker.h"
 
 namespace fulcrum {
@@ -78,6 +80,14 @@ class Engine {
   ApplyOutcome apply_snapshot(const std::string& instance, const std::string& lineage, uint64_t generation,
                               const Publisher::Wanted& wanted);
 
+  // What apply_operations() would do. ApplyError as there.
+  struct PlanOutcome {
+    ApplyError error = ApplyError::kNone;
+    uint64_t generation = 0;
+    Plan plan;
+  };
+  PlanOutcome plan(const std::string& instance, uint64_t base, const std::vector<Operation>& operations) const;
+
   // Where a check that goes the client's way comes from; or why there is none.
   struct CheckPathAnswer {
     Address source;
@@ -106,6 +116,14 @@ class Engine {
     uint64_t oldest_ms = 0;  // age of the oldest connection
   };
   Purged purge(ConnectionFilter filter, PurgeRequest::Action action, bool templates);
+  // Of each worker, from its own memory. None: the engine stops.
+  struct DigestReport {
+    uint64_t generation = 0;  // 0: it changed meanwhile
+    std::vector<ConfigurationDigests> workers;
+  };
+  std::optional<DigestReport> digest();
+  // Shows what workers use, which does not change meanwhile.
+  void read_back(const std::function<void(const Snapshot&, const ServerLine*)>& read) const;
   // None: the engine stops.
   std::optional<Explanation> explain(const ImaginedPacket& packet);
   // Packets as they come, until there are filter.most of them or it is stopped; none: somebody traces already.
@@ -128,6 +146,8 @@ class Engine {
   uint64_t set_clock_ms(uint64_t now_ms);
   // False: there is no such interface, or its port carries less.
   bool set_mtu(const std::string& interface, uint16_t mtu);
+  // Damages what workers have of a server, or of the service: its lowest bit at `offset` bytes. False: there is none.
+  bool flip_byte(const ServiceKey& key, const std::optional<ServerKey>& server, uint32_t offset);
   uint64_t now_ms() const { return shared_.clock.now_ms(); }
   // Waits until every packet that has arrived has been dealt with.
   void settle();
@@ -184,12 +204,15 @@ class Engine {
   std::unique_ptr<TraceSession> trace_;  // null: nobody looks
   uint64_t last_trace_ = 0;
   std::mutex purge_mutex_;
+  std::mutex digest_mutex_;
+  std::unique_ptr<DigestRequest[]> digests_;  // of the workers, likewise
   std::mutex explain_mutex_;
   std::unique_ptr<ExplainRequest> explained_;
   std::unique_ptr<PurgeRequest[]> purges_;  // of the workers, which may still be at it when the engine stops
   std::unique_ptr<Publisher> publisher_;
   std::string instance_id_, lineage_;
   uint64_t generation_ = 0;
+  uint64_t generation_version_ = 0;  // of the snapshot that it began with
   std::vector<bool> link_was_up_;
   // By worker: Overload::changes() as of the last look.
   std::vector<std::array<uint32_t, kShortages.size()>> overload_seen_;

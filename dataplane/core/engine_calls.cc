@@ -59,6 +59,7 @@ Engine::ApplyOutcome Engine::apply_operations(const std::string& instance, const
   const bool undone = atomic && !outcome.results.empty() && outcome.results.back().reason != Reason::kDone;
   if (!undone) {
     generation_ = generation;
+    generation_version_ = publisher_->current().version;
     lineage_ = lineage;
     publish_announcements(change);
   }
@@ -76,11 +77,20 @@ Engine::ApplyOutcome Engine::apply_snapshot(const std::string& instance, const s
   const bool undone = !outcome.results.empty() && outcome.results.back().reason != Reason::kDone;
   if (!undone) {
     generation_ = generation;
+    generation_version_ = publisher_->current().version;
     lineage_ = lineage;
     publish_announcements(change);
   }
   outcome.generation = generation_;
   return outcome;
+}
+
+Engine::PlanOutcome Engine::plan(const std::string& instance, uint64_t base,
+                                 const std::vector<Operation>& operations) const {
+  const std::lock_guard lock(apply_mutex_);
+  if (!instance.empty() && instance != instance_id_) return {ApplyError::kWrongInstance, generation_, {}};
+  if (base != generation_) return {ApplyError::kWrongGeneration, generation_, {}};
+  return {ApplyError::kNone, generation_, publisher_->plan(operations)};
 }
 
 Engine::CheckPathsOutcome Engine::set_check_paths(const std::string& instance, std::vector<CheckPath> paths) {

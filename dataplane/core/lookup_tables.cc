@@ -48,22 +48,26 @@ void index_addresses(Snapshot& next, const DeclaredVips& vips) {
       at.interface = interface.id;
     }
   }
-  for (const auto& service : next.services)
-    if (service->key.fwmark == 0) local->at(service->key.address).is_vip = true;
   auto prefixes = std::make_shared<std::vector<LocalPrefix>>();
-  for (const auto& [text, vip] : vips) {
-    LocalAddress what = as_declared(vip);
-    if (vip.prefix_length != 0) {
-      prefixes->push_back({{vip.address, vip.prefix_length}, what});
-      continue;
-    }
-    LocalAddress& at = local->at(vip.address);
+  for (const auto& [text, vip] : vips)
+    if (vip.prefix_length != 0) prefixes->push_back({{vip.address, vip.prefix_length}, as_declared(vip)});
+  std::stable_sort(prefixes->begin(), prefixes->end(),
+                   [](const LocalPrefix& a, const LocalPrefix& b) { return a.prefix.length > b.prefix.length; });
+  const auto declare = [&](const Address& address, LocalAddress what) {
+    LocalAddress& at = local->at(address);
     what.is_own = at.is_own;
     what.interface = at.interface;
     at = what;
+  };
+  // A service's address belongs to the narrowest range that has it in it, unless it was declared itself.
+  for (const auto& service : next.services) {
+    if (service->key.fwmark != 0) continue;
+    const auto range = std::find_if(prefixes->begin(), prefixes->end(),
+                                    [&](const LocalPrefix& at) { return at.prefix.contains(service->key.address); });
+    declare(service->key.address, range == prefixes->end() ? as_declared({}) : range->what);
   }
-  std::stable_sort(prefixes->begin(), prefixes->end(),
-                   [](const LocalPrefix& a, const LocalPrefix& b) { return a.prefix.length > b.prefix.length; });
+  for (const auto& [text, vip] : vips)
+    if (vip.prefix_length == 0) declare(vip.address, as_declared(vip));
   next.local_prefixes = std::move(prefixes);
   next.local = std::move(local);
 }

@@ -69,6 +69,7 @@ struct PurgeRequest {
   std::atomic<uint32_t> done{0};
 };
 
+struct DigestRequest;
 struct ExplainRequest;
 class TraceSession;
 
@@ -85,6 +86,7 @@ struct Command {
     kBarrier,      // just `done`
     kPurge,
     kExplain,
+    kDigest,
     kTrace,  // packets are looked at for `trace` from now on; null: no more
   };
   Kind kind{};
@@ -97,6 +99,7 @@ struct Command {
     rte_mbuf* packet;
     ListRequest* list;
     PurgeRequest* purge;
+    DigestRequest* digest;
     ExplainRequest* explain;
     TraceSession* trace;
     std::atomic<uint32_t>* done;

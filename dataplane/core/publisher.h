@@ -8,6 +8,7 @@
 #include "core/difference.h"
 #include "core/draft.h"
 #include "core/ledger.h"
+#include "core/plan.h"
 #include "service/check_path.h"
 
 namespace fulcrum {
@@ -37,6 +38,9 @@ class Publisher {
   bool set_checks(std::vector<CheckPath> paths);
   // The edits that lead from what is to `wanted`.
   std::vector<Operation> difference(const Wanted& wanted) const;
+
+  // What apply() of these edits would do; nothing is changed.
+  Plan plan(const std::vector<Operation>& operations) const;
 
   // None: there is no such service, and nothing is left of one.
   std::optional<ServiceSlot> slot_of(const ServiceKey& service) const { return ledger_.known_slot_of(service); }

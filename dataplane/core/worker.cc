@@ -15,9 +15,11 @@
 #include <time.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "core/forward.h"
+#include "core/verify.h"
 
 namespace fulcrum {
 
@@ -26,7 +28,8 @@ namespace {
 constexpr uint32_t kTimerBudget = 64;
 constexpr uint32_t kListBudget = 512;
 constexpr uint32_t kSweepBudget = 512;
-constexpr size_t kFollowBudget = 256;  // services and servers of a new snapshot: some microseconds
+constexpr uint64_t kDigestRounds = 32;  // while packets come, a slice of a digest has one in so many rounds
+constexpr size_t kFollowBudget = 256;   // services and servers of a new snapshot: some microseconds
 
 constexpr uint64_t kMostFragmentBytes = 16 << 20;
 constexpr unsigned kCommandBudget = 16;
@@ -145,6 +148,8 @@ bool Worker::poll() {
   if (listing_ != nullptr) worked |= list_slice();
   if (sweeping_) worked |= sweep_slice();
   if (purging_ != nullptr) worked |= purge_slice();
+  // It is asked for all the time: packets go before.
+  if (digesting_ != nullptr && (!worked || rounds_ % kDigestRounds == 0)) worked |= digest_slice();
   if ((lane4_.drop_left | lane6_.drop_left) != 0) worked |= drop_slice();
   run_timers();
   flush_all();
@@ -162,6 +167,7 @@ bool Worker::receive() {
     if (count == 0) continue;
     any = true;
     counters_.rx_packets += count;
+    ++counters_.bursts[std::bit_width(count - 1u)];
     __atomic_store_n(&activity_, activity_ + count, __ATOMIC_RELAXED);
     // A device shared by rings, or a mirrored buffer, may carry another port's number.
     for (uint16_t i = 0; i < count; ++i) packets[i]->port = port;
@@ -262,6 +268,9 @@ void Worker::obey(const Command& command) {
     case Command::Kind::kPurge:
       purging_ = command.purge;
       return;
+    case Command::Kind::kDigest:
+      digesting_ = command.digest;
+      return begin_digest();
     case Command::Kind::kExplain:
       return explain(*command.explain);
     case Command::Kind::kTrace:
@@ -409,6 +418,7 @@ void Worker::drop_some(Lane<F>& lane, uint32_t& budget) {
 // Packets meet the new snapshot at once; what else is to follow its changes does so bit by bit, between bursts.
 void Worker::adopt(const Snapshot& snapshot) {
   snapshot_ = &snapshot;
+  if (digesting_ != nullptr) begin_digest();
   if (snapshot.network_version != network_version_) ++route_epoch_;
   network_version_ = snapshot.network_version;
   lane4_.known_local = {};

@@ -26,6 +26,9 @@ struct WorkerCounters {
   uint64_t handed_over = 0;
   uint64_t taken_over = 0;
   uint64_t busy_tsc = 0;
+  // Bursts that a queue brought, by size: 1, 2, up to 4, 8, 16, 32.
+  static constexpr unsigned kBurstSizes = 6;
+  uint64_t bursts[kBurstSizes] = {};
   uint64_t control_lost = 0;  // messages that found the control ring full
   uint64_t unnamed_lost = 0;  // packets without a verdict of their own that could not leave
   // Of what left by a forwarding method: packets of flows that have no entry, and such flows that were given one.
@@ -48,6 +51,7 @@ template <Family F>
 Complaint complaint_of(Refusal refusal);
 
 struct MasqueradeRule;
+struct DigestRequest;
 struct ExplainRequest;
 struct Explanation;
 struct ImaginedPacket;
@@ -304,6 +308,12 @@ class Worker {
   template <Family F>
   std::optional<ConnectionInfo> find_connection(const ImaginedPacket& packet);
 
+  // verify.cc: what this worker uses, in a few numbers
+  void begin_digest();
+  bool digest_slice();
+  bool digest_services(DigestRequest& request);
+  bool digest_vips(DigestRequest& request);
+
   // trace.cc: packets that somebody wants to see
   [[gnu::noinline]] void handle_traced(rte_mbuf** packets, unsigned count, Steering steering, TraceSession& session);
   void trace_one(rte_mbuf* packet, Steering steering, TraceSession& session, const SeenPacket& seen);
@@ -559,6 +569,7 @@ class Worker {
   uint64_t handed_away_ = 0;
   ListRequest* listing_ = nullptr;
   PurgeRequest* purging_ = nullptr;
+  DigestRequest* digesting_ = nullptr;
   TraceSession* trace_ = nullptr;  // null: nobody looks
   uint64_t traced_ms_ = 0;         // when packets were traced last, and how many within that millisecond
   uint32_t traced_now_ = 0;

@@ -35,6 +35,14 @@ PrefixList::PlainPrefix PrefixList::plain(const Prefix& prefix) {
   return {first, prefix.address.family, prefix.length};
 }
 
+Prefix PrefixList::prefix_of(const PlainPrefix& plain) {
+  if (plain.family == Family::kIpv4)
+    return {Address::from(be32::from_host(static_cast<uint32_t>(plain.first))), plain.length};
+  const Ipv6Address address{swap_bytes(static_cast<uint64_t>(plain.first >> 64)),
+                            swap_bytes(static_cast<uint64_t>(plain.first))};
+  return {Address::from(address), plain.length};
+}
+
 PrefixList::PrefixList(const std::vector<Prefix>& prefixes) {
   prefixes_.reserve(prefixes.size());
   for (const Prefix& prefix : prefixes) prefixes_.push_back(plain(prefix));
@@ -44,6 +52,11 @@ PrefixList::PrefixList(const std::vector<Prefix>& prefixes) {
   prefixes_.erase(std::unique(prefixes_.begin(), prefixes_.end()), prefixes_.end());
   v4_ = ranges_of<uint32_t>(Family::kIpv4);
   v6_ = ranges_of<uint128>(Family::kIpv6);
+  visit([this](const Prefix& prefix) {
+    Digest one;
+    one.add(prefix);
+    digest_.join(one);
+  });
 }
 
 // Where a prefix begins its range does; where it ends, that of the one around it goes on.

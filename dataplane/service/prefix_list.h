@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/address.h"
+#include "net/digest.h"
 
 namespace fulcrum {
 
@@ -67,6 +68,13 @@ class PrefixList {
   // The same prefixes, in whatever order.
   bool operator==(const PrefixList& other) const { return prefixes_ == other.prefixes_; }
   size_t size() const { return prefixes_.size(); }
+  // Calls visit(prefix) of each, without bits behind its length.
+  template <typename Visit>
+  void visit(const Visit& visit) const {
+    for (const PlainPrefix& prefix : prefixes_) visit(prefix_of(prefix));
+  }
+  // Of the prefixes, without bits behind their lengths, in whatever order.
+  const Digest& digest() const { return digest_; }
   // What a lookup may touch.
   size_t bytes() const { return v4_.bytes() + v6_.bytes(); }
 
@@ -88,12 +96,14 @@ class PrefixList {
     return uint128{swap_bytes(address.high)} << 64 | swap_bytes(address.low);
   }
   static PlainPrefix plain(const Prefix& prefix);
+  static Prefix prefix_of(const PlainPrefix& plain);
   template <typename Key>
   Ranges<Key> ranges_of(Family family) const;
 
   std::vector<PlainPrefix> prefixes_;  // those in which others are come before them
   Ranges<uint32_t> v4_;
   Ranges<uint128> v6_;
+  Digest digest_;
 };
 
 using PrefixListSlot = uint32_t;

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // fulcrum config: the whole configuration as one YAML file, applied as one change.
-import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { Document } from '../config/document.js';
-import type { ServicesSection } from '../config/services.js';
 import type { ApplyResponse__Output } from '../generated/fulcrum/v1/ApplyResponse.js';
+import type { DataplaneStatus__Output } from '../generated/fulcrum/v1/DataplaneStatus.js';
 import type { RevisionInfo__Output } from '../generated/fulcrum/v1/RevisionInfo.js';
 import type { DirectorClient } from '../grpc/client.js';
-import { FulcrumError } from '../grpc/errors.js';
 import {
   type Cli,
   editSettings,
@@ -18,6 +16,7 @@ import {
   wholeNumber,
   withDirector,
 } from './cli.js';
+import { withConfigurationFile } from './configuration_file.js';
 import { CommandError, exitCodes } from './exit_codes.js';
 import { operationText, operationView } from './operation_text.js';
 import { type Column, jsonText, tableLines } from './output.js';
@@ -99,6 +98,10 @@ Examples:
     .option('--limit <number>', 'no more than so many', wholeNumber(1, 1_000_000))
     .action((options, command) => history(cli, command, options));
   config
+    .command('verify')
+    .description('wait for the next digest of what each worker uses; exit status 5 if that is not what is declared')
+    .action((_, command) => verify(cli, command));
+  config
     .command('rollback')
     .description('make the director run what it ran at a revision; that is a new revision')
     .argument('<revision>', 'see history')
@@ -118,56 +121,17 @@ function fileOptions(command: Command): Command {
   return command.requiredOption('-f, --file <file>', 'YAML file; "-" for standard input').option('--prune', pruneHelp);
 }
 
-async function readText(cli: Cli, file: string): Promise<string> {
-  if (file === '-') {
-    let text = '';
-    for await (const piece of cli.input()) text += piece;
-    return text;
-  }
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new CommandError(
-      `${file}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message}`,
-    );
-  }
-}
-
-async function readServices(cli: Cli, file: string): Promise<Document<ServicesSection>> {
-  const text = await readText(cli, file);
-  const name = file === '-' ? '<stdin>' : file;
-  const [{ readDocument }, { servicesSchema }, { directorSchema }] = await Promise.all([
-    import('../config/document.js'),
-    import('../config/services.js'),
-    import('../config/schema.js'),
-  ]);
-  const isWholeFile = /^ports\s*:/m.test(text);
-  return readDocument<ServicesSection>(text, name, isWholeFile ? directorSchema : servicesSchema);
-}
-
-/** Applies the file; a refusal names the place in it. */
-async function send(
+/** Applies the file. */
+function send(
   cli: Cli,
   director: DirectorClient,
   options: FileOptions,
   validateOnly: boolean,
 ): Promise<ApplyResponse__Output> {
-  const document = await readServices(cli, options.file);
-  const { documentPath, toConfiguration } = await import('../config/services.js');
-  const { ConfigurationError } = await import('../config/document.js');
-  const request = {
-    configuration: toConfiguration(document),
-    mode: 'APPLY_MODE_ATOMIC',
-    prune: options.prune ?? false,
-    validateOnly,
-    revision: options.revision ?? '',
-  } as const;
-  try {
-    return await director.apply(request, editSettings);
-  } catch (error) {
-    if (!(error instanceof FulcrumError) || !error.field.startsWith('configuration')) throw error;
-    throw new ConfigurationError([document.problem(documentPath(error.field), error.message)]);
-  }
+  const { prune = false, revision = '' } = options;
+  return withConfigurationFile(cli, options.file, (configuration) =>
+    director.apply({ configuration, mode: 'APPLY_MODE_ATOMIC', prune, validateOnly, revision }, editSettings),
+  );
 }
 
 async function printOperations(
@@ -292,4 +256,48 @@ async function show(cli: Cli, command: Command, revision = ''): Promise<void> {
     const { fileText } = await import('../config/text.js');
     await cli.write(fileText(section));
   });
+}
+
+const verifyEveryMs = 200;
+const longestVerifyMs = 10_000;
+
+async function verify(cli: Cli, command: Command): Promise<void> {
+  await withDirector(cli, command, async (director) => {
+    const begun = Date.now();
+    for (;;) {
+      const { dataplane } = await director.getStatus({});
+      if (!dataplane?.connected)
+        throw new CommandError(`the dataplane is not connected: ${dataplane?.lastError ?? ''}`, exitCodes.unreachable);
+      // Made of an answer that came after the question.
+      if (Date.parse(dataplane.comparedAt) > begun + verifyEveryMs) {
+        await printComparison(cli, command, dataplane);
+        return;
+      }
+      if (Date.now() > begun + longestVerifyMs)
+        throw new CommandError(
+          'no comparison has come about: the configuration changes all the time, or is not in force (see "fulcrum status")',
+          exitCodes.notInForce,
+        );
+      await sleep(verifyEveryMs, undefined, { signal: cli.signal });
+    }
+  });
+}
+
+async function printComparison(
+  cli: Cli,
+  command: Command,
+  { workers, generationApplied, disagreements, comparedAt }: DataplaneStatus__Output,
+): Promise<void> {
+  const view = {
+    generation: BigInt(generationApplied),
+    workers,
+    compared_at: comparedAt,
+    disagreements: disagreements.map(({ worker, difference, since }) => ({ worker, difference, since })),
+  };
+  await print(cli, command, view, () =>
+    disagreements.length === 0
+      ? [`${workers} workers use what is declared, generation ${generationApplied}`]
+      : disagreements.map(({ worker, difference, since }) => `worker ${worker}: ${difference} (since ${since})`),
+  );
+  if (disagreements.length > 0) cli.setExitCode(exitCodes.differs);
 }

@@ -11,7 +11,7 @@ export const exitCodes = {
   notInForce: 3,
   /** No director answers, or its dataplane does not. */
   unreachable: 4,
-  /** config diff: file and director differ. */
+  /** config diff: file and director differ; status, config verify: workers use something else than what is declared. */
   differs: 5,
 } as const;
 
@@ -24,7 +24,7 @@ Exit status:
   2  wrong usage
   3  stored, but not in force yet
   4  no director answers, or its dataplane does not
-  5  config diff: there are differences
+  5  config diff: there are differences; status, config verify: a worker does not use what is declared
 `;
 
 export function exitCodeOf(code: StatusName): ExitCode {

@@ -13,6 +13,7 @@ import { register as registerExplain } from './explain.js';
 import { register as registerMark } from './mark.js';
 import { register as registerNeighbor } from './neighbor.js';
 import { outputFormats } from './output.js';
+import { register as registerPlan } from './plan.js';
 import { register as registerPort } from './port.js';
 import { register as registerPrefixList } from './prefix_list.js';
 import { register as registerRoute } from './route.js';
@@ -90,7 +91,7 @@ async function buildProgram(cli: Cli, words: readonly string[]): Promise<Command
     register(program, cli);
   }
   program.commandsGroup('Director:');
-  for (const register of [registerConfig, registerTunable, registerTimeout]) register(program, cli);
+  for (const register of [registerConfig, registerPlan, registerTunable, registerTimeout]) register(program, cli);
   await registerHeavy(program, cli, words);
   program.helpCommand('help [command...]', 'the same as --help');
   return program;

@@ -30,6 +30,7 @@ async function status(cli: Cli, command: Command): Promise<void> {
     await print(cli, command, statusView(answer), () => statusLines(answer));
     const { dataplane } = answer;
     if (!dataplane?.connected) cli.setExitCode(exitCodes.unreachable);
+    else if (dataplane.disagreements.length > 0) cli.setExitCode(exitCodes.differs);
     else if (dataplane.generationApplied !== dataplane.generationWanted) cli.setExitCode(exitCodes.notInForce);
   });
 }
@@ -67,6 +68,8 @@ function dataplaneView(dataplane: DataplaneStatus__Output): View {
       reason: overload.reason,
       family: familyOf(overload),
     })),
+    disagreements: dataplane.disagreements.map(({ worker, difference, since }) => ({ worker, difference, since })),
+    compared_at: dataplane.comparedAt,
   };
 }
 
@@ -94,6 +97,9 @@ function dataplaneFields(dataplane: DataplaneStatus__Output): readonly (readonly
     ['in force', wanted === applied ? `yes, generation ${applied}` : `no: generation ${applied}, wanted ${wanted}`],
     ['connections', `${dataplane.connections} of ${dataplane.connectionCapacity}`],
     ...dataplane.overloads.map((overload) => ['overload', overloadText(overload)] as const),
+    ...dataplane.disagreements.map(
+      ({ worker, difference }) => ['not as declared', `worker ${worker}: ${difference}`] as const,
+    ),
     ...(dataplane.lastError === '' ? [] : [['last error', dataplane.lastError] as const]),
   ];
 }

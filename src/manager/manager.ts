@@ -24,6 +24,7 @@ import { type ScrapeOptions, Scraper } from './metrics/scrape.js';
 import { Reconciler } from './reconciler.js';
 import { addDirectorService, directorServiceName } from './service.js';
 import { Store } from './store.js';
+import { Verifier } from './verify/verifier.js';
 import { version } from './version.js';
 import { Broadcaster } from './watch.js';
 
@@ -115,6 +116,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     onEvent: tell,
     log,
   });
+  const verifier = new Verifier({ director, reconciler, onEvent: tell, log });
   const liveOf: LiveOf = (service, server) => keeper.live(service, server);
   const server = createServer();
   const inForceTimeoutMs = options.inForceTimeoutMs ?? defaultInForceTimeoutMs;
@@ -122,7 +124,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
   addDirectorService(
     server,
     definition,
-    { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer, history },
+    { director, reconciler, broadcaster, ways, inForceTimeoutMs, liveOf, drainer, history, verifier },
     log,
   );
   const scraper = new Scraper({
@@ -135,6 +137,8 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       return {
         model,
         liveOf,
+        disagreements: verifier.disagreements,
+        comparedAt: verifier.comparedAt,
         generations: { wanted: generation, applied: generationApplied },
         counts: { edits, refusals, events, eventsLost },
         version,
@@ -151,6 +155,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
     reconciler.start();
     keeper.start();
     drainer.start();
+    verifier.start();
     health.setServing(true);
     let stopped: Promise<void> | undefined;
     const stop = async () => {
@@ -159,6 +164,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       await closeServer(server, stopGraceMs);
       await keeper.stop();
       await drainer.stop();
+      await verifier.stop();
       await director.settle();
       await reconciler.stop();
       await history.settle();

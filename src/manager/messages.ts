@@ -13,7 +13,7 @@ import type { LoadStatus } from './load/monitor.js';
 import type { Model } from './model.js';
 import { type Server, type Service, serverId } from './nouns.js';
 import type { Signals } from './passive/answers.js';
-import { type Condition, isDrained, isLive, reasonOf, sinceOf, unchecked } from './pool.js';
+import { type Condition, isDrained, isLive, type PoolServer, reasonOf, sinceOf, unchecked } from './pool.js';
 
 /** A revision or etag as clients see it. Those of two stores are never equal. */
 export function revisionText(lineage: string, number: number): string {
@@ -166,16 +166,23 @@ export function configurationMessage(model: Model): Configuration {
 export function inForceMessage(model: Model): Configuration {
   return {
     ...configurationMessage(model),
-    services: [...model.services.values()].map(({ key, spec, servers, pool, traffic }) => ({
-      key,
-      spec,
-      traffic,
-      servers: (pool === null ? [...servers.values()].map(unchecked) : [...pool.servers.values()]).map((server) => ({
-        key: server.key,
-        spec: server.spec,
-      })),
-    })),
+    services: [...model.services.values()].map(inForceService),
   };
+}
+
+export function inForceService(service: Service): VirtualService {
+  const { key, spec, traffic } = service;
+  return {
+    key,
+    spec,
+    traffic,
+    servers: inForceServers(service).map((server) => ({ key: server.key, spec: server.spec })),
+  };
+}
+
+/** In order of addition. */
+export function inForceServers({ servers, pool }: Service): PoolServer[] {
+  return pool === null ? [...servers.values()].map(unchecked) : [...pool.servers.values()];
 }
 
 /** Null if there are none. */

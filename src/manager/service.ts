@@ -11,6 +11,7 @@ import type { ServiceContext } from './service_context.js';
 import { dataplaneHandlers } from './service_dataplane.js';
 import { editHandlers } from './service_edits.js';
 import { historyHandlers } from './service_history.js';
+import { planHandlers } from './service_plan.js';
 import { readHandlers } from './service_reads.js';
 import { traceHandlers } from './service_trace.js';
 
@@ -28,6 +29,7 @@ export function addDirectorService(
     ...dataplaneHandlers(context),
     ...connectionHandlers(context),
     ...historyHandlers(context),
+    ...planHandlers(context),
     ...traceHandlers(context),
   };
   addService<DirectorServiceDefinition, DirectorStreams>(server, definition, handlers, log);

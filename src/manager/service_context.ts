@@ -11,6 +11,7 @@ import { type LiveOf, revisionText } from './messages.js';
 import { type Applied, applyOperations, type Model } from './model.js';
 import { type Server, type Service, type ServiceKey, serviceId } from './nouns.js';
 import type { Reconciler } from './reconciler.js';
+import type { Verifier } from './verify/verifier.js';
 import type { Broadcaster } from './watch.js';
 
 export interface ServiceContext {
@@ -23,6 +24,7 @@ export interface ServiceContext {
   readonly liveOf: LiveOf;
   readonly drainer: Drainer;
   readonly history: History;
+  readonly verifier: Pick<Verifier, 'disagreements' | 'comparedAt'>;
 }
 
 /** Part of the time until the caller's own deadline after which it is told that an edit is not in force yet. */

@@ -83,7 +83,7 @@ function readings(configured: TunableValues, state: ReconcilerStatus['state']): 
 }
 
 async function dataplaneStatus(
-  { director, reconciler }: ServiceContext,
+  { director, reconciler, verifier }: ServiceContext,
   signal: AbortSignal,
 ): Promise<DataplaneStatus> {
   const state = await freshState(reconciler, signal);
@@ -103,6 +103,8 @@ async function dataplaneStatus(
     connectionCapacity: state?.connectionCapacity ?? 0,
     dpdkVersion: state?.dpdkVersion ?? '',
     overloads: state?.overloads ?? [],
+    disagreements: [...verifier.disagreements],
+    comparedAt: verifier.comparedAt,
   };
 }
 

@@ -215,7 +215,10 @@ function deleteServer(model: Model, lineage: string, request: RequestOf<'deleteR
   return applyNamed(model, [deletion], under(''));
 }
 
-function applyRequest(model: Model, lineage: string, request: RequestOf<'apply'>): Applied {
+/** What is asked of Plan is asked of Apply, too. */
+type ApplyParts = Pick<RequestOf<'apply'>, 'what' | 'operations' | 'configuration' | 'prune' | 'revision' | 'mode'>;
+
+export function applyRequest(model: Model, lineage: string, request: ApplyParts): Applied {
   checkCurrent(request.revision, revisionText(lineage, model.revision), 'revision');
   if (typeof request.mode === 'number') throw invalid('mode', `${request.mode} is not a known value`);
   if (request.what === 'operations') {

@@ -28,3 +28,21 @@ export function vipsOf({ vips, services }: Pick<Model, 'vips' | 'services'>): Re
     }),
   );
 }
+
+/**
+ * What packets and questions to addresses meet: what was declared, and each address of a service by itself, as it or the
+ * narrowest range that has it in it was declared.
+ */
+export function announcedVips({ vips, services }: Pick<Model, 'vips' | 'services'>): Vip[] {
+  const ranges = [...vips.keys()].filter(isRange).flatMap((text) => parseNamedPrefix(text) ?? []);
+  const undeclared = new Set(
+    [...services.values()]
+      .filter(({ key }) => key.fwmark === 0 && !vips.has(key.address))
+      .map(({ key }) => key.address),
+  );
+  const inRange = (address: string): Vip => {
+    const range = ranges.length === 0 ? undefined : vips.get(rangeOf(address, ranges)?.text ?? '');
+    return { ...(range ?? undeclaredVip(address)), address };
+  };
+  return [...vips.values(), ...[...undeclared].map(inRange)];
+}

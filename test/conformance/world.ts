@@ -14,9 +14,9 @@ import {
   type DirectorClient,
   openDirector,
 } from '../../src/grpc/client.js';
-import { projectRoot } from '../../src/grpc/loader.js';
 import { type Manager, startManager } from '../../src/manager/manager.js';
 import { Child } from '../../src/supervisor/child.js';
+import { moduleArguments } from '../support/program.js';
 import type { Surroundings } from './environment.js';
 import { type Device, type Frame, splitFrame } from './frames.js';
 import {
@@ -48,10 +48,7 @@ process.on('exit', () => {
 
 /** From a TypeScript checkout or from dist/, as this file is run itself. */
 function dataplaneCommand(socket: string): [string, ...string[]] {
-  const main = import.meta.url.endsWith('.ts')
-    ? ['--import=tsx', join(projectRoot, 'src/dataplane/main.ts')]
-    : [join(projectRoot, 'dist/src/dataplane/main.js')];
-  return [process.execPath, ...main, '--socket', socket];
+  return [process.execPath, ...moduleArguments(import.meta.url, '../../src/dataplane/main.js'), '--socket', socket];
 }
 
 export class World implements Surroundings {

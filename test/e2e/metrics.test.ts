@@ -119,7 +119,7 @@ test('Prometheus has what fulcrum stats says, and its rules say what is wrong', 
   t.deepEqual(await database.query('ALERTS{alertstate="firing"}'), []);
 
   const dashboard = JSON.parse(readFileSync(join(projectRoot, 'docker/grafana/fulcrum.json'), 'utf8'));
-  const known = new Set(Object.keys(definitions).map(fullName));
+  const known = new Set(Object.entries(definitions).flatMap(([name, { type }]) => samplesOf(fullName(name), type)));
   for (const { title, targets } of dashboard.panels) {
     for (const { expr } of targets as readonly { readonly expr: string }[]) {
       for (const [name] of expr.matchAll(/\bfulcrum_\w+/g)) t.true(known.has(name), `${title}: ${name}`);
@@ -142,6 +142,11 @@ test('Prometheus has what fulcrum stats says, and its rules say what is wrong', 
   await database.until('fulcrum_dataplane_connected == 1');
   t.is(await scene.sh('director', `curl -sS -o /dev/null -w '%{http_code}' http://${httpPlace}/healthz`), '200');
 });
+
+/** The names of a metric's samples. */
+function samplesOf(name: string, type: string): readonly string[] {
+  return type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name];
+}
 
 test('every metric is in docs/metrics.md, and nothing else is', (t) => {
   const text = readFileSync(join(projectRoot, 'docs/metrics.md'), 'utf8');

@@ -20,7 +20,7 @@ const config = {
 };
 
 function start(t: ExecutionContext, socket: string, more: object = {}): Child {
-  return startProcess(t, 'src/dataplane/main.ts', ['--socket', socket], JSON.stringify({ ...config, ...more }));
+  return startProcess(t, 'src/dataplane/main.js', ['--socket', socket], JSON.stringify({ ...config, ...more }));
 }
 
 function socketFor(t: ExecutionContext): string {
@@ -110,7 +110,7 @@ test.serial('killed with -9 and started again: the manager gives everything back
   const socket = join(directory, 'dataplane.sock');
   const managerSocket = join(directory, 'manager.sock');
   const first = start(t, socket);
-  const manager = startProcess(t, 'src/manager/main.ts', [
+  const manager = startProcess(t, 'src/manager/main.js', [
     '--socket',
     managerSocket,
     '--dataplane',

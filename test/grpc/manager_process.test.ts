@@ -12,7 +12,7 @@ function places(t: ExecutionContext) {
   const socket = join(directory, 'run', 'manager.sock');
   const state = join(directory, 'state');
   const args = ['--socket', socket, '--dataplane', join(directory, 'dataplane.sock'), '--state-dir', state];
-  const start = (...more: string[]) => startProcess(t, 'src/manager/main.ts', [...args, ...more]);
+  const start = (...more: string[]) => startProcess(t, 'src/manager/main.js', [...args, ...more]);
   const client = connectDirector(socket);
   t.teardown(client.close);
   return { socket, stateFile: join(state, 'state.json'), state, start, client };

@@ -42,7 +42,7 @@ test.serial('the dataplane: ready, fed while its worker goes round, stopping', a
   const { socket, task, told } = await serviceManager(t, directory);
   const ready = task.line((line) => line === 'READY=1', 60_000);
   const args = ['--socket', join(directory, 'dataplane.sock')];
-  const child = startProcess(t, 'src/dataplane/main.ts', args, JSON.stringify(config), {
+  const child = startProcess(t, 'src/dataplane/main.js', args, JSON.stringify(config), {
     NOTIFY_SOCKET: socket,
     WATCHDOG_USEC: '2000000',
   });
@@ -78,7 +78,7 @@ test.serial('the manager: ready and stopping; a service manager that is gone cha
   const place = (name: string): string => join(directory, name);
   const args = ['--socket', place('manager.sock'), '--dataplane', place('none.sock'), '--state-dir', place('state')];
   const ready = task.line((line) => line === 'READY=1', 60_000);
-  const child = startProcess(t, 'src/manager/main.ts', args, '', { NOTIFY_SOCKET: socket });
+  const child = startProcess(t, 'src/manager/main.js', args, '', { NOTIFY_SOCKET: socket });
   await ready;
   await child.logged('ready');
   const stopping = task.line((line) => line === 'STOPPING=1', 20_000);
@@ -88,7 +88,7 @@ test.serial('the manager: ready and stopping; a service manager that is gone cha
 
   await task.stop();
   rmSync(socket);
-  const other = startProcess(t, 'src/manager/main.ts', args, '', { NOTIFY_SOCKET: socket });
+  const other = startProcess(t, 'src/manager/main.js', args, '', { NOTIFY_SOCKET: socket });
   await other.logged('the service manager was not told');
   other.process.kill('SIGTERM');
   t.is((await other.exited).code, 0);

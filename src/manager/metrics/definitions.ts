@@ -3,7 +3,7 @@
 // those of node_exporter's ipvs collector, so that its dashboards port by search and replace.
 
 export interface MetricDefinition {
-  readonly type: 'counter' | 'gauge';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   readonly labels: readonly string[];
   /** One for each real server, or several: left out unless they are wanted. */
@@ -70,6 +70,12 @@ export const definitions = {
   worker_stateless_packets_total: counter('packets forwarded for connections without an entry', worker),
   worker_adopted_connections_total: counter('connections that were met without an entry and given one', worker),
   worker_deleted_connections_total: counter('connections that were deleted by request', worker),
+  worker_burst_packets: {
+    type: 'histogram',
+    help: 'packets in the bursts that receive queues brought',
+    labels: worker,
+  },
+  worker_config_agrees: gauge('1: it uses what is declared, by its own digest; 0: something else', ['worker']),
   worker_connections: gauge('entries of its connection tables', worker),
   worker_connection_capacity: gauge('entries that either of its tables has room for', worker),
 
@@ -99,6 +105,7 @@ export const definitions = {
 
   dataplane_connected: gauge('1: the manager has a connection to the dataplane'),
   config_generation: gauge('of the configuration that is wanted, and that the dataplane has', ['state']),
+  config_compared_timestamp_seconds: gauge('when what workers use was compared with what is declared last, since 1970'),
   edits_total: counter('edits that were made', ['method']),
   edits_refused_total: counter('edits that were refused', ['reason']),
   events_total: counter('events by kind, as fulcrum watch tells them', ['kind']),

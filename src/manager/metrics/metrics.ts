@@ -16,7 +16,9 @@ import type { Model } from '../model.js';
 import { type Server, type Service, type ServiceKey, serverId, serviceId } from '../nouns.js';
 import { sumVerdicts } from '../statistics.js';
 import { readServerKey, readServiceKey } from '../validate.js';
+import type { Disagreement } from '../verify/verifier.js';
 import { type BackendRow, backendText, gather } from './backend_series.js';
+import { burstText } from './burst_series.js';
 import { definitions, fullName, type MetricName } from './definitions.js';
 
 /** What the dataplane said; undefined: it was not asked, or did not answer. */
@@ -39,6 +41,10 @@ export interface Readings {
   readonly model: Model;
   readonly liveOf: LiveOf;
   readonly dataplane: DataplaneReadings | undefined;
+  /** Of workers that use something else than what is declared. */
+  readonly disagreements: readonly Disagreement[];
+  /** RFC 3339, of the last comparison; empty: there was none. */
+  readonly comparedAt: string;
   readonly generations: { readonly wanted: number; readonly applied: number };
   readonly counts: ManagerCounts;
   readonly version: string;
@@ -60,7 +66,7 @@ export class Metrics {
     this.#perServer = perServer;
     for (const [name, definition] of Object.entries(definitions)) {
       const { type, help, labels: labelNames } = definition;
-      if ('perServer' in definition) continue;
+      if ('perServer' in definition || type === 'histogram') continue;
       const settings = { name: fullName(name), help, labelNames: [...labelNames], registers: [this.#registry] };
       this.#metrics.set(name as MetricName, type === 'counter' ? new Counter(settings) : new Gauge(settings));
     }
@@ -84,7 +90,8 @@ export class Metrics {
       if (of !== undefined) this.#counted(service, of.counters, of.openConnections, of.refusals);
     }
     if (dataplane !== undefined) this.#dataplane(dataplane);
-    const text = await this.#registry.metrics();
+    if (readings.comparedAt !== '') this.#compared(readings);
+    const text = (await this.#registry.metrics()) + burstText(dataplane?.statistics.workers ?? []);
     if (!this.#perServer) return text;
     const servers = serversOf(readings.model, (id) => counted.get(id)?.servers ?? []);
     return text + (await backendText(await gather(servers, (server) => backendRow(server, readings.liveOf))));
@@ -107,6 +114,14 @@ export class Metrics {
     for (const [kind, count] of counts.events) this.#set('events_total', count, { kind });
     this.#set('events_lost_total', counts.eventsLost);
     this.#set('scrape_duration_seconds', gatheredInMs / 1000);
+  }
+
+  #compared({ dataplane, disagreements, comparedAt }: Readings): void {
+    this.#set('config_compared_timestamp_seconds', Date.parse(comparedAt) / 1000);
+    for (const { worker } of dataplane?.statistics.workers ?? []) {
+      const differs = disagreements.some((one) => one.worker === worker);
+      this.#set('worker_config_agrees', differs ? 0 : 1, { worker });
+    }
   }
 
   #service(service: Service): void {

@@ -107,6 +107,9 @@ export class FakeDataplane {
     );
   }
 
+  /** Of the last Plan. */
+  planned: readonly Operation__Output[] = [];
+
   #count(method: string): void {
     this.calls.set(method, (this.calls.get(method) ?? 0) + 1);
     setImmediate(() => this.#changes.emit('change'));
@@ -157,6 +160,14 @@ export class FakeDataplane {
       stopTrace: async () => {
         this.#count('StopTrace');
         return {};
+      },
+      // Never of the generation that is declared: nothing is compared.
+      digest: async () => ({ generation: 0 }),
+      readBack: async () => ({}),
+      plan: async ({ operations }) => {
+        this.#count('Plan');
+        this.planned = operations?.operations ?? [];
+        return { services: [] };
       },
       explain: async () => ({ explanation: { verdict: 'routed' } }),
       listNeighbors: async () => ({ neighbors: [{ address: '10.0.0.1', interface: 'lan', mac: '02:00:00:00:00:01' }] }),

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import type { ExecutionContext } from 'ava';
 import { projectRoot } from '../../../src/grpc/loader.js';
+import { moduleArguments } from '../../support/program.js';
 
 export const run = promisify(execFile);
 
@@ -25,7 +26,7 @@ export interface Child {
   readonly exited: Promise<Exit>;
 }
 
-/** Starts a main.ts of the project. It is killed, if it still runs, when the test ends. */
+/** Starts a program of the project, 'src/manager/main.js'. It is killed, if it still runs, when the test ends. */
 export function startProcess(
   t: ExecutionContext,
   main: string,
@@ -33,10 +34,9 @@ export function startProcess(
   input = '',
   environment: NodeJS.ProcessEnv = {},
 ): Child {
-  const env = { ...process.env, ...environment };
-  const process_ = spawn(process.execPath, ['--import=tsx', join(projectRoot, main), ...args], {
+  const process_ = spawn(process.execPath, [...moduleArguments(import.meta.url, `../../../${main}`), ...args], {
     cwd: projectRoot,
-    env,
+    env: { ...process.env, ...environment },
   });
   const lines: Record<string, unknown>[] = [];
   const stderr: string[] = [];

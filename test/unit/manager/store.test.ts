@@ -6,13 +6,13 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { defaultTimeouts } from '../../../src/config/timeouts.js';
 import { FulcrumError } from '../../../src/grpc/errors.js';
 import { applyOperations, emptyModel } from '../../../src/manager/model.js';
 import { parseState, type State, serializeState } from '../../../src/manager/state_file.js';
 import { Store } from '../../../src/manager/store.js';
+import { moduleArguments } from '../../support/program.js';
 import {
   addServer,
   addService,
@@ -285,11 +285,11 @@ test('one process at a time', async (t) => {
   t.pass();
 });
 
-const writer = fileURLToPath(new URL('support/store_writer.ts', import.meta.url));
+const writer = moduleArguments(import.meta.url, './support/store_writer.js');
 
 /** Starts the writer, reads so many of its generations, kills it with -9 a moment later. Returns the last one read. */
 async function writeAndKill(directory: string, generations: number, momentMs: number): Promise<number> {
-  const child: ChildProcess = spawn(process.execPath, ['--import=tsx', writer, directory], {
+  const child: ChildProcess = spawn(process.execPath, [...writer, directory], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');

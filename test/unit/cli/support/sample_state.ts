@@ -2,7 +2,7 @@
 // A table of services, servers and connections in which every column and flag of the listings occurs. The fixtures
 // are what a real ipvsadm printed for it.
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { parseServicesFile } from '../../../../src/cli/ipvsadm/names.js';
 import { parseEndpoint, parseServiceKey } from '../../../../src/config/keys.js';
 import type { Connection__Output } from '../../../../src/generated/fulcrum/v1/Connection.js';
@@ -11,11 +11,12 @@ import type { ServerStatistics__Output } from '../../../../src/generated/fulcrum
 import type { ServiceSpec__Output } from '../../../../src/generated/fulcrum/v1/ServiceSpec.js';
 import type { ServiceStatistics__Output } from '../../../../src/generated/fulcrum/v1/ServiceStatistics.js';
 import type { VirtualService__Output } from '../../../../src/generated/fulcrum/v1/VirtualService.js';
+import { projectRoot } from '../../../../src/grpc/loader.js';
 
 export const tableSize = '4096';
 
 export function fixture(name: string): string {
-  return readFileSync(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)), 'utf8');
+  return readFileSync(join(projectRoot, 'test/unit/cli/fixtures', name), 'utf8');
 }
 
 export const portNames = parseServicesFile(fixture('services.txt'));

@@ -4,10 +4,10 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { FulcrumError } from '../../../../src/grpc/errors.js';
+import { moduleArguments } from '../../../support/program.js';
 import { httpCheck, outcome, refusal, rejection, tcpCheck, tryOnce, udpCheck } from './support/checks.js';
 import { closedPort, listen, tcpServer } from './support/servers.js';
 
@@ -64,10 +64,10 @@ test('a source that this host does not have is not the fault of the target', asy
 
 test('a source has a port for each target, not for all of them together', async (t) => {
   // Three times as many checks as there are ports, each of which is in TIME-WAIT for a minute afterwards.
-  const script = fileURLToPath(new URL('./support/from_one_source.ts', import.meta.url));
+  const script = moduleArguments(import.meta.url, './support/from_one_source.js');
   const ports = 'ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range="40000 40199"';
   const unshare = ['unshare', process.getuid?.() === 0 ? '-n' : '-rn', 'sh', '-c'];
-  const [program = '', ...parameters] = [...unshare, `${ports} && exec node --import=tsx "$0"`, script];
+  const [program = '', ...parameters] = [...unshare, `${ports} && exec node "$@"`, 'sh', ...script];
   const { stdout } = await promisify(execFile)(program, parameters);
   t.deepEqual(JSON.parse(stdout), { passed: 600 });
 });
