@@ -16,7 +16,7 @@ import {
   wholeNumber,
   withDirector,
 } from './cli.js';
-import { withConfigurationFile } from './configuration_file.js';
+import { readText, withConfigurationFile } from './configuration_file.js';
 import { CommandError, exitCodes } from './exit_codes.js';
 import { operationText, operationView } from './operation_text.js';
 import { type Column, jsonText, tableLines } from './output.js';
