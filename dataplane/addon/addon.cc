@@ -9,6 +9,7 @@
 
 #include "api/calls.h"
 #include "core/eal.h"
+#include "core/service_manager.h"
 
 namespace {
 
@@ -131,11 +132,17 @@ void stop(const Napi::CallbackInfo&) {
   stopped->stop();
 }
 
+Napi::Value notify(const Napi::CallbackInfo& info) {
+  const std::string state = info[0].ToString().Utf8Value();
+  return Napi::Boolean::New(info.Env(), fulcrum::ServiceManager::from_environment().tell(state));
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("start", Napi::Function::New(env, start));
   exports.Set("call", Napi::Function::New(env, call));
   exports.Set("onEvent", Napi::Function::New(env, on_event));
   exports.Set("logFd", Napi::Function::New(env, log_fd));
+  exports.Set("notify", Napi::Function::New(env, notify));
   exports.Set("stop", Napi::Function::New(env, stop));
   return exports;
 }

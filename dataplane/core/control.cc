@@ -85,6 +85,7 @@ void Control::work() {
   while (drain()) {
   }
   run_timers();
+  if (every_round_) every_round_();
   const uint64_t now = shared_.clock.now_ms();
   if (now - last_second_ms_ < 1000) return;
   if (!every_second_ || every_second_(now)) last_second_ms_ = now;

@@ -51,6 +51,8 @@ class Control {
   void on_event(EventHandler handler);
   // Work to do about once a second; false: not everything could be done, again soon.
   void every_second(std::function<bool(uint64_t now_ms)> work) { every_second_ = std::move(work); }
+  // Work of some nanoseconds, to do about every millisecond.
+  void every_round(std::function<void()> work) { every_round_ = std::move(work); }
 
   // From any thread but workers'. Waits while a worker's mailbox is full.
   void post(uint32_t worker, Command command);
@@ -110,6 +112,7 @@ class Control {
   rte_mempool* buffers_;
   std::vector<StaticNeighbor> fixed_;
   std::function<bool(uint64_t)> every_second_;
+  std::function<void()> every_round_;
   EventHandler event_handler_;
 
   std::mutex mutex_;  // neighbours, announcements

@@ -21,6 +21,7 @@
 
 #include "core/eal.h"
 #include "core/port_alignment.h"
+#include "core/service_manager.h"
 #include "core/start_network.h"
 #include "core/start_plan.h"
 #include "net/fragment_limit.h"
@@ -257,10 +258,26 @@ void Engine::launch() {
     watch_overload();
     return expire_templates();
   });
+  feed_watchdog();
   control_->start();
   if (kernel_ports_ == nullptr) return;
   kernel_ports_->start();
   follower_->start();
+}
+
+// The service manager's, if the process was started by one that keeps a watchdog.
+void Engine::feed_watchdog() {
+  const ServiceManager manager = ServiceManager::from_environment();
+  if (manager.watchdog().count() == 0) return;
+  control_->every_round([this, manager, watchdog = Watchdog(manager.watchdog()),
+                         rounds = std::vector<uint64_t>(workers_.size())]() mutable {
+    for (const auto& worker : workers_) rounds[worker->id()] = worker->rounds();
+    const auto now = std::chrono::steady_clock::now();
+    if (watchdog.hungers(now, rounds)) manager.tell("WATCHDOG=1");
+    if (const auto stuck = watchdog.stuck(now, rounds))
+      control_->report("worker_stuck",
+                       "worker " + std::to_string(*stuck) + " does not go round: the watchdog is not fed any more");
+  });
 }
 
 void Engine::stop() {

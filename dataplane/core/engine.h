@@ -173,6 +173,7 @@ class Engine {
   void end_trace();
   void watch_links();
   void watch_overload();
+  void feed_watchdog();
   bool expire_templates();
   void defend();
   void drop_entries();

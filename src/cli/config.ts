@@ -18,7 +18,7 @@ import {
   wholeNumber,
   withDirector,
 } from './cli.js';
-import { withConfigurationFile } from './configuration_file.js';
+import { readText, withConfigurationFile } from './configuration_file.js';
 import { CommandError, exitCodes } from './exit_codes.js';
 import { type Column, jsonText, tableLines } from './output.js';
 
@@ -27,6 +27,7 @@ interface FileOptions {
   readonly prune?: boolean;
   readonly dryRun?: boolean;
   readonly revision?: string;
+  readonly first?: boolean;
 }
 
 export function register(program: Command, cli: Cli): void {
@@ -75,6 +76,7 @@ Examples:
     .description('make the director run what the file says, all of it or nothing; what it does not name stays')
     .option('--dry-run', 'print what would be done, and do nothing')
     .option('--revision <revision>', 'refuse if the configuration is not this revision any more')
+    .option('--first', 'do nothing if the director has ever had a configuration')
     .action((options, command) => apply(cli, command, options));
   config
     .command('diff')
@@ -106,6 +108,11 @@ Examples:
     .argument('<revision>', 'see history')
     .option('--dry-run', 'print what would be done, and do nothing')
     .action((revision, options, command) => rollback(cli, command, revision, options));
+  config
+    .command('dataplane')
+    .description('print what the dataplane of such a file starts with, as its process reads it; needs no director')
+    .requiredOption('-f, --file <file>', 'YAML file, as "fulcrum up" reads it')
+    .action((options) => printStart(cli, options));
 }
 
 const pruneHelp =
@@ -140,7 +147,9 @@ async function printOperations(
 async function apply(cli: Cli, command: Command, options: FileOptions): Promise<void> {
   await withDirector(cli, command, async (director) => {
     const dryRun = options.dryRun ?? false;
-    const answer = await send(cli, director, options, dryRun);
+    const first = options.first ? await firstRevision(director) : '';
+    if (first === undefined) return;
+    const answer = await send(cli, director, first === '' ? options : { ...options, revision: first }, dryRun);
     await printOperations(cli, command, answer);
     if (!dryRun && !answer.inForce) {
       throw new CommandError(
@@ -149,6 +158,22 @@ async function apply(cli: Cli, command: Command, options: FileOptions): Promise<
       );
     }
   });
+}
+
+/** The revision of a director that has not been configured yet; undefined of any other. */
+async function firstRevision(director: DirectorClient): Promise<string | undefined> {
+  const { revision } = await director.getConfiguration({});
+  return revision.endsWith('-0') ? revision : undefined;
+}
+
+async function printStart(cli: Cli, { file }: FileOptions): Promise<void> {
+  const text = await readText(cli, file);
+  const [{ parseConfig }, { thisMachine }] = await Promise.all([
+    import('../config/parse.js'),
+    import('../config/machine.js'),
+  ]);
+  const { start } = parseConfig(text, file === '-' ? '<stdin>' : file, thisMachine());
+  await cli.write(`${JSON.stringify(start)}\n`);
 }
 
 async function diff(

@@ -8,7 +8,7 @@ import { FulcrumError } from '../grpc/errors.js';
 import type { Cli } from './cli.js';
 import { CommandError } from './exit_codes.js';
 
-async function readText(cli: Cli, file: string): Promise<string> {
+export async function readText(cli: Cli, file: string): Promise<string> {
   if (file === '-') {
     let text = '';
     for await (const piece of cli.input()) text += piece;

@@ -25,6 +25,12 @@ export interface Addon {
   onEvent(handler: (event: Uint8Array) => void): void;
   /** Read end of a pipe with the log lines of EAL and the engine. */
   logFd(): number;
+  /**
+   * Tells the service manager (systemd) a state as sd_notify(3) has them, "READY=1". The engine itself feeds the
+   * watchdog, while every worker goes round.
+   * @returns Whether it got there; false also when nobody wants to be told.
+   */
+  notify(state: string): boolean;
   /** Stops workers, closes ports, ends EAL. May be called twice. */
   stop(): void;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dataplane host: reads a StartConfig (proto3 JSON) from standard input, starts the engine, serves it on a unix
-// socket. No policy, no files. However the process ends, the engine is stopped first: workers, ports, EAL.
+// The dataplane host: reads a StartConfig (proto3 JSON) from standard input or from a file, starts the engine, serves it on
+// a unix socket. No policy, no other files. However the process ends, the engine is stopped first: workers, ports, EAL.
 import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -11,6 +11,7 @@ import { addHealth } from '../grpc/health.js';
 import { closeServer, createServer, listenUnix } from '../grpc/listen.js';
 import { loadDataplaneServices } from '../grpc/loader.js';
 import { createLogger, type Logger } from '../grpc/log.js';
+import { runPaths } from '../grpc/paths.js';
 import { type Addon, loadAddon } from './addon.js';
 import { EventFanout } from './event_fanout.js';
 import { addEngineService } from './service.js';
@@ -19,11 +20,15 @@ import { type ParsedStartConfig, parseStartConfig } from './start_config.js';
 const stopGraceMs = 500;
 const stopping = new AbortController();
 
-function readArguments(): { readonly socket: string } {
-  const { values } = parseArgs({ options: { socket: { type: 'string' } } });
-  if (values.socket === undefined)
-    throw new FulcrumError({ code: 'INVALID_ARGUMENT', message: '--socket PATH is missing' });
-  return { socket: values.socket };
+interface Arguments {
+  readonly socket: string;
+  /** A file, or standard input's descriptor. */
+  readonly config: string | number;
+}
+
+function readArguments(): Arguments {
+  const { values } = parseArgs({ options: { socket: { type: 'string' }, config: { type: 'string' } } });
+  return { socket: values.socket ?? runPaths().dataplaneSocket, config: values.config ?? 0 };
 }
 
 /** Log lines of EAL and of the engine, from the pipe that they are written to. */
@@ -57,6 +62,7 @@ function stopOnSignal(server: Server, addon: Addon, events: EventFanout, log: Lo
     if (stopping.signal.aborted) return;
     stopping.abort();
     log.info({ signal }, 'stopping');
+    addon.notify('STOPPING=1');
     events.end();
     await closeServer(server, stopGraceMs);
     addon.stop();
@@ -68,9 +74,9 @@ function stopOnSignal(server: Server, addon: Addon, events: EventFanout, log: Lo
 }
 
 async function main(log: Logger): Promise<void> {
-  const { socket } = readArguments();
+  const { socket, config: source } = readArguments();
   const services = loadDataplaneServices();
-  const config = parseStartConfig(readFileSync(0, 'utf8'), services.definitions);
+  const config = parseStartConfig(readFileSync(source, 'utf8'), services.definitions);
   const addon = loadAddon();
   const server = createServer();
   const events = new EventFanout();
@@ -80,6 +86,7 @@ async function main(log: Logger): Promise<void> {
   logEngine(addon, log);
   addon.start(config.bytes);
   await serve(server, socket, config, services, addon, events, log);
+  addon.notify('READY=1');
   log.info({ socket }, 'ready');
 }
 

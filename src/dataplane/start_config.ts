@@ -32,7 +32,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw invalid('', `the configuration on standard input is not JSON: ${(error as Error).message}`);
+    throw invalid('', `the configuration is not JSON: ${(error as Error).message}`);
   }
 }
 

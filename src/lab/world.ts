@@ -186,10 +186,22 @@ function readRecord(path: string): Record | undefined {
 async function remove(what: Pick<Record, 'namespaces' | 'directories'>): Promise<void> {
   const existing = what.namespaces.filter((name) => readdirNames(namespaceDirectory).includes(name));
   await endProcesses(processesIn(existing), endGraceMs);
-  for (const directory of what.directories) rmSync(directory, { recursive: true, force: true });
+  for (const directory of what.directories) {
+    for (const place of mountsBelow(directory)) await run(['umount', '--lazy', place]);
+    rmSync(directory, { recursive: true, force: true });
+  }
   const deletions = await Promise.allSettled(existing.map((name) => run(['ip', 'netns', 'delete', name])));
   const failed = deletions.find((deletion) => deletion.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
+}
+
+/** Mount points in a directory, the innermost first (proc(5): field 5, with octal escapes). */
+function mountsBelow(directory: string): readonly string[] {
+  const places = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .map((place) => place.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8))));
+  return places.filter((place) => place.startsWith(`${directory}/`)).toReversed();
 }
 
 function readdirNames(path: string): readonly string[] {

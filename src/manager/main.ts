@@ -6,6 +6,7 @@ import { createLogger, type Logger } from '../grpc/log.js';
 import { defaultStateDirectory, runPaths } from '../grpc/paths.js';
 import { readHttpOptions } from './http/server.js';
 import { type ManagerOptions, startManager } from './manager.js';
+import { tellServiceManager } from './service_manager.js';
 
 class UsageError extends Error {}
 
@@ -85,6 +86,7 @@ async function main(log: Logger): Promise<void> {
     if (stopping) return;
     stopping = true;
     log.info({ signal }, 'stopping');
+    tellServiceManager('STOPPING=1', log);
     await manager.stop();
     log.info('stopped');
     process.exit(0);
@@ -99,6 +101,7 @@ async function main(log: Logger): Promise<void> {
     { socket: options.socket, stateDirectory: options.stateDirectory, port: manager.port, http: manager.httpPort() },
     'ready',
   );
+  tellServiceManager('READY=1', log);
 }
 
 const log = createLogger('manager');

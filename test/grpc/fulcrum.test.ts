@@ -99,3 +99,13 @@ test('a refusal of the manager points into the file', async (t) => {
   );
   t.is(await run(t, rig, 'tunable get sloppy_tcp'), '0\n');
 });
+
+test('config apply --first: a manager takes the file once, and keeps what was edited since over a restart', async (t) => {
+  const rig = await startRig(t);
+  const file = fileOf(t, 'services: [{ address: tcp:203.0.113.10:80, scheduler: rr, servers: [] }]\n');
+  await run(t, rig, `config apply -f ${file} --first`);
+  await run(t, rig, 'service delete tcp:203.0.113.10:80');
+  await rig.restartManager();
+  t.is(await run(t, rig, `config apply -f ${file} --first`), '');
+  t.false((await run(t, rig, 'service list')).includes('203.0.113.10'));
+});

@@ -27,9 +27,16 @@ export interface Child {
 }
 
 /** Starts a program of the project, 'src/manager/main.js'. It is killed, if it still runs, when the test ends. */
-export function startProcess(t: ExecutionContext, main: string, args: readonly string[], input = ''): Child {
+export function startProcess(
+  t: ExecutionContext,
+  main: string,
+  args: readonly string[],
+  input = '',
+  environment: NodeJS.ProcessEnv = {},
+): Child {
   const process_ = spawn(process.execPath, [...moduleArguments(import.meta.url, `../../../${main}`), ...args], {
     cwd: projectRoot,
+    env: { ...process.env, ...environment },
   });
   const lines: Record<string, unknown>[] = [];
   const stderr: string[] = [];

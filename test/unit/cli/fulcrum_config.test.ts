@@ -7,7 +7,9 @@ import test, { type ExecutionContext } from 'ava';
 import { ConfigurationError, readDocument } from '../../../src/config/document.js';
 import { documentPath, type ServicesSection, servicesSchema, toConfiguration } from '../../../src/config/services.js';
 import { keptTimeouts } from '../../../src/config/timeouts.js';
+import { parseStartConfig } from '../../../src/dataplane/start_config.js';
 import { FulcrumError } from '../../../src/grpc/errors.js';
+import { loadDataplaneServices } from '../../../src/grpc/loader.js';
 import { director, run } from './support/run_fulcrum.js';
 
 const good = `services:
@@ -418,4 +420,31 @@ test("the director's whole file is read for its services part", async (t) => {
   const whole = `ports:\n  wan: { device: "net_af_packet0,iface=wan" }\n${good}`;
   t.is((await run(`config apply -f ${file(t, whole)}`, fake)).exitCode, 0);
   t.is(fake.requests('apply')[0]?.configuration?.services.length, 2);
+});
+
+test('config apply --first: only to a director that has never been configured, and not if it has been meanwhile', async (t) => {
+  let revision = '5c1f00aa-0';
+  const fake = await director(t, {
+    getConfiguration: async () => ({ configuration: {}, revision }),
+    apply: async () => ({ inForce: true }),
+  });
+  t.is((await run('config apply -f - --first', fake, { input: good })).exitCode, 0);
+  t.is(fake.requests('apply')[0]?.revision, '5c1f00aa-0');
+  revision = '5c1f00aa-10';
+  t.is((await run('config apply -f - --first', fake, { input: good })).exitCode, 0);
+  t.is(fake.requests('apply').length, 1);
+});
+
+test('config dataplane prints a StartConfig, and needs no director', async (t) => {
+  const ports = 'ports:\n  wan: { device: net_null0, interfaces: [{ addresses: [203.0.113.1/24] }] }\n';
+  const { output, exitCode } = await run('config dataplane -f -', undefined, { input: `${ports}${good}` });
+  t.is(exitCode, 0);
+  t.like(JSON.parse(output), {
+    ports: [{ name: 'wan', device: 'net_null0' }],
+    interfaces: [{ addresses: [{ prefix: '203.0.113.1/24' }] }],
+  });
+  t.notThrows(() => parseStartConfig(output, loadDataplaneServices().definitions));
+  const wrong = await run('config dataplane -f -', undefined, { input: 'ports: { wan: { devise: net_null0 } }\n' });
+  t.is(wrong.exitCode, 1);
+  t.regex(wrong.complaints, /^<stdin>:1:\d+: ports\.wan\.devise: /m);
 });
