@@ -107,7 +107,7 @@ test('SIGHUP: files behind links in other directories are read at once; the mana
   const tls = ['--tls-cert', at('server.crt'), '--tls-key', at('server.key'), '--tls-client-ca', at('ca.crt')];
   const sockets = ['--socket', at('manager.sock'), '--dataplane', at('none.sock'), '--state-dir', at('state')];
   const listen = ['--listen', '127.0.0.1:0', ...tls];
-  const manager = startProcess(t, 'src/manager/main.ts', [...sockets, ...listen]);
+  const manager = startProcess(t, 'src/manager/main.js', [...sockets, ...listen]);
   await manager.logged('ready');
   for (const kind of ['key', 'crt']) renameSync(at(`next.${kind}`), at(`live/server.${kind}`));
   manager.process.kill('SIGHUP');
@@ -124,7 +124,7 @@ test('at the start a file that is not good ends the manager, by name', async (t)
   const at = (name: string): string => join(directory, name);
   const sockets = ['--socket', at('manager.sock'), '--dataplane', at('none.sock'), '--state-dir', at('state')];
   const tls = ['--tls-cert', at('server.crt'), '--tls-key', at('other.key'), '--tls-client-ca', at('ca.crt')];
-  const { code, stderr } = await startProcess(t, 'src/manager/main.ts', [
+  const { code, stderr } = await startProcess(t, 'src/manager/main.js', [
     ...sockets,
     ...['--listen', '127.0.0.1:0', ...tls],
   ]).exited;
