@@ -12,13 +12,15 @@ namespace fulcrum::api {
 namespace {
 
 constexpr uint32_t kMostFlags = 0x3f;
+constexpr uint32_t kMostChunk = 0xff;
 
 }  // namespace
 
 ImaginedPacket imagined_packet(const v1::ImaginedPacket& message, const std::string& path) {
   ImaginedPacket made;
-  const bool is_tcp = message.protocol() == v1::PROTOCOL_TCP;
-  if (!is_tcp && message.protocol() != v1::PROTOCOL_UDP) bad(path + ".protocol", "must be TCP or UDP");
+  const bool is_tcp = message.protocol() == v1::PROTOCOL_TCP, is_sctp = message.protocol() == v1::PROTOCOL_SCTP;
+  if (!is_tcp && !is_sctp && message.protocol() != v1::PROTOCOL_UDP)
+    bad(path + ".protocol", "must be TCP, UDP or SCTP");
   made.protocol = static_cast<IpProtocol>(message.protocol());
   made.source = address(message.source(), path + ".source");
   made.destination = address(message.destination(), path + ".destination");
@@ -29,7 +31,14 @@ ImaginedPacket imagined_packet(const v1::ImaginedPacket& message, const std::str
   if (!is_tcp && message.has_tcp_flags()) bad(path + ".tcp_flags", "is of TCP");
   if (message.tcp_flags() > kMostFlags) bad(path + ".tcp_flags", std::to_string(message.tcp_flags()) + " is above 63");
   if (is_tcp) made.tcp_flags = message.has_tcp_flags() ? static_cast<uint8_t>(message.tcp_flags()) : uint8_t{kTcpSyn};
-  const uint32_t least = (made.source.family == Family::kIpv4 ? 20u : 40u) + (is_tcp ? 20u : 8u);
+  if (!is_sctp && message.has_sctp_chunk()) bad(path + ".sctp_chunk", "is of SCTP");
+  if (message.sctp_chunk() > kMostChunk)
+    bad(path + ".sctp_chunk", std::to_string(message.sctp_chunk()) + " is above 255");
+  if (is_sctp)
+    made.sctp_chunk =
+        message.has_sctp_chunk() ? static_cast<SctpChunkType>(message.sctp_chunk()) : SctpChunkType::kInit;
+  const unsigned headers = is_tcp ? kTcpBytes : is_sctp ? kSctpBytes + sizeof(SctpChunkHeader) : kUdpBytes;
+  const uint32_t least = (made.source.family == Family::kIpv4 ? kIpv4Bytes : kIpv6Bytes) + headers;
   if (message.length() != 0 && message.length() < least)
     bad(path + ".length",
         std::to_string(message.length()) + " is less than the headers, which take " + std::to_string(least));
@@ -72,6 +81,7 @@ void write(const TraceRecord& record, const std::string& port, const Network& ne
     to->set_destination(packet.destination.text());
     to->set_destination_port(packet.destination_port);
     if (packet.protocol == IpProtocol::kTcp) to->set_tcp_flags(packet.tcp_flags);
+    if (packet.protocol == IpProtocol::kSctp) to->set_sctp_chunk(static_cast<uint32_t>(packet.sctp_chunk));
     to->set_length(packet.length);
     to->set_may_be_cut(!packet.dont_fragment);
     write(record.explanation, network, message->mutable_explanation());

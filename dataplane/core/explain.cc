@@ -41,7 +41,24 @@ Verdict reply_verdict(ForwardingMethod method) {
   return method == ForwardingMethod::kNat ? Verdict::kForwardedNatReply : Verdict::kForwardedReply;
 }
 
-bool is_syn(const ImaginedPacket& packet) { return (packet.tcp_flags & (kTcpSyn | kTcpRst)) == kTcpSyn; }
+// As Worker::may_start() has it.
+bool may_be_first(const ImaginedPacket& packet, bool sloppy) {
+  switch (packet.protocol) {
+    case IpProtocol::kTcp:
+      if (sloppy) return (packet.tcp_flags & kTcpRst) == 0;
+      return (packet.tcp_flags & (kTcpSyn | kTcpRst)) == kTcpSyn;
+    case IpProtocol::kSctp:
+      return packet.sctp_chunk == SctpChunkType::kInit || (sloppy && packet.sctp_chunk != SctpChunkType::kAbort);
+    default:
+      return true;
+  }
+}
+
+// As Worker::starts_anew() has it: what may begin anew where there are remains of an old connection.
+bool asks_to_start(const ImaginedPacket& packet) {
+  if (packet.protocol == IpProtocol::kTcp) return (packet.tcp_flags & kTcpSyn) != 0;
+  return packet.protocol == IpProtocol::kSctp && packet.sctp_chunk == SctpChunkType::kInit;
+}
 
 }  // namespace
 
@@ -110,8 +127,7 @@ bool Worker::explain_hit(ExplainRequest& request, const FlowKey<F>& key, Found<F
   const ServerLine& server = shared_.servers[entry.server];
   const bool available = is_special || server.available.load(std::memory_order_relaxed);
   if (!found.is_reply) {
-    if (key.protocol == IpProtocol::kTcp && (request.packet.tcp_flags & kTcpSyn) != 0 &&
-        may_begin_again(entry, key.protocol)) {
+    if (asks_to_start(request.packet) && may_begin_again(entry, key.protocol)) {
       answer.reason = "it begins a new connection: the old one was over";
       answer.connection.reset();
       return false;
@@ -167,13 +183,13 @@ void Worker::explain_miss(ExplainRequest& request, const FlowKey<F>& key) {
   answer.scheduler = service->scheduler;
   if (service->traffic != nullptr && !service->traffic->clients.takes(*snapshot_->prefix_lists, key.tuple.source))
     return end(Verdict::kClientDenied, "the service's traffic policy does not take this client");
-  if (key.protocol == IpProtocol::kTcp && !is_syn(packet)) {
+  if (constexpr bool kSloppy = true; !may_be_first(packet, !kSloppy)) {
     const RealServer* known = follows_spread<F>() ? spread_target(*service, key) : nullptr;
     if (known != nullptr) {
       answer.reason = "it belongs to no connection, and goes where one without an entry would (stateless_spread)";
       return explain_server<F>(request, *known, key.tuple.destination_port.host());
     }
-    if ((packet.tcp_flags & kTcpRst) != 0 || !snapshot_->tunables.is_sloppy(key.protocol))
+    if (!may_be_first(packet, snapshot_->tunables.is_sloppy(key.protocol)))
       return unbalanced("it belongs to no connection, and begins none");
   }
   if (packet.source_port == kFtpDataPort) return unbalanced("what comes from FTP's data port is never scheduled");
@@ -197,8 +213,6 @@ void Worker::explain_choice(ExplainRequest& request, const FlowKey<F>& key, cons
   };
   const RealServer* server = peek_server(service, key, mark, answer);
   if (server == nullptr) {
-    if (service.destinations != nullptr && !service.servers.empty())
-      return end(Verdict::kForwardedDr, service.scheduler + " remembers what it chose: what it would is not foretold");
     const auto& servers = service.servers;
     const auto quiesced = std::count_if(servers.begin(), servers.end(), [](const auto& of) { return of.weight == 0; });
     const auto overloaded = std::count_if(servers.begin(), servers.end(), [&](const auto& of) {
@@ -225,7 +239,7 @@ void Worker::explain_server(ExplainRequest& request, const RealServer& server, u
   explain_server_way<F>(request, server.slot);
 }
 
-// As choose_server() would; null: none, or it cannot be told.
+// As choose_server() would; null: none.
 template <Family F>
 const RealServer* Worker::peek_server(const VirtualService& service, const FlowKey<F>& key, uint32_t mark,
                                       Explanation& answer) {
@@ -244,16 +258,26 @@ const RealServer* Worker::peek_server(const VirtualService& service, const FlowK
     return nullptr;
   }
   if (server == nullptr && spreads<F>()) server = spread_target(service, key);
-  if (server == nullptr && service.rules != nullptr && service.destinations == nullptr) {
-    SchedulerState state = state_of(service);
-    const ScheduleRequest wanted{Address::from(key.tuple.source), Address::from(key.tuple.destination),
-                                 key.tuple.source_port.host(), now_ms_};
-    const int chosen = service.rules->choose(state, service, shared_.loads(), wanted);
-    if (chosen >= 0) server = &service.servers[static_cast<size_t>(chosen)];
-  }
+  if (server == nullptr) server = foretell(service, key);
   const bool translates = service.persistence_timeout_s == 0 || port.host() == service.key.port;
   if (server != nullptr && server->key.port != 0 && translates) answer.server_port = server->key.port;
   return server;
+}
+
+// What schedule() would answer.
+template <Family F>
+const RealServer* Worker::foretell(const VirtualService& service, const FlowKey<F>& key) {
+  if (service.rules == nullptr) return nullptr;
+  const ScheduleRequest request{Address::from(key.tuple.source), Address::from(key.tuple.destination),
+                                key.tuple.source_port.host(), now_ms_};
+  int chosen;
+  if (service.rules->foretell != nullptr) {
+    chosen = service.rules->foretell(service, shared_.loads(), request);
+  } else {
+    SchedulerState state = state_of(service);
+    chosen = service.rules->choose(state, service, shared_.loads(), request);
+  }
+  return chosen < 0 ? nullptr : &service.servers[static_cast<size_t>(chosen)];
 }
 
 // By the server's forwarding method, as long as the packet fits.
@@ -338,6 +362,8 @@ void Worker::explain_local(ExplainRequest& request, const LocalAddress& own, con
   if (own.is_own && has_kernel) return end(Verdict::kToKernel, ": the host's");
   if (packet.protocol == IpProtocol::kUdp)
     return end(Verdict::kPortUnreachableSent, ": answered with port unreachable");
+  if (packet.protocol == IpProtocol::kSctp)
+    return end(Verdict::kProtocolUnreachableSent, ": answered with protocol unreachable");
   if ((packet.tcp_flags & kTcpRst) != 0) return end(Verdict::kLocalIgnored, ": nobody answers a reset");
   end(Verdict::kResetSent, ": answered with a reset");
 }

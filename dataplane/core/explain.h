@@ -7,18 +7,20 @@
 #include <string>
 #include <vector>
 
+#include "conn/sctp_state.h"
 #include "core/messages.h"
 #include "core/verdict.h"
 #include "service/scheduler/scheduler.h"
 
 namespace fulcrum {
 
-// A packet as it would come from a client or a server: TCP or UDP.
+// A packet as it would come from a client or a server: TCP, UDP or SCTP.
 struct ImaginedPacket {
   Address source, destination;
   uint16_t source_port = 0, destination_port = 0;
   IpProtocol protocol{};
   uint8_t tcp_flags = 0;
+  SctpChunkType sctp_chunk{};  // that it begins with
   uint16_t length = 0;  // of the datagram
   bool dont_fragment = true;
 

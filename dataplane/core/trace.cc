@@ -31,7 +31,7 @@ uint64_t unix_ns() {
 }
 
 template <Family F>
-ImaginedPacket imagined(const PacketView<F>& view) {
+ImaginedPacket imagined(const rte_mbuf* frame, const PacketView<F>& view) {
   ImaginedPacket packet;
   packet.source = Address::from(view.key.tuple.source);
   packet.destination = Address::from(view.key.tuple.destination);
@@ -39,6 +39,8 @@ ImaginedPacket imagined(const PacketView<F>& view) {
   packet.destination_port = view.key.tuple.destination_port.host();
   packet.protocol = view.key.protocol;
   packet.tcp_flags = view.tcp_flags;
+  if (const auto chunks = chunks_of(frame, view); packet.protocol == IpProtocol::kSctp && !chunks.empty())
+    packet.sctp_chunk = static_cast<SctpChunkType>(chunks[0]);
   packet.length = view.total_length;
   if constexpr (F == Family::kIpv4) packet.dont_fragment = (view.header().fragment.host() & kIpv4DontFragment) != 0;
   return packet;
@@ -135,10 +137,8 @@ SeenPacket Worker::see(rte_mbuf* packet) const {
   const auto read = [&]<Family F>(PacketView<F> view) {
     static_cast<PacketFacts&>(view) = facts;
     parse_network(packet, view);
-    seen.has_addresses = view.kind == PacketKind::kFlow;
-    seen.has_flow =
-        seen.has_addresses && (view.key.protocol == IpProtocol::kTcp || view.key.protocol == IpProtocol::kUdp);
-    if (seen.has_addresses) seen.packet = imagined(view);
+    seen.has_flow = view.kind == PacketKind::kFlow;
+    if (seen.has_flow) seen.packet = imagined(packet, view);
   };
   const Family family = parse_link(packet, shared_.ports[packet->port].mac, facts);
   if (family == Family::kIpv4) read(PacketView<Family::kIpv4>{});
@@ -149,7 +149,7 @@ SeenPacket Worker::see(rte_mbuf* packet) const {
 // By all that can be known before it is handled.
 bool Worker::may_be_wanted(const TraceFilter& filter, const SeenPacket& seen) {
   if (!filter.client && !filter.vip && !filter.server) return true;
-  if (!seen.has_addresses) return false;
+  if (!seen.has_flow) return false;
   const ImaginedPacket& packet = seen.packet;
   if (filter.client && !filter.client->contains(packet.source) && !filter.client->contains(packet.destination))
     return false;
@@ -162,9 +162,10 @@ bool Worker::may_be_wanted(const TraceFilter& filter, const SeenPacket& seen) {
 }
 
 bool Worker::may_trace() {
-  if (traced_ms_ != now_ms_) traced_now_ = 0;
-  traced_ms_ = now_ms_;
-  return traced_now_++ < TraceSession::kPerMs;
+  constexpr TokenRate kRate{.per_second = TraceSession::kPerMs * 1000, .burst = TraceSession::kAtOnce};
+  if (!tracing_budget_.has(kRate, now_ms_)) return false;
+  tracing_budget_.take(kRate);
+  return true;
 }
 
 std::optional<ConnectionInfo> Worker::connection_of(const ImaginedPacket& packet) {

@@ -29,8 +29,7 @@ using FrameBytes = std::vector<uint8_t>;
 
 // What a packet says of itself.
 struct SeenPacket {
-  bool has_addresses = false;
-  bool has_flow = false;  // it is TCP or UDP, and whole
+  bool has_flow = false;  // it is TCP, UDP or SCTP, and whole
   ImaginedPacket packet;
 };
 
@@ -39,7 +38,7 @@ struct TraceRecord {
   uint32_t worker = 0;
   PortId port = 0;
   bool was_handed_over = false;
-  bool has_flow = false;  // it is TCP or UDP, and `explanation` is of it
+  bool has_flow = false;  // it is TCP, UDP or SCTP, and `explanation` is of it
   ImaginedPacket packet;  // as it was parsed
   Explanation explanation;
   std::optional<Verdict> verdict;  // none: it waits for its next hop
@@ -52,7 +51,10 @@ class TraceSession {
  public:
   static constexpr uint32_t kRingSize = 1024;
   static constexpr uint64_t kUnreadMs = 10'000;  // a reader that is gone ends it
-  static constexpr uint32_t kPerMs = 8;          // a worker's; one costs it some microseconds
+  // A worker's; a packet costs it some microseconds. At once: a whole short flow fits, and a few bursts wait as long as
+  // it takes to handle these.
+  static constexpr uint32_t kPerMs = 8;
+  static constexpr uint32_t kAtOnce = 64;
 
   // Throws std::runtime_error when there is no memory for it.
   TraceSession(uint64_t id, const TraceFilter& filter, uint64_t now_ms);

@@ -298,6 +298,8 @@ class Worker {
   const RealServer* peek_server(const VirtualService& service, const FlowKey<F>& key, uint32_t mark,
                                 Explanation& answer);
   template <Family F>
+  const RealServer* foretell(const VirtualService& service, const FlowKey<F>& key);
+  template <Family F>
   void explain_server(ExplainRequest& request, const RealServer& server, uint16_t port);
   template <Family F>
   void explain_server_way(ExplainRequest& request, ServerSlot slot);
@@ -571,8 +573,7 @@ class Worker {
   PurgeRequest* purging_ = nullptr;
   DigestRequest* digesting_ = nullptr;
   TraceSession* trace_ = nullptr;  // null: nobody looks
-  uint64_t traced_ms_ = 0;         // when packets were traced last, and how many within that millisecond
-  uint32_t traced_now_ = 0;
+  TokenBucket tracing_budget_;
   // Removal of deleted servers' connections, in slices.
   bool sweeping_ = false;
   uint32_t sweep_cursor_ = 0;

@@ -2,6 +2,7 @@
 #include "service/destination_cache.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace fulcrum {
 
@@ -66,20 +67,34 @@ uint32_t DestinationCache::references(ServerSlot slot) const {
   return total;
 }
 
+const DestinationCache::Destination* DestinationCache::find(const Shard& shard, const Address& destination) {
+  if (shard.buckets.empty()) return nullptr;
+  const Bucket& bucket = shard.buckets[bucket_of(destination) % kBucketsPerShard];
+  const auto found = std::find_if(bucket.begin(), bucket.end(),
+                                  [&](const Destination& known) { return known.address == destination; });
+  return found == bucket.end() ? nullptr : &*found;
+}
+
+DestinationCache::Destination* DestinationCache::find(Shard& shard, const Address& destination) {
+  return const_cast<Destination*>(find(std::as_const(shard), destination));
+}
+
+std::vector<CachedServer> DestinationCache::servers_of(const Address& destination) const {
+  const Shard& shard = shards_[bucket_of(destination) / kBucketsPerShard];
+  const std::lock_guard lock(shard.mutex);
+  const Destination* known = find(shard, destination);
+  return known == nullptr ? std::vector<CachedServer>{} : known->servers;
+}
+
 DestinationCache::Visit::Visit(DestinationCache& cache, const Address& destination, uint64_t now_ms)
     : cache_(cache),
       address_(destination),
       now_ms_(now_ms),
       bucket_(bucket_of(destination)),
       shard_(cache.shards_[bucket_ / kBucketsPerShard]),
-      lock_(shard_.mutex) {
-  if (shard_.buckets.empty()) return;
-  Bucket& bucket = shard_.buckets[bucket_ % kBucketsPerShard];
-  const auto found = std::find_if(bucket.begin(), bucket.end(),
-                                  [&](const Destination& known) { return known.address == destination; });
-  if (found == bucket.end()) return;
-  known_ = &*found;
-  known_->used_ms = now_ms;
+      lock_(shard_.mutex),
+      known_(find(shard_, destination)) {
+  if (known_ != nullptr) known_->used_ms = now_ms;
 }
 
 std::span<CachedServer> DestinationCache::Visit::servers() {

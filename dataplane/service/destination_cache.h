@@ -38,6 +38,10 @@ class DestinationCache {
   // cleaning, what was unused for `expiration_ms` goes. Called by one thread at a time, at any time.
   void tend(uint64_t now_ms, uint64_t expiration_ms);
 
+  // The servers of one destination, without that counting as use: the one that joined last comes first. Empty: nothing
+  // is known.
+  std::vector<CachedServer> servers_of(const Address& destination) const;
+
   // Destinations that name this server: while there are any, it must keep its slot.
   uint32_t references(ServerSlot slot) const;
   uint32_t size() const { return size_.load(std::memory_order_relaxed); }
@@ -64,6 +68,9 @@ class DestinationCache {
   static uint32_t bucket_of(const Address& destination) {
     return (destination.fold() * 0x61C88647u) >> (32 - kBucketBits);
   }
+  // Null when it is not known. The shard is locked by the caller.
+  static Destination* find(Shard& shard, const Address& destination);
+  static const Destination* find(const Shard& shard, const Address& destination);
   static void drop_reference(Shard& shard, ServerSlot slot);
   void tick(uint64_t now_ms, uint64_t expiration_ms);
   void clean(uint64_t now_ms, uint64_t expiration_ms);

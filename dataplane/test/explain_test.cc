@@ -2,6 +2,7 @@
 // What is foretold of a packet is what then happens to it; and foretelling changes nothing.
 #include "core/explain.h"
 
+#include <map>
 #include <random>
 
 #include "test/topic.h"
@@ -13,17 +14,39 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
+const std::map<std::string_view, SctpChunkType> chunks = {
+    {"init", SctpChunkType::kInit},
+    {"init ack", SctpChunkType::kInitAck},
+    {"cookie echo", SctpChunkType::kCookieEcho},
+    {"data", SctpChunkType::kData},
+    {"abort", SctpChunkType::kAbort},
+    {"shutdown complete", SctpChunkType::kShutdownComplete},
+};
+
+// As imagined() below, on the wire.
+PacketBuilder packet_of(const Endpoint& from, const Endpoint& to, const std::string& flags) {
+  if (flags == "udp") return udp(from, to);
+  const auto chunk = chunks.find(flags);
+  if (chunk == chunks.end()) return tcp(from, to, flags);
+  char bytes[9];
+  std::snprintf(bytes, sizeof bytes, "%02x000004", static_cast<unsigned>(chunk->second));
+  return sctp(from, to, 1, bytes);
+}
+
 ImaginedPacket imagined(const Endpoint& from, const Endpoint& to, std::string_view flags, uint16_t length = 0) {
   ImaginedPacket packet;
   packet.source = from.address;
   packet.destination = to.address;
   packet.source_port = static_cast<uint16_t>(from.port);
   packet.destination_port = static_cast<uint16_t>(to.port);
-  packet.protocol = flags == "udp" ? IpProtocol::kUdp : IpProtocol::kTcp;
+  const auto chunk = chunks.find(flags);
+  const bool is_udp = flags == "udp", is_sctp = chunk != chunks.end();
+  packet.protocol = is_udp ? IpProtocol::kUdp : is_sctp ? IpProtocol::kSctp : IpProtocol::kTcp;
+  if (is_sctp) packet.sctp_chunk = chunk->second;
   for (const auto& [letter, bit] :
        {std::pair{'F', kTcpFin}, {'S', kTcpSyn}, {'R', kTcpRst}, {'P', kTcpPsh}, {'A', kTcpAck}})
-    if (flags != "udp" && flags.find(letter) != std::string_view::npos) packet.tcp_flags |= bit;
-  const unsigned headers = (from.address.family == Family::kIpv4 ? 20u : 40u) + (flags == "udp" ? 8u : 20u);
+    if (packet.protocol == IpProtocol::kTcp && flags.find(letter) != std::string_view::npos) packet.tcp_flags |= bit;
+  const unsigned headers = (from.address.family == Family::kIpv4 ? 20u : 40u) + (is_udp ? 8u : is_sctp ? 16u : 20u);
   packet.length = length == 0 ? static_cast<uint16_t>(headers) : length;
   return packet;
 }
@@ -160,17 +183,21 @@ TEST_CASE("explain: persistence and marks") {
 TEST_CASE("explain: random packets leave as foretold") {
   std::mt19937 random(20261123);
   const auto pick = [&](const Lines& of) { return of[random() % of.size()]; };
-  for (const char* scheduler : {"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "ovf"}) {
+  for (const char* scheduler : {"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "ovf", "lblc", "lblcr"}) {
     for (const auto& [workers, stateless] : {std::pair{1u, false}, {2u, false}, {1u, true}}) {
       CAPTURE(scheduler);
       Story story({"-A -t 192.0.2.1:80 -s " + std::string(scheduler), "-a -t 192.0.2.1:80 -r 10.0.2.11 -g -w 3",
                    "-a -t 192.0.2.1:80 -r 10.0.2.12 -i -w 1", "-a -t 192.0.2.1:80 -r 10.0.2.13:8080 -m -w 2 -x 9",
                    "-A -u 192.0.2.2:53 -s rr", "-a -u 192.0.2.2:53 -r 10.0.2.14 -m", "-A -t 192.0.2.3:0 -s rr -p 30",
-                   "-a -t 192.0.2.3:0 -r 10.0.2.11 -g", "-a -t 192.0.2.3:0 -r 10.0.2.12 -m"},
+                   "-a -t 192.0.2.3:0 -r 10.0.2.11 -g", "-a -t 192.0.2.3:0 -r 10.0.2.12 -m",
+                   "-A --sctp-service 192.0.2.1:80 -s " + std::string(scheduler),
+                   "-a --sctp-service 192.0.2.1:80 -r 10.0.2.12 -g",
+                   "-a --sctp-service 192.0.2.1:80 -r 10.0.2.13:8080 -m"},
                   {.workers = workers, .stateless = stateless});
       unsigned forwarded = 0;
-      for (int i = 0; i < 400; ++i) {
-        const std::string flags = pick({"S", "S", "S", "A", "PA", "FA", "R", "udp"});
+      for (int i = 0; i < 700; ++i) {
+        const std::string flags = pick({"S", "S", "S", "A", "PA", "FA", "R", "udp", "init", "init", "init ack", "cookie echo",
+                                        "data", "abort", "shutdown complete"});
         const std::string from =
             "198.51.100." + std::to_string(1 + random() % 3) + ":" + std::to_string(2000 + random() % 24);
         const std::string to = pick({kVip, kVip, kVip, "192.0.2.2:53", "192.0.2.3:80", "192.0.2.3:443", "192.0.2.4:80",
@@ -182,7 +209,7 @@ TEST_CASE("explain: random packets leave as foretold") {
         const Explanation told = explain(story, imagined(source, destination, flags));
         const World::Verdicts before = story.verdicts();
         story.collect();
-        const PacketBuilder packet = flags == "udp" ? udp(source, destination) : tcp(source, destination, flags);
+        const PacketBuilder packet = packet_of(source, destination, flags);
         if (is_answer) {
           story.put(Side::kServer, PacketBuilder(packet).mac("02:00:00:00:02:0b", "02:00:00:00:02:01").frame());
         } else {

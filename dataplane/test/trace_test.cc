@@ -144,17 +144,18 @@ TEST_CASE("trace: what finds no room is counted, and whom nobody reads costs not
       story.collect();
     }
   };
-  // So many within a millisecond, and the rest goes its way.
-  come(20);
-  CHECK(tracing.read().size() == TraceSession::kPerMs);
-  CHECK(tracing.session.lost() == 20 - TraceSession::kPerMs);
+  // So many at once, and the rest goes its way.
+  constexpr unsigned kTooMany = TraceSession::kAtOnce + 12;
+  come(kTooMany);
+  CHECK(tracing.read().size() == TraceSession::kAtOnce);
+  CHECK(tracing.session.lost() == 12);
   for (int i = 0; i < 150; ++i) {
     story.advance_ms(1);
     come(TraceSession::kPerMs);
   }
   CHECK(tracing.read().size() == TraceSession::kRingSize - 1);
   CHECK(tracing.session.lost() == 150 * TraceSession::kPerMs - (TraceSession::kRingSize - 1));
-  CHECK(story.verdicts()[static_cast<size_t>(Verdict::kForwardedNat)] == 20 + 150 * TraceSession::kPerMs);
+  CHECK(story.verdicts()[static_cast<size_t>(Verdict::kForwardedNat)] == kTooMany + 150 * TraceSession::kPerMs);
   story.advance_ms(TraceSession::kUnreadMs + 1);
   story.exchange(Side::kClient, ask);
   CHECK(tracing.read().empty());

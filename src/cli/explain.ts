@@ -19,21 +19,37 @@ import type { View } from './output.js';
 
 interface Options {
   readonly flags?: number;
+  readonly chunk?: number;
   readonly length?: number;
   readonly mayBeCut?: boolean;
 }
 
-const protocols = { tcp: 'PROTOCOL_TCP', udp: 'PROTOCOL_UDP' } as const;
+const protocols = { tcp: 'PROTOCOL_TCP', udp: 'PROTOCOL_UDP', sctp: 'PROTOCOL_SCTP' } as const;
 /** RFC 9293 section 3.1. */
 export const flagBits: Readonly<Record<string, number>> = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 };
+
+/** RFC 9260 section 3.2. */
+export const chunkTypes: Readonly<Record<string, number>> = {
+  data: 0,
+  init: 1,
+  init_ack: 2,
+  abort: 6,
+  shutdown: 7,
+  shutdown_ack: 8,
+  error: 9,
+  cookie_echo: 10,
+  cookie_ack: 11,
+  shutdown_complete: 14,
+};
 
 export function register(program: Command, cli: Cli): void {
   program
     .command('explain')
     .description('what would happen to a packet now, and why; nothing is sent, counted or changed')
-    .argument('<sender>', '"tcp" or "udp", and ADDRESS:PORT; IPv6 in brackets', sender)
+    .argument('<sender>', '"tcp", "udp" or "sctp", and ADDRESS:PORT; IPv6 in brackets', sender)
     .argument('<destination>', 'ADDRESS:PORT that it is sent to', endpoint)
     .option('--flags <names>', 'of TCP, as "syn", "ack", "psh,ack", "rst" (default: syn)', flags)
+    .option('--chunk <name>', 'of SCTP, that it begins with, as "init", "data", "cookie_echo" (default: init)', chunk)
     .option('--length <bytes>', 'of the IP datagram (default: one without data)', wholeNumber(1, 65_535))
     .addOption(new Option('--may-be-cut', 'IPv4: the Don’t Fragment bit is not set'))
     .addHelpText(
@@ -44,14 +60,14 @@ persistence template that it belongs to, the pool as the scheduler sees it and t
 hop, MTU, and the verdict that would be counted ("fulcrum stats verdicts"). What the manager knows of a real server's
 health stands beside it. A server's answer is a packet from the server's address and port to the client's.
 
-Not foretold: what lblc and lblcr choose for a destination that they do not know, and what a limit per second (the
-service's, new_connections_per_second) or the defence drop_packet lets in.
+Not foretold: what a limit per second (the service's, new_connections_per_second) or the defence drop_packet lets in.
 
 Examples:
   fulcrum explain tcp 198.51.100.7:40000 203.0.113.10:80
   fulcrum explain tcp 198.51.100.7:40000 203.0.113.10:80 --flags psh,ack --length 1500
   fulcrum explain tcp 10.0.0.11:80 198.51.100.7:40000 --flags syn,ack
-  fulcrum explain udp [2001:db8:9::7]:5353 [2001:db8:1::10]:53 -o json`,
+  fulcrum explain udp [2001:db8:9::7]:5353 [2001:db8:1::10]:53 -o json
+  fulcrum explain sctp 198.51.100.7:40000 203.0.113.10:5060 --chunk data`,
     )
     .action((from, destination, options, command) => explain(cli, command, from, destination, options));
 }
@@ -63,9 +79,9 @@ interface Sender {
 
 /** "tcp 198.51.100.7:40000" has come as one word, as services do. */
 function sender(text: string): Sender {
-  const [, of, source] = /^(tcp|udp):(.*)$/s.exec(text) ?? [];
+  const [, of, source] = /^(tcp|udp|sctp):(.*)$/s.exec(text) ?? [];
   if (of === undefined || source === undefined)
-    throw new InvalidArgumentError('it begins with "tcp" or "udp", then comes ADDRESS:PORT');
+    throw new InvalidArgumentError('it begins with "tcp", "udp" or "sctp", then comes ADDRESS:PORT');
   return { of: of as keyof typeof protocols, source: endpoint(source) };
 }
 
@@ -92,6 +108,12 @@ function flags(text: string): number {
     }, 0);
 }
 
+function chunk(text: string): number {
+  const type = chunkTypes[text.toLowerCase().replaceAll('-', '_')];
+  if (type === undefined) throw new InvalidArgumentError(`"${text}" is none of ${Object.keys(chunkTypes).join(', ')}`);
+  return type;
+}
+
 async function explain(
   cli: Cli,
   command: Command,
@@ -106,6 +128,7 @@ async function explain(
     destination: destination.address,
     destinationPort: destination.port ?? 0,
     ...(options.flags !== undefined && { tcpFlags: options.flags }),
+    ...(options.chunk !== undefined && { sctpChunk: options.chunk }),
     length: options.length ?? 0,
     mayBeCut: options.mayBeCut ?? false,
   };

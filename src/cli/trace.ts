@@ -7,7 +7,7 @@ import { verdictMeanings } from '../config/verdict_meanings.js';
 import type { TracedPacket__Output } from '../generated/fulcrum/v1/TracedPacket.js';
 import { type Cli, globalOptions, wholeNumber, withDirector } from './cli.js';
 import { CommandError } from './exit_codes.js';
-import { explanationView, flagBits, methodOf } from './explain.js';
+import { chunkTypes, explanationView, flagBits, methodOf } from './explain.js';
 import { wrongChecksum } from './frame_checksum.js';
 import { jsonText, type View, yamlText } from './output.js';
 import { interfaceBlock, packetBlock, sectionBlock } from './pcapng.js';
@@ -38,8 +38,8 @@ export function register(program: Command, cli: Cli): void {
       'after',
       `
 A line says when, by which worker and port, which packet, of which connection or by which choice, to where, and by which
-verdict it left. While somebody traces, each packet that matches is handled by itself, eight a millisecond of a worker at
-most; what comes faster, or than it can be read, is not held up, but missing in the trace, which says how many. What is
+verdict it left. While somebody traces, each packet that matches is handled by itself, of a worker 64 at once and eight a
+millisecond at most; what comes faster, or than it can be read, is not held up, but missing in the trace, which says how many. What is
 lost between workers (handover_full) is not seen. One trace at a time.
 -o json prints one JSON object a line for each packet; frames are in --pcap only. In the capture every frame that came
 in has its line as a comment, and what went out for it follows. A packet whose TCP or UDP checksum is wrong is forwarded
@@ -117,9 +117,10 @@ function reasonsOf({ explanation, verdict, drop, before }: TracedPacket__Output)
 /** "TCP 198.51.100.7:40000 > 203.0.113.10:80 SYN 60 bytes". */
 function packetText({ packet, before }: TracedPacket__Output): string {
   if (packet === null) return `${before.length} bytes`;
-  const { source, sourcePort, destination, destinationPort, tcpFlags, length } = packet;
+  const { source, sourcePort, destination, destinationPort, tcpFlags, sctpChunk, length } = packet;
   const flags = Object.entries(flagBits).filter(([, bit]) => ((tcpFlags ?? 0) & bit) !== 0);
-  const names = flags.map(([name]) => name.toUpperCase()).join(',');
+  const chunks = Object.entries(chunkTypes).filter(([, type]) => type === sctpChunk);
+  const names = [...flags, ...chunks].map(([name]) => name.toUpperCase()).join(',');
   const ends = `${formatEndpoint(source, sourcePort)} > ${formatEndpoint(destination, destinationPort)}`;
   return `${protocolName(packet.protocol).toUpperCase()} ${ends}${names === '' ? '' : ` ${names}`} ${length} bytes`;
 }

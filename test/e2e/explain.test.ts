@@ -40,6 +40,14 @@ test('each fault is named by one fulcrum explain', async (t) => {
     verdict: 'tcp_reset_sent',
     reason: 'no virtual service has this address, port and protocol, or its mark: answered with a reset',
   });
+  t.like(await explain(`sctp ${client}:40000 ${nat}:80`), { verdict: 'protocol_unreachable_sent' });
+  await scene.fulcrum(`service add sctp:${nat}:80 --scheduler lblc`);
+  await scene.fulcrum(`server add sctp:${nat}:80 10.0.0.11:80 --method nat`);
+  t.like(await explain(`sctp ${client}:40000 ${nat}:80`), { verdict: 'forwarded_nat', server: '10.0.0.11:80' });
+  t.is(
+    (await explain(`sctp ${client}:40000 ${nat}:80 --chunk data`)).reason,
+    'it belongs to no connection, and begins none: answered with protocol unreachable',
+  );
   await scene.fulcrum(`service traffic tcp:${nat}:80 --deny ${client}/32`);
   t.like(await explain(syn(nat)), {
     verdict: 'client_denied',

@@ -56,16 +56,28 @@ bool has(std::span<const CachedServer> set, ServerSlot slot) {
   return std::any_of(set.begin(), set.end(), [slot](const CachedServer& member) { return member.slot == slot; });
 }
 
+// Index into service.servers of the one of the set that it goes to, or -1.
+int stays_with(std::span<CachedServer> set, const VirtualService& service, const LoadView& loads) {
+  const int best = least_of(set, service, loads);
+  return best >= 0 && !is_crowded(service.servers[static_cast<size_t>(best)], service, loads) ? best : -1;
+}
+
 int choose(SchedulerState&, const VirtualService& service, const LoadView& loads, const ScheduleRequest& request) {
   DestinationCache::Visit visit(*service.destinations, request.destination, request.now_ms);
-  const int known = least_of(visit.servers(), service, loads);
+  const int known = stays_with(visit.servers(), service, loads);
   // The one that leaves may be the one that was chosen: it has this connection yet.
   let_go_of_most(visit, service, loads, request);
-  if (known >= 0 && !is_crowded(service.servers[static_cast<size_t>(known)], service, loads)) return known;
+  if (known >= 0) return known;
   const int chosen = least_per_weight(service, loads, connection_cost);
   if (chosen >= 0 && !has(visit.servers(), service.servers[static_cast<size_t>(chosen)].slot))
     visit.join(remembered(service, chosen));
   return chosen;
+}
+
+int foretell(const VirtualService& service, const LoadView& loads, const ScheduleRequest& request) {
+  auto known = service.destinations->servers_of(request.destination);
+  const int index = stays_with(known, service, loads);
+  return index >= 0 ? index : least_per_weight(service, loads, connection_cost);
 }
 
 }  // namespace
@@ -74,6 +86,7 @@ constexpr Scheduler schedulers::lblcr = {.name = "lblcr",
                                          .start = nullptr,
                                          .edit = nullptr,
                                          .choose = choose,
+                                         .foretell = foretell,
                                          .counts_connections = true,
                                          .table_weight = &RealServer::weight,
                                          .cache_expiration = &CacheExpirations::lblcr_s,

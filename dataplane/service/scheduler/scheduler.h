@@ -113,8 +113,11 @@ struct Scheduler {
   // Index into service.servers, or -1 for none.
   int (*choose)(SchedulerState& state, const VirtualService& service, const LoadView& loads,
                 const ScheduleRequest& request);
+  // What choose() would answer of what it remembers of destinations, with nothing remembered by it. Null when it remembers
+  // nothing: then a copy of the state answers.
+  int (*foretell)(const VirtualService& service, const LoadView& loads, const ScheduleRequest& request) = nullptr;
   // choose() looks at connection counts: the director keeps totals over all workers for such services.
-  bool counts_connections;
+  bool counts_connections = false;
   // The table that choose() looks up, a function of the list; empty when nothing can be found. Null when there is none.
   SchedulerTable (*build)(const VirtualService& service) = nullptr;
   // The one figure of a server that build(), or the search for the least, reads besides key and place. Null when there
