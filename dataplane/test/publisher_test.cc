@@ -33,7 +33,8 @@ Publisher::Wanted as_wanted(Story& story) {
     wanted.services.push_back(
         {at->key,
          {at->scheduler, at->scheduler_flags, at->persistence_timeout_s, at->persistence_prefix, at->one_packet},
-         at->servers});
+         at->servers,
+         {}});
   for (const char* prefix : {"192.0.2.", "2001:db8:ff::"}) {
     for (int i = 1; i <= 9; ++i) {
       wanted.vips.emplace_back();
