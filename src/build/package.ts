@@ -20,8 +20,9 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { manualSteps } from './manual.js';
 import { runtimePackages, setModes, stage } from './stage.js';
-import { answer, BuildError, root, say, tool } from './step.js';
+import { answer, BuildError, build, root, say, tool } from './step.js';
 
 interface Manifest {
   readonly name: string;
@@ -276,6 +277,7 @@ async function main(): Promise<void> {
   const work = mkdtempSync(join(tmpdir(), 'fulcrum-package-'));
   const [at, symbols] = [join(work, 'fulcrum'), join(work, 'symbols')];
   try {
+    await build(manualSteps(new Date(date * 1000).toISOString().slice(0, 10)));
     const debug = join(work, 'dataplane.debug');
     await stage(join(at, library), debug);
     // On Debian it is /usr/share/common-licenses/Apache-2.0.

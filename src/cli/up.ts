@@ -4,6 +4,7 @@
 import { type Command, Option } from 'commander';
 import { ConfigurationError } from '../config/document.js';
 import { type DirectorOptions, runDirector } from '../supervisor/director.js';
+import { dataplaneCapabilities, readCapabilities } from '../supervisor/privileges.js';
 import type { Cli } from './cli.js';
 import { CommandError } from './exit_codes.js';
 
@@ -19,6 +20,8 @@ interface UpOptions {
   readonly audit?: string;
   readonly http?: string;
   readonly httpToken?: string;
+  readonly user?: string;
+  readonly dataplaneCapabilities?: string;
   readonly serverMetrics: boolean;
   readonly log?: 'json' | 'text';
 }
@@ -41,6 +44,11 @@ export function register(program: Command, _cli: Cli): void {
     .requiredOption('--config <file>', 'YAML configuration')
     .option('--run-dir <directory>', 'sockets (default: /run/fulcrum/<inode of the network namespace>)')
     .option('--state-dir <directory>', 'durable state (default: /var/lib/fulcrum/<name of the network namespace>)')
+    .option('--user <name>', 'run the manager as this user, without privileges (default: who starts it)')
+    .option(
+      '--dataplane-capabilities <names>',
+      `what the dataplane may do when root starts it; "all": everything (default: ${dataplaneCapabilities.join(',')})`,
+    )
     .option('--listen <host:port>', 'serve the API on TCP too; needs the three --tls options')
     .option('--tls-cert <file>', 'certificate of the API')
     .option('--tls-key <file>', 'its key')
@@ -83,6 +91,8 @@ function directorOptions(options: UpOptions): DirectorOptions {
     ...(options.runDir !== undefined && { runDirectory: options.runDir }),
     ...(options.stateDir !== undefined && { stateDirectory: options.stateDir }),
     managerArguments,
+    ...(options.user !== undefined && { user: options.user }),
+    capabilities: readCapabilities(options.dataplaneCapabilities ?? dataplaneCapabilities.join(',')),
     log: options.log ?? (process.stdout.isTTY ? 'text' : 'json'),
   };
 }

@@ -4,8 +4,8 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-const runRoot = '/run/fulcrum';
-const stateRoot = '/var/lib/fulcrum';
+export const runRoot = '/run/fulcrum';
+export const stateRoot = '/var/lib/fulcrum';
 const namedNamespaces = '/run/netns';
 
 export interface RunPaths {

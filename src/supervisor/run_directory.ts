@@ -2,7 +2,7 @@
 // Who supervises a run directory, and with which processes: supervisor.json in it. A second supervisor is refused; one
 // that was killed has its orphans ended by the next.
 
-import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -88,7 +88,9 @@ export class RunDirectory {
   /** Notes the processes that are to be ended if this one is killed. */
   setChildren(pids: readonly number[]): void {
     this.#children = pids.map(identify).filter((process) => process !== undefined);
-    writeFileSync(`${this.#file}.new`, this.#text());
+    // The manager's user may make files here, too: what it put in the way is not written through.
+    rmSync(`${this.#file}.new`, { force: true });
+    writeFileSync(`${this.#file}.new`, this.#text(), { flag: 'wx', mode: 0o640 });
     renameSync(`${this.#file}.new`, this.#file);
   }
 
@@ -120,6 +122,8 @@ export class RunDirectory {
 
   #owner(): Owner | undefined {
     try {
+      // It names processes that are ended: nobody else's word counts.
+      if (lstatSync(this.#file).uid !== process.geteuid?.()) return undefined;
       return JSON.parse(readFileSync(this.#file, 'utf8')) as Owner;
     } catch {
       return undefined;

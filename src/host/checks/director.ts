@@ -8,6 +8,7 @@ export function checkDirector(facts: DirectorFacts, version: string): readonly F
   return [
     checkVersion(facts, version),
     ...checkInForce(facts),
+    ...checkAgreement(facts),
     ...checkTable(facts),
     ...checkWorkers(facts),
     ...checkLosses(facts),
@@ -22,7 +23,7 @@ function checkVersion({ status }: DirectorFacts, version: string): Finding {
     'director',
     `runs ${status.version}, ${version} is installed`,
     why,
-    'restart it: systemctl restart fulcrum',
+    'systemctl restart fulcrum-manager, which no connection notices; fulcrum-dataplane when it suits',
   );
 }
 
@@ -51,6 +52,17 @@ function checkInForce({ status: { dataplane } }: DirectorFacts): readonly Findin
       ),
     ),
   ];
+}
+
+function checkAgreement({ status }: DirectorFacts): readonly Finding[] {
+  return (status.dataplane?.disagreements ?? []).map(({ worker, difference }) =>
+    problem(
+      `worker ${worker}`,
+      `does not use what is declared: ${difference}`,
+      'packets go by something else than the configuration',
+      'restart the dataplane, and report it; fulcrum config verify',
+    ),
+  );
 }
 
 const mostFill = 80;

@@ -88,7 +88,7 @@ function fileStep(path: string, body: string, is: string | undefined): SetupStep
 
 const unitText = (program: string, config: string): string => `[Unit]
 Description=Prepares this host for Fulcrum
-Before=fulcrum.service fulcrum-dataplane.service
+Before=fulcrum-dataplane.service
 After=systemd-modules-load.service systemd-sysctl.service systemd-udev-settle.service
 Wants=systemd-udev-settle.service
 
