@@ -64,8 +64,10 @@ const isUnused = (path: string): boolean =>
   /(^|\/)(\.[^/]+|Makefile)$/.test(path) ||
   /^(test|tests|benchmark|benchmarks|docs|example|examples|coverage)$/.test(path);
 
-/** In dist/: tests, what builds a checkout, maps. */
-const isRun = (path: string): boolean => !/^(test|src\/build)(\/|$)|\.map$|(^|\/)\.[^/]*stamp$/.test(path);
+/** Of dist/: programs and what they read; neither tests, nor what builds a checkout, nor what builds and tests left. */
+const isRun = (path: string): boolean =>
+  /^(src(\/.*)?|descriptors\.binpb|director\.json|fulcrum\.schema\.json)$/.test(path) &&
+  !/^src\/build(\/|$)|\.map$|(^|\/)\.[^/]*stamp$/.test(path);
 
 function copyTree(from: string, to: string, take: (path: string) => boolean): void {
   cpSync(from, to, {
@@ -114,11 +116,11 @@ export async function stage(directory: string, debug?: string): Promise<void> {
     if (!existsSync(join(root, needed))) throw new BuildError(`${needed} is missing: run bin/bootstrap`);
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  copyTree(join(root, 'dist'), join(directory, 'dist'), (path) => isRun(path) && !isPage(path));
+  copyTree(join(root, 'dist'), join(directory, 'dist'), isRun);
   copyTree(join(root, 'proto'), join(directory, 'proto'), (path) => !path.endsWith('buf.yaml'));
   copyTree(join(root, 'bin'), join(directory, 'bin'), (path) => path !== 'bootstrap');
-  // What the compiler does not take along: scripts of the lab, pages.
-  copyTree(join(root, 'src'), join(directory, 'src'), (path) => !/\.ts$|^(build|generated)$/.test(path));
+  // What the build does not take along: scripts of the lab.
+  copyTree(join(root, 'src'), join(directory, 'src'), (path) => !/\.ts$|^(build|generated|web)$/.test(path));
   for (const file of ['package.json', 'LICENSE']) cpSync(join(root, file), join(directory, file));
   const modules = realpathSync(join(root, 'node_modules'));
   for (const from of runtimePackages()) {
@@ -129,9 +131,6 @@ export async function stage(directory: string, debug?: string): Promise<void> {
   removeEmpty(directory);
   setModes(directory);
 }
-
-/** Manual pages, completion and packages lie elsewhere than the program. */
-const isPage = (path: string): boolean => /^(man|completion|.*\.deb$)/.test(path) || path.startsWith('.stage');
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const { values, positionals } = parseArgs({ options: { debug: { type: 'string' } }, allowPositionals: true });

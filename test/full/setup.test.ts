@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { thisMachine } from '../../src/config/machine.js';
+import { projectRoot } from '../../src/grpc/loader.js';
 import { cpusText, packetDevice } from '../../src/lab/plan.js';
 import { Scene } from '../support/scene.js';
 
@@ -64,7 +65,7 @@ test.serial('--root: files for another root, none of them outside', (t) => {
   const root = mkdtempSync(join(tmpdir(), 'fulcrum-root-'));
   t.teardown(() => rmSync(root, { recursive: true }));
   const file = join(root, 'director.yaml');
-  const fulcrum = join(import.meta.dirname, '../../bin/fulcrum');
+  const fulcrum = join(projectRoot, 'bin/fulcrum');
   writeFileSync(file, 'idle: poll\nports: { wan: { device: "net_tap0,iface=ft0" } }\n');
   const run = (...words: readonly string[]): string =>
     execFileSync(fulcrum, ['setup', '--config', file, '--root', root, ...words], { encoding: 'utf8' });
