@@ -132,6 +132,7 @@ export async function startManager(options: ManagerOptions, log: Logger): Promis
       dataplane: () => reconciler.dataplane(),
       history: () => history.list(),
       liveOf,
+      disagreements: () => verifier.disagreements,
       startedAt,
       log,
     });

@@ -78,7 +78,7 @@ export class PageHead {
 
   #dataplaneAlarms(): readonly Alarm[] {
     if (this.#head === undefined) return [];
-    const { dataplane, generation, overloads } = this.#head;
+    const { dataplane, generation, overloads, disagreements } = this.#head;
     if (!dataplane.connected)
       return [
         [
@@ -88,6 +88,12 @@ export class PageHead {
         ],
       ];
     const alarms: Alarm[] = [];
+    if (disagreements.length > 0)
+      alarms.push([
+        'bad',
+        'Workers do not use what is declared',
+        `${disagreements.join('; ')}. Restart the dataplane.`,
+      ]);
     if (generation.applied !== generation.wanted) {
       const text = `Generation ${whole(generation.applied)} is, ${whole(generation.wanted)} is wanted. ${dataplane.error}`;
       alarms.push(['warn', 'The configuration is not in force yet', text]);

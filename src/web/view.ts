@@ -46,6 +46,8 @@ export interface Head {
   readonly generation: { readonly wanted: number; readonly applied: number };
   /** "worker 1: table_full, ipv6" */
   readonly overloads: readonly string[];
+  /** Workers that use something else than what is declared: "worker 1: tcp:203.0.113.10:80: …" */
+  readonly disagreements: readonly string[];
 }
 
 /** Per second, over the last sample. */

@@ -192,6 +192,15 @@ test.serial('a flipped byte of a worker is named within a second, and counted', 
   t.is((await runFulcrum(rig, 'status')).status, 5);
   const metrics = await (await fetch(`http://127.0.0.1:${rig.httpPort()}/metrics`)).text();
   t.regex(metrics, /^fulcrum_worker_config_agrees\{worker="1"\} 0$/m);
+  const page = await fetch(`http://127.0.0.1:${rig.httpPort()}/page/stream`);
+  const reader = page.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let shown = '';
+  while (!shown.includes('\n\n')) shown += (await reader?.read())?.value;
+  t.true(
+    shown.includes('"disagreements":["worker 0: TCP 192.0.2.1:80: real server 10.0.0.1:8080: weight is 2, '),
+    shown,
+  );
+  await reader?.cancel();
 
   // The other way round all is well again.
   await testing.flipByte({

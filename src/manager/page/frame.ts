@@ -23,6 +23,7 @@ import { countServers } from '../model.js';
 import { type Service, serviceId } from '../nouns.js';
 import type { ReconcilerStatus } from '../reconciler.js';
 import type { State } from '../state_file.js';
+import type { Disagreement } from '../verify/verifier.js';
 import { version } from '../version.js';
 import type { Happenings } from './happenings.js';
 import { attention, serverList, serviceList, serviceRow } from './lists.js';
@@ -44,6 +45,7 @@ export interface Moment {
   /** Newest first. */
   readonly history: readonly Past[];
   readonly liveOf: LiveOf;
+  readonly disagreements: readonly Disagreement[];
   /** Of the manager, milliseconds since 1970. */
   readonly startedAt: number;
 }
@@ -149,7 +151,7 @@ export class Frame {
   }
 
   #head(): Head {
-    const { state, status, startedAt } = this.#moment;
+    const { state, status, startedAt, disagreements } = this.#moment;
     const { model, generation, lineage } = state;
     const { connected, lastError, generationApplied } = status;
     const dataplane = connected ? (this.#moment.sample?.state ?? status.state) : undefined;
@@ -171,6 +173,7 @@ export class Frame {
       },
       generation: { wanted: generation, applied: generationApplied },
       overloads: dataplane?.overloads.map(overloadText) ?? [],
+      disagreements: disagreements.map(({ worker, difference }) => `worker ${worker}: ${difference}`),
     };
   }
 

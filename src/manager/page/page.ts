@@ -12,6 +12,7 @@ import type { LiveOf } from '../messages.js';
 import type { Service } from '../nouns.js';
 import type { ReconcilerStatus } from '../reconciler.js';
 import type { State } from '../state_file.js';
+import type { Disagreement } from '../verify/verifier.js';
 import { Frame } from './frame.js';
 import { Happenings } from './happenings.js';
 import { ParameterError, type Parameters, readParameters } from './parameters.js';
@@ -27,6 +28,7 @@ export interface StatusPageOptions {
   /** Newest first. */
   readonly history: () => readonly Past[];
   readonly liveOf: LiveOf;
+  readonly disagreements: () => readonly Disagreement[];
   /** Of the manager, milliseconds since 1970. */
   readonly startedAt: number;
   readonly log: Logger;
@@ -144,7 +146,7 @@ export class StatusPage {
   }
 
   #newFrame(): Frame {
-    const { state, status, history, liveOf, startedAt } = this.#options;
+    const { state, status, history, liveOf, disagreements, startedAt } = this.#options;
     const moment = {
       state: state(),
       status: status(),
@@ -155,6 +157,7 @@ export class StatusPage {
       happenings: this.#happenings,
       history: history(),
       liveOf,
+      disagreements: disagreements(),
       startedAt,
     };
     this.#frame = new Frame(moment, this.#frame);

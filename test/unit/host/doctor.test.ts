@@ -158,6 +158,7 @@ function directorWith(
     generationWanted: '4',
     generationApplied: '4',
     overloads: [],
+    disagreements: [],
     connections: '10',
     connectionCapacity: '1000',
     lastError: '',
@@ -258,6 +259,7 @@ test('the director: its version, what is in force, fill, losses and what they me
     generationApplied: '3',
     connections: '900',
     overloads: [{ worker: 1, reason: 'table_full' }],
+    disagreements: [{ worker: 1, difference: 'TCP 192.0.2.1:80: weight is 2, declared 3' }],
   };
   const ill = directorWith([], {
     status: { ...well.status, version: '0.9.0', dataplane },
@@ -270,6 +272,7 @@ test('the director: its version, what is in force, fill, losses and what they me
     'warning director: runs 0.9.0, 1.0.0 is installed',
     'problem configuration: generation 3 is in force, 4 is wanted',
     'problem worker 1: overloaded: table_full',
+    'problem worker 1: does not use what is declared: TCP 192.0.2.1:80: weight is 2, declared 3',
     'warning connection table: 900 of 1000 connections (90 %)',
     'warning worker 0: 95 % busy',
     'warning packets: 2 lost by neighbor_failed within 1 s, 12 in all',
