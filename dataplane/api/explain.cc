@@ -114,6 +114,7 @@ void write(const Explanation& explanation, const Network& network, v1::Explanati
     to->set_active_connections(candidate.active);
     to->set_inactive_connections(candidate.inactive);
     to->set_overloaded(candidate.overloaded);
+    if (candidate.cost) to->set_cost(*candidate.cost);
   }
   if (explanation.server) {
     write_server(*explanation.server, message->mutable_server());

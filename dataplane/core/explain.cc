@@ -76,8 +76,13 @@ template std::optional<ConnectionInfo> Worker::find_connection<Family::kIpv6>(co
 std::vector<Candidate> candidates_of(const VirtualService& service, const LoadView& loads) {
   std::vector<Candidate> candidates;
   candidates.reserve(service.servers.size());
-  for (auto server = service.servers.rbegin(); server != service.servers.rend(); ++server)
-    candidates.push_back({server->key, server->weight, 0, 0, is_overloaded(*server, loads)});
+  for (auto server = service.servers.rbegin(); server != service.servers.rend(); ++server) {
+    const ServerLoad load = loads.of(server->slot);
+    Candidate candidate{server->key, server->weight, load.active, load.inactive, is_overloaded(*server, loads), {}};
+    if (service.rules != nullptr && service.rules->cost != nullptr && server->weight != 0)
+      candidate.cost = service.rules->cost(load, server->weight);
+    candidates.push_back(candidate);
+  }
   return candidates;
 }
 
@@ -212,6 +217,9 @@ void Worker::explain_choice(ExplainRequest& request, const FlowKey<F>& key, cons
     answer.reason += (answer.reason.empty() || reason.empty() ? "" : "; ") + reason;
   };
   const RealServer* server = peek_server(service, key, mark, answer);
+  if (request.wants_candidates && service.rules != nullptr && service.rules->cost != nullptr &&
+      service.servers.size() <= ExplainRequest::kMostCandidates)
+    answer.candidates = candidates_of(service, shared_.loads());
   if (server == nullptr) {
     const auto& servers = service.servers;
     const auto quiesced = std::count_if(servers.begin(), servers.end(), [](const auto& of) { return of.weight == 0; });

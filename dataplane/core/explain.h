@@ -21,7 +21,7 @@ struct ImaginedPacket {
   IpProtocol protocol{};
   uint8_t tcp_flags = 0;
   SctpChunkType sctp_chunk{};  // that it begins with
-  uint16_t length = 0;  // of the datagram
+  uint16_t length = 0;         // of the datagram
   bool dont_fragment = true;
 
   bool has_end(const Address& address) const { return source == address || destination == address; }
@@ -33,6 +33,7 @@ struct Candidate {
   uint32_t weight = 0;
   uint64_t active = 0, inactive = 0;  // over all workers; of who asks to fill in
   bool overloaded = false;
+  std::optional<double> cost;  // of Scheduler::cost
 };
 
 struct Explanation {
@@ -43,7 +44,7 @@ struct Explanation {
   std::optional<ConnectionInfo> connection;  // that it belongs to
   bool is_reply = false;                     // it comes from the server of that
   bool by_template = false;                  // of persistence
-  std::vector<Candidate> candidates;         // of who asks to fill in: a worker has no time for it
+  std::vector<Candidate> candidates;         // filled in by who asks, if not by the worker: see ExplainRequest
   std::optional<ServerKey> server;
   uint16_t server_port = 0;  // as it goes there
   ForwardingMethod method{};
@@ -60,7 +61,11 @@ struct Explanation {
 std::vector<Candidate> candidates_of(const VirtualService& service, const LoadView& loads);
 
 struct ExplainRequest {
+  // Candidates of a pool of no more, where its scheduler weighs costs: a worker has no time for long ones.
+  static constexpr size_t kMostCandidates = 16;
+
   ImaginedPacket packet;
+  bool wants_candidates = false;
   Explanation answer;
   uint32_t owner = 0;
   bool is_answered = false;  // false: `owner` is to be asked

@@ -107,6 +107,7 @@ void Worker::trace_one(rte_mbuf* packet, Steering steering, TraceSession& sessio
   if (seen.has_flow) {
     ExplainRequest request;
     request.packet = seen.packet;
+    request.wants_candidates = true;
     explain(request);
     record->explanation = std::move(request.answer);
   }

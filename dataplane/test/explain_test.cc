@@ -183,21 +183,22 @@ TEST_CASE("explain: persistence and marks") {
 TEST_CASE("explain: random packets leave as foretold") {
   std::mt19937 random(20261123);
   const auto pick = [&](const Lines& of) { return of[random() % of.size()]; };
-  for (const char* scheduler : {"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "ovf", "lblc", "lblcr"}) {
+  for (const char* scheduler :
+       {"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "ovf", "lblc", "lblcr"}) {
     for (const auto& [workers, stateless] : {std::pair{1u, false}, {2u, false}, {1u, true}}) {
       CAPTURE(scheduler);
-      Story story({"-A -t 192.0.2.1:80 -s " + std::string(scheduler), "-a -t 192.0.2.1:80 -r 10.0.2.11 -g -w 3",
-                   "-a -t 192.0.2.1:80 -r 10.0.2.12 -i -w 1", "-a -t 192.0.2.1:80 -r 10.0.2.13:8080 -m -w 2 -x 9",
-                   "-A -u 192.0.2.2:53 -s rr", "-a -u 192.0.2.2:53 -r 10.0.2.14 -m", "-A -t 192.0.2.3:0 -s rr -p 30",
-                   "-a -t 192.0.2.3:0 -r 10.0.2.11 -g", "-a -t 192.0.2.3:0 -r 10.0.2.12 -m",
-                   "-A --sctp-service 192.0.2.1:80 -s " + std::string(scheduler),
-                   "-a --sctp-service 192.0.2.1:80 -r 10.0.2.12 -g",
-                   "-a --sctp-service 192.0.2.1:80 -r 10.0.2.13:8080 -m"},
-                  {.workers = workers, .stateless = stateless});
+      Story story(
+          {"-A -t 192.0.2.1:80 -s " + std::string(scheduler), "-a -t 192.0.2.1:80 -r 10.0.2.11 -g -w 3",
+           "-a -t 192.0.2.1:80 -r 10.0.2.12 -i -w 1", "-a -t 192.0.2.1:80 -r 10.0.2.13:8080 -m -w 2 -x 9",
+           "-A -u 192.0.2.2:53 -s rr", "-a -u 192.0.2.2:53 -r 10.0.2.14 -m", "-A -t 192.0.2.3:0 -s rr -p 30",
+           "-a -t 192.0.2.3:0 -r 10.0.2.11 -g", "-a -t 192.0.2.3:0 -r 10.0.2.12 -m",
+           "-A --sctp-service 192.0.2.1:80 -s " + std::string(scheduler),
+           "-a --sctp-service 192.0.2.1:80 -r 10.0.2.12 -g", "-a --sctp-service 192.0.2.1:80 -r 10.0.2.13:8080 -m"},
+          {.workers = workers, .stateless = stateless});
       unsigned forwarded = 0;
       for (int i = 0; i < 700; ++i) {
-        const std::string flags = pick({"S", "S", "S", "A", "PA", "FA", "R", "udp", "init", "init", "init ack", "cookie echo",
-                                        "data", "abort", "shutdown complete"});
+        const std::string flags = pick({"S", "S", "S", "A", "PA", "FA", "R", "udp", "init", "init", "init ack",
+                                        "cookie echo", "data", "abort", "shutdown complete"});
         const std::string from =
             "198.51.100." + std::to_string(1 + random() % 3) + ":" + std::to_string(2000 + random() % 24);
         const std::string to = pick({kVip, kVip, kVip, "192.0.2.2:53", "192.0.2.3:80", "192.0.2.3:443", "192.0.2.4:80",
@@ -231,6 +232,29 @@ TEST_CASE("explain: random packets leave as foretold") {
       }
       CHECK(forwarded > 50);
       check_accounts(story);
+    }
+  }
+}
+
+TEST_CASE("explain: costs, and the least of them is chosen") {
+  for (const char* scheduler : {"lc", "wlc", "sed", "nq", "lblc", "lblcr"}) {
+    CAPTURE(scheduler);
+    Story story({"-A -t 192.0.2.1:80 -s " + std::string(scheduler), "-a -t 192.0.2.1:80 -r 10.0.2.11 -g -w 3",
+                 "-a -t 192.0.2.1:80 -r 10.0.2.12 -g -w 1", "-a -t 192.0.2.1:80 -r 10.0.2.13 -g -w 0"});
+    for (unsigned port = 2000; port < 2012; ++port) {
+      const Explanation told = explain(story, imagined(client(port), kVip, "S"));
+      const auto candidates = candidates_of(story);
+      double least = HUGE_VAL, chosen = -1;
+      for (const Candidate& candidate : candidates) {
+        CHECK(candidate.cost.has_value() == (candidate.weight != 0));
+        if (!candidate.cost) continue;
+        least = std::min(least, *candidate.cost);
+        if (candidate.key == *told.server) chosen = *candidate.cost;
+      }
+      // lblc and lblcr stay with whom they know.
+      const bool stays = std::string_view(scheduler).starts_with("lb") && port > 2000;
+      if (!stays) CHECK(chosen == least);
+      story.connections(1, client(port), kVip, port % 2 == 0 ? "est" : "syn");
     }
   }
 }

@@ -71,6 +71,30 @@ TEST_CASE("trace: a packet before and after, its connection, its verdict") {
   }
 }
 
+TEST_CASE("trace: why that server") {
+  Story story(
+      {"-A -t 192.0.2.1:80 -s wlc", "-a -t 192.0.2.1:80 -r 10.0.2.11 -g -w 2", "-a -t 192.0.2.1:80 -r 10.0.2.12 -g"});
+  Tracing tracing(story, all());
+  const auto costs = [&](unsigned port) {
+    story.exchange(Side::kClient, tcp(client(port), kVip, "S").frame());
+    const auto records = tracing.read();
+    REQUIRE(records.size() == 1);
+    std::string text;
+    for (const Candidate& candidate : records[0]->explanation.candidates) {
+      char cost[32];
+      std::snprintf(cost, sizeof cost, " %g", candidate.cost.value());
+      text += candidate.key.address.text() + cost + "; ";
+    }
+    return text + records[0]->explanation.server->address.text();
+  };
+  // LVS's list has the newest server first; a half-open connection of TCP counts as an active one.
+  CHECK(costs(2000) == "10.0.2.12 0; 10.0.2.11 0; 10.0.2.12");
+  CHECK(costs(2001) == "10.0.2.12 256; 10.0.2.11 0; 10.0.2.11");
+  CHECK(costs(2002) == "10.0.2.12 256; 10.0.2.11 128; 10.0.2.11");
+  // What belongs to a connection was not chosen.
+  CHECK(costs(2002).substr(0, 8) == "10.0.2.1");
+}
+
 TEST_CASE("trace: what was received by another worker is told once, by its owner") {
   Story story({"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.2.11 -g"}, {.workers = 2});
   Tracing tracing(story, all());

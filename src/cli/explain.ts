@@ -165,6 +165,7 @@ export function explanationView(explanation: Explanation__Output): View {
       active_connections: BigInt(candidate.activeConnections),
       inactive_connections: BigInt(candidate.inactiveConnections),
       overloaded: candidate.overloaded,
+      ...(candidate.cost !== undefined && { cost: candidate.cost }),
       condition: candidate.condition,
     })),
     ...(server && {
@@ -217,6 +218,9 @@ function connectionText({ connection, isReply }: Explanation__Output): string {
   return `${protocolName(connection.protocol)} ${client} to ${vip} by ${server}, ${connection.state}, ${left}${from}`;
 }
 
+/** Three digits tell costs apart that a reader compares. */
+export const costText = (cost: number): string => String(Number(cost.toPrecision(3)));
+
 function candidateText(candidate: Candidate__Output): string {
   const { key, weight, activeConnections: active, inactiveConnections: inactive, overloaded, condition } = candidate;
   const notes = [
@@ -225,7 +229,8 @@ function candidateText(candidate: Candidate__Output): string {
     condition,
   ];
   const said = notes.filter((note) => note !== '').join('; ');
-  const numbers = `weight ${weight}, ${active} active, ${inactive} inactive`;
+  const cost = candidate.cost === undefined ? '' : `, cost ${costText(candidate.cost)}`;
+  const numbers = `weight ${weight}, ${active} active, ${inactive} inactive${cost}`;
   return `${key ? formatServerKey(key) : ''}  ${numbers}${said === '' ? '' : `  (${said})`}`;
 }
 

@@ -4,10 +4,11 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Command } from 'commander';
 import { formatEndpoint, formatServerKey, formatServiceKey, protocolName } from '../config/keys.js';
 import { verdictMeanings } from '../config/verdict_meanings.js';
+import type { Explanation__Output } from '../generated/fulcrum/v1/Explanation.js';
 import type { TracedPacket__Output } from '../generated/fulcrum/v1/TracedPacket.js';
 import { type Cli, globalOptions, wholeNumber, withDirector } from './cli.js';
 import { CommandError } from './exit_codes.js';
-import { chunkTypes, explanationView, flagBits, methodOf } from './explain.js';
+import { chunkTypes, costText, explanationView, flagBits, methodOf } from './explain.js';
 import { wrongChecksum } from './frame_checksum.js';
 import { jsonText, type View, yamlText } from './output.js';
 import { interfaceBlock, packetBlock, sectionBlock } from './pcapng.js';
@@ -135,8 +136,21 @@ function knownText({ explanation, connection: after }: TracedPacket__Output): st
   }
   if (!service) return '';
   const mark = fwmark === 0 ? '' : ` by mark ${fwmark}`;
-  const chosen = server ? `, ${byTemplate ? 'its template has' : `${scheduler} takes`} ${formatServerKey(server)}` : '';
+  const why = byTemplate ? 'its template has' : `${scheduler} takes`;
+  const chosen = server ? `, ${why} ${formatServerKey(server)}${byTemplate ? '' : costsText(explanation)}` : '';
   return `${formatServiceKey(service)}${mark}${chosen}${after ? `, → ${after.state}` : ''}`;
+}
+
+/** " (cost 0.5; 10.0.0.12:80 256, 10.0.0.13:80 257)": the chosen one's, and those of the others. */
+function costsText({ candidates, server }: Explanation__Output): string {
+  const key = server ? formatServerKey(server) : '';
+  const costs = candidates.flatMap((one) =>
+    one.key && one.cost !== undefined ? [[formatServerKey(one.key), costText(one.cost)] as const] : [],
+  );
+  const own = costs.find(([name]) => name === key)?.[1];
+  const others = costs.filter(([name]) => name !== key).map(([name, cost]) => `${name} ${cost}`);
+  if (own === undefined) return '';
+  return others.length === 0 ? ` (cost ${own})` : ` (cost ${own}; ${others.join(', ')})`;
 }
 
 function wayText({ explanation }: TracedPacket__Output): string {

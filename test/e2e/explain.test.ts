@@ -25,6 +25,10 @@ test('each fault is named by one fulcrum explain', async (t) => {
 
   // Nobody waits for a MAC any more.
   await scene.sh('client', `for i in 1 2 3; do curl -sS -m 5 http://${nat}/; done`);
+  t.regex(
+    await scene.fulcrum(`explain ${syn(tun)}`),
+    /^pool +10\.0\.0\.13:80 +weight 1, \d+ active, \d+ inactive, cost /m,
+  );
   // All is well: what is foretold is who answers.
   const foretold = await explain(syn(nat));
   t.is(foretold.verdict, 'forwarded_nat');

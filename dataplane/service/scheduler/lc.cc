@@ -10,12 +10,15 @@ int choose(SchedulerState&, const VirtualService& service, const LoadView& loads
   return least_server(service, loads, connection_cost, by_one);
 }
 
+double cost(const ServerLoad& load, uint32_t) { return static_cast<double>(connection_cost(load)); }
+
 }  // namespace
 
 constexpr Scheduler schedulers::lc = {.name = "lc",
                                       .start = nullptr,
                                       .edit = nullptr,
                                       .choose = choose,
+                                      .cost = cost,
                                       .counts_connections = true,
                                       .table_weight = &RealServer::weight,
                                       .seeks_least = true};

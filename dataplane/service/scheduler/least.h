@@ -14,6 +14,12 @@ constexpr uint64_t expected_delay(const ServerLoad& load) { return uint64_t{load
 constexpr uint64_t by_weight(uint32_t weight) { return weight; }
 constexpr uint64_t by_one(uint32_t) { return 1; }
 
+// As Scheduler::cost.
+template <uint64_t (*Cost)(const ServerLoad&)>
+double cost_per_weight(const ServerLoad& load, uint32_t weight) {
+  return static_cast<double>(Cost(load)) / weight;
+}
+
 // `cost` maps a ServerLoad to an unsigned number. Index into service.servers, or -1 if no server is usable.
 template <typename Cost, typename Divisor>
 int least_server(const VirtualService& service, const LoadView& loads, Cost cost, Divisor divisor) {

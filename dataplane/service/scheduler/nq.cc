@@ -19,6 +19,7 @@ constexpr Scheduler schedulers::nq = {.name = "nq",
                                       .start = nullptr,
                                       .edit = nullptr,
                                       .choose = choose,
+                                      .cost = cost_per_weight<delay_of_busy>,
                                       .counts_connections = true,
                                       .table_weight = &RealServer::weight,
                                       .seeks_least = true};

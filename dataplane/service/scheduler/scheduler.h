@@ -113,9 +113,12 @@ struct Scheduler {
   // Index into service.servers, or -1 for none.
   int (*choose)(SchedulerState& state, const VirtualService& service, const LoadView& loads,
                 const ScheduleRequest& request);
-  // What choose() would answer of what it remembers of destinations, with nothing remembered by it. Null when it remembers
-  // nothing: then a copy of the state answers.
+  // What choose() would answer of what it remembers of destinations, with nothing remembered by it. Null when it
+  // remembers nothing: then a copy of the state answers.
   int (*foretell)(const VirtualService& service, const LoadView& loads, const ScheduleRequest& request) = nullptr;
+  // Of a server with this load and weight (not 0): the scheduler prefers the least. Null: it goes by something else.
+  // For who asks why; choose() itself compares without dividing.
+  double (*cost)(const ServerLoad& load, uint32_t weight) = nullptr;
   // choose() looks at connection counts: the director keeps totals over all workers for such services.
   bool counts_connections = false;
   // The table that choose() looks up, a function of the list; empty when nothing can be found. Null when there is none.

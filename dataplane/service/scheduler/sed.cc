@@ -16,6 +16,7 @@ constexpr Scheduler schedulers::sed = {.name = "sed",
                                        .start = nullptr,
                                        .edit = nullptr,
                                        .choose = choose,
+                                       .cost = cost_per_weight<expected_delay>,
                                        .counts_connections = true,
                                        .table_weight = &RealServer::weight,
                                        .seeks_least = true};

@@ -2,7 +2,7 @@
 // Power of two choices (LVS "twos"): draws two usable servers at random in proportion to their weights, and takes the
 // one of the smaller cost per weight (256 · active + inactive connections), the first drawn if they are equal. LVS's
 // draw includes both ends of 0 to the sum of weights, so the list's head has one chance more than its weight.
-#include "service/scheduler/scheduler.h"
+#include "service/scheduler/least.h"
 
 namespace fulcrum {
 namespace {
@@ -73,7 +73,11 @@ int choose(SchedulerState& state, const VirtualService& service, const LoadView&
 
 }  // namespace
 
-constexpr Scheduler schedulers::twos = {
-    .name = "twos", .start = start, .edit = nullptr, .choose = choose, .counts_connections = true};
+constexpr Scheduler schedulers::twos = {.name = "twos",
+                                        .start = start,
+                                        .edit = nullptr,
+                                        .choose = choose,
+                                        .cost = cost_per_weight<connection_cost>,
+                                        .counts_connections = true};
 
 }  // namespace fulcrum

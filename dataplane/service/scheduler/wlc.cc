@@ -16,6 +16,7 @@ constexpr Scheduler schedulers::wlc = {.name = "wlc",
                                        .start = nullptr,
                                        .edit = nullptr,
                                        .choose = choose,
+                                       .cost = cost_per_weight<connection_cost>,
                                        .counts_connections = true,
                                        .table_weight = &RealServer::weight,
                                        .seeks_least = true};
