@@ -63,7 +63,7 @@ async function poolFaults(t: ExecutionContext, scene: Scene): Promise<void> {
   await held.line((line) => line === 'held', 10_000);
   const full = await explain();
   t.regex(full, /^verdict +no_server \(dropped\)$|^verdict +no_server$/m);
-  t.regex(full, /10\.0\.0\.11:80 +weight 1, 1 active, 0 inactive +\(upper threshold reached\)$/m);
+  t.regex(full, /10\.0\.0\.11:80 +weight 1, 1 active, 0 inactive, cost 256 +\(upper threshold reached\)$/m);
   t.regex(full, /^why +no real server takes it: 2 of 3 have weight 0, 1 have reached their upper threshold$/m);
   await held.stop();
   // Quiesced: by weight 0, and by a drain.
