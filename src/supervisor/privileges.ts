@@ -46,10 +46,12 @@ export function readCapabilities(text: string): readonly string[] | undefined {
 /** Bit 8 of the sets in proc_pid_status(5): without it the bounding set cannot be made smaller. */
 const setpcap = 1n << 8n;
 
-function mayDrop(): boolean {
+function effectiveCapabilities(): bigint {
   const [, effective = '0'] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
-  return process.geteuid?.() === 0 && (BigInt(`0x${effective}`) & setpcap) !== 0n;
+  return BigInt(`0x${effective}`);
 }
+
+const mayDrop = (): boolean => process.geteuid?.() === 0 && (effectiveCapabilities() & setpcap) !== 0n;
 
 /** Words in front of the dataplane's command: no more than these capabilities, and the group of who connects to it. */
 export function dataplanePrivileges(
@@ -63,9 +65,15 @@ export function dataplanePrivileges(
   return ['setpriv', ...group, ...(isKept ? [] : ['--no-new-privs', '--inh-caps=-all', bounding]), '--'];
 }
 
-/** Words in front of the manager's command: another user, and none of root's powers. */
+/**
+ * Words in front of the manager's command: another user, and none of root's powers; of a user that was given the dataplane's
+ * capabilities, as in a container, none of these.
+ */
 export function managerPrivileges(manager: Account | undefined): readonly string[] {
-  if (manager === undefined) return [];
+  if (manager === undefined) {
+    const hasNothingToLose = process.geteuid?.() === 0 || effectiveCapabilities() === 0n;
+    return hasNothingToLose ? [] : ['setpriv', '--no-new-privs', '--inh-caps=-all', '--ambient-caps=-all', '--'];
+  }
   const who = ['--reuid', String(manager.user), '--regid', String(manager.group), '--init-groups'];
   return ['setpriv', ...who, '--no-new-privs', '--inh-caps=-all', ...(mayDrop() ? ['--bounding-set=-all'] : []), '--'];
 }

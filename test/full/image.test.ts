@@ -108,6 +108,10 @@ test.serial(
     t.regex(await inside('ipvsadm', '-Ln'), /^TCP +203\.0\.113\.10:80 rr/m);
     t.regex(await inside('sh', '-c', 'cat /proc/1/comm'), /^tini$/);
     t.not(await inside('id', '-u'), '0');
+    // Only the dataplane has CAP_NET_ADMIN and CAP_NET_RAW.
+    const status = JSON.parse(await inside('fulcrum', 'status', '-o', 'json'));
+    t.regex(await inside('cat', `/proc/${status.pid}/status`), /^CapEff:\s+0+$/m);
+    t.regex(await inside('cat', `/proc/${status.dataplane.pid}/status`), /^CapEff:\s+0+3000$/m);
     // The health check that the image brings, as the engine would run it.
     await t.notThrowsAsync(at.podman('healthcheck', 'run', name));
     // An orphan is reaped by process 1.
