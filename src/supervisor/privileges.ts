@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the processes of a director may do. They are started by setpriv (util-linux): capabilities belong to threads, so a
-// process that has its threads already could not give them up for all of them. Nobody but root has any to give up.
+// process that has its threads already could not give them up for all of them.
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
