@@ -134,18 +134,26 @@ function noticeOf(directory: string): string {
   return /^\s*(?:\W\s*)?Copyright\s+(?:\(c\)\s*|©\s*)?(?!\[)(.*\d{4}.*)$/im.exec(text)?.[1]?.trim() ?? 'its authors';
 }
 
-/** Manual pages and completion, where a build has made them: dist/man/NAME.SECTION[.gz], dist/completion/. */
+/** Manual pages, dist/man/NAME.SECTION, and completion. */
 function placePages(at: string): void {
-  for (const name of namesIn('dist/man')) {
-    const section = /\.(\d)(\.gz)?$/.exec(name)?.[1];
+  const page = (name: string, text: string): void => {
+    const section = /\.(\d)$/.exec(name)?.[1];
     if (section === undefined) throw new BuildError(`dist/man/${name} has no section in its name`);
-    const text = readFileSync(join(root, 'dist/man', name));
-    const page = name.endsWith('.gz') ? text : compressed(text);
-    write(join(at, `usr/share/man/man${section}`, `${name.replace(/\.gz$/, '')}.gz`), page);
+    write(join(at, `usr/share/man/man${section}`, `${name}.gz`), compressed(text));
+  };
+  for (const name of namesIn('dist/man')) {
+    const text = readFileSync(join(root, 'dist/man', name), 'utf8');
+    if (name === 'ipvsadm.8') page(`fulcrum-${name}`, renamed(text));
+    else page(name, text);
   }
+  for (const name of ['save', 'restore']) page(`fulcrum-ipvsadm-${name}.8`, '.so man8/fulcrum-ipvsadm.8\n');
   for (const name of namesIn('dist/completion'))
     place(join(root, 'dist/completion', name), join(at, completionPlace(name)));
 }
+
+/** As the commands are called here: see `links`. */
+const renamed = (page: string): string =>
+  page.replace(/^\.TH IPVSADM /m, '.TH FULCRUM\\-IPVSADM ').replace(/^ipvsadm \\-/m, 'fulcrum\\-ipvsadm \\-');
 
 const namesIn = (directory: string): readonly string[] =>
   existsSync(join(root, directory)) ? readdirSync(join(root, directory)).filter((name) => !name.startsWith('.')) : [];
